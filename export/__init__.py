@@ -1,0 +1,1 @@
+"""From a trained student to an integer network and its files."""

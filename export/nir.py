@@ -1,0 +1,260 @@
+"""The integer network as a NIR file, `model.nir`, and back.
+
+Arrays are float32 that hold integers (biases: multiples of 1/64), so that any simulator that keeps NIR's meaning
+computes the same spikes: `IF` with r = 1, a strict threshold and a hard reset to zero, one time step a step. What NIR
+cannot say stands in the metadata: time steps, input bits, exponents, labels and the fingerprint, which is computed anew
+on reading: a file that was changed is refused.
+
+nir's own converters and shape inference are not used: nir 1.0.8 infers wrong shapes for grouped and rectangular
+convolutions, so files are written and read with `type_check=False`, and `kdsnn.network` checks every shape.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import nir
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.errors import InputError, NetworkError
+from kdsnn.export.hdf5_guard import check_hdf5
+from kdsnn.network import (
+    DECAY_UNITY,
+    MEMBRANE_SHIFT,
+    Conv2d,
+    Dense,
+    Input,
+    Network,
+    Neuron,
+    Population,
+    Projection,
+    Shape,
+    neuron_of,
+)
+
+__all__ = ["SCHEMA", "read_nir", "to_nir", "write_nir"]
+
+SCHEMA = "kdsnn.nir/1"
+OUTPUT = "output"
+FLATTEN = "_flatten"  # suffix of the node between an image-shaped population and a dense projection
+FloatArray = npt.NDArray[np.float32]
+
+
+def write_nir(network: Network, path: Path) -> None:
+    """Writes the network beside its place, reads it back, compares fingerprints, and only then puts it in place.
+
+    Raises:
+        NetworkError: the network cannot be said in NIR, or did not come back as it was.
+    """
+    graph = to_nir(network)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    beside = Path(name)
+    try:
+        nir.write(beside, graph)
+        if read_nir(beside).fingerprint() != network.fingerprint():
+            raise NetworkError(f"network {network.name!r} came back changed from its own NIR file")
+        beside.chmod(0o644)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def read_nir(path: Path) -> Network:
+    """The integer network of a NIR file that kdsnn wrote.
+
+    Raises:
+        InputError: not HDF5, unsafe, not written by kdsnn, or changed since.
+    """
+    check_hdf5(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            graph = nir.read(path, type_check=False)
+    except Exception as error:
+        raise InputError(f"{path} is not a NIR graph: {type(error).__name__}: {error}") from error
+    try:
+        header = json.loads(_text(graph.metadata["kdsnn"]))
+        network = _from_nir(graph, header)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path} is not an integer network that kdsnn wrote: {type(error).__name__}: {error}",
+            hint="write one with: kdsnn quantize",
+        ) from error
+    if network.fingerprint() != header["fingerprint"]:
+        raise InputError(f"{path} was changed since it was written: its fingerprint does not match")
+    return network
+
+
+def to_nir(network: Network) -> nir.NIRGraph:
+    """The NIR graph of an integer network."""
+    if not network.integer:
+        raise NetworkError("only integer networks are written as NIR", hint="run kdsnn quantize first")
+    nodes: dict[str, Any] = {network.input.name: nir.Input(np.array(network.input.shape))}
+    edges: list[tuple[str, str]] = []
+    for population in network.spiking:
+        nodes[population.name] = _neuron_node(population)
+        bias = neuron_of(population).bias.astype(np.int64) << neuron_of(population).bias_exponent
+        for projection in network.incoming(population.name):
+            source = network.population(projection.source)
+            name, upstream = _node_name(projection), projection.source
+            nodes[name] = _projection_node(projection, source.shape, population, bias)
+            if isinstance(projection.op, Dense) and len(source.shape) > 1:
+                upstream = projection.source + FLATTEN
+                nodes[upstream] = nir.Flatten({"input": np.array(source.shape)}, start_dim=0, end_dim=-1)
+                edges += [(projection.source, upstream)]
+            edges += [(upstream, name), (name, population.name)]
+            bias = np.zeros_like(bias)  # the first projection carries it
+    nodes[OUTPUT] = nir.Output(np.array(network.output.shape))
+    edges.append((network.output.name, OUTPUT))
+    return nir.NIRGraph(
+        nodes, list(dict.fromkeys(edges)), metadata={"kdsnn": json.dumps(_header(network))}, type_check=False
+    )
+
+
+def _node_name(projection: Projection) -> str:
+    return f"{projection.source}_to_{projection.target}"
+
+
+def _neuron_node(population: Population) -> nir.IF:
+    neuron = neuron_of(population)
+    if neuron.decay_u != DECAY_UNITY or neuron.decay_v != 0:
+        raise NetworkError(f"population {population.name!r} leaks, and rounded decays cannot be said in NIR")
+    threshold = np.full(population.shape, neuron.threshold, dtype=np.float32)
+    return nir.IF(r=np.ones_like(threshold), v_threshold=threshold, v_reset=np.zeros_like(threshold))
+
+
+def _projection_node(
+    projection: Projection, source: Shape, target: Population, bias: npt.NDArray[np.int64]
+) -> nir.Conv2d | nir.Affine | nir.SumPool2d:
+    op = projection.op
+    if _sums_windows(projection) and isinstance(op, Conv2d) and not bias.any():
+        return nir.SumPool2d(*(np.array(x) for x in (op.weight.shape[2:], op.stride, op.padding)))
+    weight = np.ldexp(op.weight.astype(np.float32), projection.exponent)
+    in_weight_units = (bias / 2**MEMBRANE_SHIFT).astype(np.float32)
+    if isinstance(op, Dense):
+        return nir.Affine(weight, in_weight_units)
+    by_channel = in_weight_units.reshape(target.shape[0], -1)
+    if (by_channel != by_channel[:, :1]).any():
+        raise NetworkError(
+            f"population {target.name!r} has a bias that differs within a channel, which NIR's Conv2d cannot say",
+            hint="leave out the normalisation of the input, or the padding of the first convolution",
+        )
+    return nir.Conv2d(
+        input_shape=source[1:],
+        weight=weight,
+        stride=op.stride,
+        padding=op.padding,
+        dilation=op.dilation,
+        groups=op.groups,
+        bias=by_channel[:, 0].copy(),
+    )
+
+
+def _sums_windows(projection: Projection) -> bool:
+    """Whether a convolution is a SumPool2d, which plain `nir.read` can type-check, as it cannot a grouped one."""
+    op = projection.op
+    if not isinstance(op, Conv2d) or projection.exponent or op.dilation != (1, 1):
+        return False
+    return op.groups == op.weight.shape[0] and op.weight.shape[1] == 1 and bool((op.weight == 1).all())
+
+
+def _header(network: Network) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "name": network.name,
+        "timesteps": network.timesteps,
+        "input_bits": network.input_bits,
+        "labels": network.labels,
+        "populations": [{"name": p.name, "bias_exponent": neuron_of(p).bias_exponent} for p in network.spiking],
+        "projections": [{"source": p.source, "target": p.target, "exponent": p.exponent} for p in network.projections],
+        "provenance": dict(network.provenance),
+        "fingerprint": network.fingerprint(),
+    }
+
+
+def _from_nir(graph: nir.NIRGraph, header: dict[str, Any]) -> Network:
+    if header["schema"] != SCHEMA:
+        raise ValueError(f"its schema is {header['schema']!r}, and this version reads {SCHEMA!r}")
+    inputs = [(name, node) for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
+    if len(inputs) != 1:
+        raise ValueError(f"it has {len(inputs)} inputs")
+    name, node = inputs[0]
+    populations = [Population(name, _shape(node.input_type["input"]), Input(int(header["input_bits"])))]
+    shapes = {p["name"]: _shape(graph.nodes[p["name"]].v_threshold.shape) for p in header["populations"]}
+    shapes[name] = populations[0].shape
+    projections = [
+        Projection(p["source"], p["target"], _operation(graph, p, shapes[p["source"]]), int(p["exponent"]))
+        for p in header["projections"]
+    ]
+    for record in header["populations"]:
+        populations.append(_population(graph, record["name"], int(record["bias_exponent"]), projections))
+    return Network(
+        name=str(header["name"]),
+        populations=tuple(populations),
+        projections=tuple(projections),
+        timesteps=int(header["timesteps"]),
+        labels=tuple(map(str, header["labels"])),
+        integer=True,
+        provenance={str(k): str(v) for k, v in header["provenance"].items()},
+    )
+
+
+def _operation(graph: nir.NIRGraph, record: dict[str, Any], source: Shape) -> Conv2d | Dense:
+    node = graph.nodes[f"{record['source']}_to_{record['target']}"]
+    if isinstance(node, nir.SumPool2d):
+        ones = np.ones((source[0], 1, *_pair(node.kernel_size)), dtype=np.int16)
+        return Conv2d(ones, _pair(node.stride), _pair(node.padding), groups=source[0])
+    weight = _integers(np.ldexp(node.weight, -int(record["exponent"])), np.int16)
+    if isinstance(node, nir.Conv2d):
+        stride, padding, dilation = (_pair(x) for x in (node.stride, node.padding, node.dilation))
+        return Conv2d(weight, stride, padding, dilation, int(node.groups))
+    return Dense(weight)
+
+
+def _population(graph: nir.NIRGraph, name: str, bias_exponent: int, projections: list[Projection]) -> Population:
+    node = graph.nodes[name]
+    if not isinstance(node, nir.IF) or (node.r != 1).any() or np.any(node.v_reset):
+        raise ValueError(f"node {name!r} is not an IF with r = 1 and a reset to zero")
+    thresholds = np.unique(node.v_threshold)
+    if len(thresholds) != 1:
+        raise ValueError(f"node {name!r} has several thresholds")
+    shape = _shape(node.v_threshold.shape)
+    bias = np.zeros(shape)
+    for projection in projections:
+        if projection.target == name:
+            part = getattr(graph.nodes[_node_name(projection)], "bias", np.zeros(1))
+            bias = bias + (part.reshape(-1, 1, 1) if len(shape) == 3 else part)
+    mantissa = _integers(np.ldexp(bias.reshape(-1), MEMBRANE_SHIFT - bias_exponent), np.int32)
+    threshold = int(_integers(thresholds, np.int64)[0])
+    return Population(name, shape, Neuron(threshold, mantissa, bias_exponent))
+
+
+def _integers(values: npt.NDArray[Any], dtype: Any) -> npt.NDArray[Any]:
+    whole = np.asarray(values, dtype=np.float64)
+    info = np.iinfo(dtype)
+    if not np.isfinite(whole).all() or (whole != np.round(whole)).any():
+        raise ValueError("it holds values that are not whole numbers")
+    if whole.min(initial=0) < info.min or whole.max(initial=0) > info.max:
+        raise ValueError("it holds values beyond the hardware's range")
+    return whole.astype(dtype)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, second = np.broadcast_to(np.asarray(value), (2,))
+    return int(first), int(second)
+
+
+def _shape(value: Any) -> Shape:
+    return tuple(int(n) for n in np.atleast_1d(value))
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

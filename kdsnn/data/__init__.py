@@ -1,0 +1,1 @@
+"""Images: real data sets behind one small interface, and spike encoders."""

@@ -1,0 +1,1 @@
+"""Training teachers, and distilling students from them."""

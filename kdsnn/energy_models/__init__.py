@@ -1,0 +1,1 @@
+"""Energy models that ship with the package, as TOML: every constant with unit, source and date."""

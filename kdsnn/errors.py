@@ -1,0 +1,104 @@
+"""Every error that kdsnn raises on purpose, and the exit code that the command line gives it.
+
+    KdsnnError                    1   a bug of ours
+    ├── UsageError                2   the command was called wrongly
+    ├── InputError                3   a file, an image, a recipe or a network is wrong
+    │   ├── NetworkError              a network breaks a rule of `kdsnn.network`
+    │   ├── LoweringError             a model holds something that cannot be lowered
+    │   └── RecipeError               a recipe is wrong
+    ├── VerificationError         4   two machines did not compute the same
+    ├── DoesNotFitError           5   the network exceeds a limit of the target
+    ├── TargetUnavailableError    6   the target cannot run here, or was lost while it ran
+    └── TimedOutError             7   the target did not answer within its time limit
+
+A message says what is wrong and where; `hint` says what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "DoesNotFitError",
+    "InputError",
+    "KdsnnError",
+    "LoweringError",
+    "NetworkError",
+    "RecipeError",
+    "TargetUnavailableError",
+    "TimedOutError",
+    "UsageError",
+    "VerificationError",
+]
+
+
+class KdsnnError(Exception):
+    """Base of all our errors.
+
+    Args:
+        message: what is wrong, and where.
+        hint: what to do about it.
+        problems: single findings, where there are several; shown one a line.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "", problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        lines = [self.message, *(f"  - {problem}" for problem in self.problems)]
+        if self.hint:
+            lines.append(f"  {self.hint}")
+        return "\n".join(lines)
+
+
+class UsageError(KdsnnError):
+    """The command was called wrongly."""
+
+    exit_code = 2
+
+
+class InputError(KdsnnError):
+    """A file, an image, a recipe or a network is wrong."""
+
+    exit_code = 3
+
+
+class NetworkError(InputError):
+    """A network breaks a rule of `kdsnn.network`."""
+
+
+class LoweringError(InputError):
+    """A model holds something that cannot be lowered to populations and projections."""
+
+
+class RecipeError(InputError):
+    """A recipe is wrong."""
+
+
+class VerificationError(KdsnnError):
+    """Two machines did not compute the same spikes or the same counts."""
+
+    exit_code = 4
+
+
+class DoesNotFitError(KdsnnError):
+    """The network exceeds a limit of the target."""
+
+    exit_code = 5
+
+
+class TargetUnavailableError(KdsnnError):
+    """The target cannot run here, or was lost while it ran."""
+
+    exit_code = 6
+
+
+class TimedOutError(KdsnnError):
+    """The target did not answer within its time limit."""
+
+    exit_code = 7

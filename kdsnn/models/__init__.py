@@ -1,0 +1,1 @@
+"""Teachers (ANN) and students (SNN), and the neuron layer that students are made of."""

@@ -1,0 +1,394 @@
+"""The one shared vocabulary: populations of neurons, projections between them, and the network they make.
+
+A `Network` is either *float* (what lowering makes of a trained student) or *integer* (what quantization makes of a
+float network, and what every target runs). Both have the same shape; `Network.integer` tells them apart.
+
+Integer semantics, one time step of one population (Lava's fixed-point LIF, which all targets reproduce):
+
+    a = sum over projections of (sum of weight * message) << exponent          weight units, |a| < 2**17
+    u = decay(u, decay_u) + (a << 6)                                           64 to a weight unit, |u| < 2**23
+    v = decay(v, decay_v) + u + bias                                           same units, |v| < 2**23
+    spike = v > threshold << 6;  v = 0 where it spiked
+    decay(x, d) = sign(x) * (|x| * (4096 - d) >> 12)
+
+u and v start every image at zero. `kdsnn.bounds` proves for a given network that neither can leave its range.
+Float semantics are the same without shifts, with decays as fractions of one instead of 1/4096.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.errors import NetworkError
+
+__all__ = [
+    "BIAS_BITS",
+    "DECAY_UNITY",
+    "MEMBRANE_SHIFT",
+    "THRESHOLD_BITS",
+    "WEIGHT_BITS",
+    "Conv2d",
+    "Dense",
+    "Input",
+    "Network",
+    "Neuron",
+    "Population",
+    "Projection",
+    "Shape",
+    "neuron_of",
+]
+
+Shape = tuple[int, ...]
+FloatArray = npt.NDArray[np.float64]
+
+MEMBRANE_SHIFT = 6  # u, v and bias carry 6 bits below one weight unit
+DECAY_UNITY = 4096  # decays have 12 bits
+WEIGHT_BITS = 8  # signed
+THRESHOLD_BITS = 17  # unsigned, in weight units
+BIAS_BITS = 13  # signed mantissa; the exponent has 3 bits
+MAX_BIAS_EXPONENT = 7
+MAX_EXPONENT = 7  # of a projection
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """A population that emits the image at every time step, as graded messages or as spikes.
+
+    Attributes:
+        bits: width of a message. An 8-bit pixel `p` is sent as `p >> (8 - bits)`; with one bit, as a spike.
+    """
+
+    bits: int = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Neuron:
+    """An integrate-and-fire neuron: leaky or not, with or without a current of its own, hard reset to zero.
+
+    Attributes:
+        threshold: fires when the potential is strictly above it. Weight units in an integer network.
+        bias: drive added at every step, `(neurons,)` in row-major order. In an integer network the mantissa, which
+            enters the potential as `bias << bias_exponent` (64 to a weight unit).
+        bias_exponent: 0..7; zero in a float network.
+        decay_u: share of the synaptic current lost in a step. 4096 (float: 1.0) means no current memory.
+        decay_v: share of the potential lost in a step. 0 means no leak: the IF neuron.
+    """
+
+    threshold: float
+    bias: npt.NDArray[Any]
+    bias_exponent: int = 0
+    decay_u: float = DECAY_UNITY
+    decay_v: float = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Neurons of one shape, `(C, H, W)` or `(N,)`, with one neuron model."""
+
+    name: str
+    shape: Shape
+    model: Input | Neuron
+
+    @property
+    def neurons(self) -> int:
+        """Number of neurons."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2d:
+    """A 2-d cross-correlation, as torch defines it. Weight `(C_out, C_in / groups, kernel_h, kernel_w)`."""
+
+    weight: npt.NDArray[Any]
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    kind = "conv2d"
+
+    def output_shape(self, source: Shape) -> Shape:
+        """Shape that a source of this shape is mapped to; raises ValueError where it cannot be."""
+        if len(source) != 3 or self.weight.ndim != 4:
+            raise ValueError(f"a convolution maps (C, H, W) with a 4-d weight, not {source} with {self.weight.shape}")
+        c_out, c_in, *kernel = self.weight.shape
+        if c_in * self.groups != source[0] or c_out % self.groups:
+            raise ValueError(f"weight {self.weight.shape} in {self.groups} groups does not fit {source[0]} channels")
+        size = [
+            (n + 2 * p - d * (k - 1) - 1) // s + 1
+            for n, p, d, k, s in zip(source[1:], self.padding, self.dilation, kernel, self.stride, strict=True)
+        ]
+        if min(size) < 1:
+            raise ValueError(f"a kernel of {kernel} leaves nothing of an image of {source[1:]}")
+        return (c_out, *size)
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """A matrix product on the flattened source. Weight `(neurons out, neurons in)`, both in row-major order."""
+
+    weight: npt.NDArray[Any]
+
+    kind = "dense"
+
+    def output_shape(self, source: Shape) -> Shape:
+        """Shape that a source of this shape is mapped to; raises ValueError where it cannot be."""
+        if self.weight.ndim != 2 or self.weight.shape[1] != prod(source):
+            raise ValueError(f"a weight of {self.weight.shape} does not fit a source of {source}")
+        return (self.weight.shape[0],)
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """A linear map from one population to another, scaled by `2**exponent`; several into one population add up."""
+
+    source: str
+    target: str
+    op: Conv2d | Dense
+    exponent: int = 0
+
+    @property
+    def name(self) -> str:
+        """`source->target`."""
+        return f"{self.source}->{self.target}"
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Populations in an order in which every projection runs forward, and the projections between them.
+
+    The first population is the input, the last is the output, whose spikes counted over `timesteps` are the score of
+    each class (`labels`).
+
+    Raises:
+        NetworkError: with all problems at once.
+    """
+
+    name: str
+    populations: tuple[Population, ...]
+    projections: tuple[Projection, ...]
+    timesteps: int
+    labels: tuple[str, ...]
+    integer: bool
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        problems = list(_problems(self))
+        if problems:
+            raise NetworkError(f"network {self.name[:100]!r} is not valid", problems=problems)
+
+    @property
+    def input(self) -> Population:
+        """The population that emits the images."""
+        return self.populations[0]
+
+    @property
+    def input_bits(self) -> int:
+        """Width of an input message."""
+        model = self.input.model
+        assert isinstance(model, Input)  # noqa: S101  validated above
+        return model.bits
+
+    @property
+    def output(self) -> Population:
+        """The population whose spikes are counted."""
+        return self.populations[-1]
+
+    @property
+    def spiking(self) -> tuple[Population, ...]:
+        """All populations but the input."""
+        return self.populations[1:]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Population]:
+        return {p.name: p for p in self.populations}
+
+    def population(self, name: str) -> Population:
+        """The population of that name."""
+        return self._by_name[name]
+
+    def incoming(self, name: str) -> tuple[Projection, ...]:
+        """The projections into a population."""
+        return tuple(p for p in self.projections if p.target == name)
+
+    @cached_property
+    def depths(self) -> dict[str, int]:
+        """Length of the longest path from the input to each population: 0 for the input."""
+        depth: dict[str, int] = {self.input.name: 0}
+        for population in self.spiking:
+            depth[population.name] = 1 + max(depth[p.source] for p in self.incoming(population.name))
+        return depth
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for part in _canonical(self):
+            digest.update(len(part).to_bytes(8, "little"))
+            digest.update(part)
+        return digest.hexdigest()
+
+    def fingerprint(self) -> str:
+        """sha256 of everything that decides a spike; name and provenance do not."""
+        return self._fingerprint
+
+
+def neuron_of(population: Population) -> Neuron:
+    """The neuron model of a population that is not the input."""
+    assert isinstance(population.model, Neuron)  # noqa: S101  callers pass spiking populations
+    return population.model
+
+
+def _canonical(network: Network) -> list[bytes]:
+    header: dict[str, Any] = {
+        "schema": "kdsnn.network/1",
+        "timesteps": network.timesteps,
+        "labels": network.labels,
+        "integer": network.integer,
+    }
+    parts = [json.dumps(header, sort_keys=True).encode()]
+    for population in network.populations:
+        record: dict[str, Any] = {"name": population.name, "shape": population.shape}
+        model = population.model
+        if isinstance(model, Input):
+            parts += [json.dumps(record | {"bits": model.bits}, sort_keys=True).encode()]
+            continue
+        record |= {
+            "threshold": float(model.threshold),
+            "bias_exponent": model.bias_exponent,
+            "decay_u": float(model.decay_u),
+            "decay_v": float(model.decay_v),
+        }
+        parts += [json.dumps(record, sort_keys=True).encode(), model.bias.astype("<f8").tobytes()]
+    for projection in network.projections:
+        op = projection.op
+        record = {
+            "source": projection.source,
+            "target": projection.target,
+            "exponent": projection.exponent,
+            "kind": op.kind,
+            "shape": op.weight.shape,
+        }
+        if isinstance(op, Conv2d):
+            record |= {"stride": op.stride, "padding": op.padding, "dilation": op.dilation, "groups": op.groups}
+        weight = op.weight.astype("<i2" if network.integer else "<f8")
+        parts += [json.dumps(record, sort_keys=True).encode(), weight.tobytes()]
+    return parts
+
+
+def _problems(network: Network) -> list[str]:
+    problems = []
+    if network.timesteps < 1:
+        problems.append(f"timesteps must be at least 1, not {network.timesteps}")
+    if len(network.populations) < 2:
+        return [*problems, "there must be an input and at least one spiking population"]
+    names = [p.name for p in network.populations]
+    for name in names:
+        if not _NAME.fullmatch(name):
+            problems.append(f"population name {name[:100]!r} is not made of letters, digits, '_', '.' and '-'")
+    if len(set(names)) != len(names):
+        problems.append("two populations have the same name")
+    if not isinstance(network.input.model, Input):
+        problems.append(f"the first population, {network.input.name!r}, is not an input")
+    if network.output.neurons != len(network.labels):
+        problems.append(f"{network.output.neurons} output neurons do not match {len(network.labels)} labels")
+    for population in network.populations:
+        problems += _population_problems(population, network)
+    return problems + _projection_problems(network)
+
+
+def _population_problems(population: Population, network: Network) -> list[str]:
+    name, model = population.name, population.model
+    if len(population.shape) not in (1, 3) or min(population.shape) < 1:
+        return [f"population {name!r} has shape {population.shape}, neither (N,) nor (C, H, W)"]
+    if isinstance(model, Input):
+        problems = [] if 1 <= model.bits <= 8 else [f"input {name!r} has {model.bits} bits, not 1 to 8"]
+        if population is not network.input:
+            problems.append(f"population {name!r} is a second input")
+        return problems
+    problems = []
+    if model.bias.shape != (population.neurons,):
+        problems.append(f"population {name!r} has a bias of shape {model.bias.shape}, not ({population.neurons},)")
+    unity = DECAY_UNITY if network.integer else 1
+    if not (0 <= model.decay_u <= unity and 0 <= model.decay_v <= unity):
+        problems.append(f"population {name!r} has a decay outside 0 to {unity}")
+    if not (np.isfinite(model.threshold) and np.isfinite(model.bias).all()):
+        problems.append(f"population {name!r} has a threshold or bias that is not finite")
+    elif network.integer:
+        problems += _integer_neuron_problems(name, model)
+    elif model.threshold < 0:
+        problems.append(f"population {name!r} has the negative threshold {model.threshold}")
+    return problems
+
+
+def _integer_neuron_problems(name: str, model: Neuron) -> list[str]:
+    problems = []
+    scalars = (model.threshold, model.bias_exponent, model.decay_u, model.decay_v)
+    if any(x != int(x) for x in scalars) or not np.issubdtype(model.bias.dtype, np.integer):
+        return [f"population {name!r} has a threshold, bias or decay that is not an integer"]
+    if not 0 <= model.threshold < 2**THRESHOLD_BITS:
+        problems.append(f"population {name!r} has threshold {model.threshold}, outside {THRESHOLD_BITS} bits")
+    if model.decay_u < 1:
+        problems.append(f"population {name!r} has decay_u 0: the hardware loses at least 1/4096 of a current")
+    limit = 2 ** (BIAS_BITS - 1)
+    if model.bias.min(initial=0) < -limit or model.bias.max(initial=0) >= limit:
+        problems.append(f"population {name!r} has a bias mantissa outside {BIAS_BITS} bits")
+    if not 0 <= model.bias_exponent <= MAX_BIAS_EXPONENT:
+        problems.append(f"population {name!r} has bias exponent {model.bias_exponent}, not 0 to {MAX_BIAS_EXPONENT}")
+    return problems
+
+
+def _projection_problems(network: Network) -> list[str]:
+    problems: list[str] = []
+    order = {p.name: i for i, p in enumerate(network.populations)}
+    seen: set[tuple[str, str]] = set()
+    for projection in network.projections:
+        name = projection.name
+        if projection.source not in order or projection.target not in order:
+            problems.append(f"projection {name!r} names a population that does not exist")
+            continue
+        if order[projection.source] >= order[projection.target]:
+            problems.append(f"projection {name!r} runs backwards: the network must be acyclic and in order")
+        if (projection.source, projection.target) in seen:
+            problems.append(f"projection {name!r} is there twice")
+        seen.add((projection.source, projection.target))
+        problems += _operation_problems(projection, network)
+    for population in network.spiking:
+        if not network.incoming(population.name):
+            problems.append(f"population {population.name!r} has no incoming projection")
+    return problems
+
+
+def _operation_problems(projection: Projection, network: Network) -> list[str]:
+    name, op = projection.name, projection.op
+    source, target = network.population(projection.source), network.population(projection.target)
+    try:
+        shape = op.output_shape(source.shape)
+    except ValueError as error:
+        return [f"projection {name!r}: {error}"]
+    problems = []
+    if shape != target.shape:
+        problems.append(f"projection {name!r} makes {shape}, but {target.name!r} has shape {target.shape}")
+    if not np.isfinite(op.weight).all():
+        problems.append(f"projection {name!r} has a weight that is not finite")
+    if network.integer:
+        limit = 2 ** (WEIGHT_BITS - 1)
+        if not np.issubdtype(op.weight.dtype, np.integer):
+            problems.append(f"projection {name!r} has weights that are not integers")
+        elif op.weight.min(initial=0) < -limit or op.weight.max(initial=0) >= limit:
+            problems.append(f"projection {name!r} has weights outside {WEIGHT_BITS} bits")
+        if not 0 <= projection.exponent <= MAX_EXPONENT:
+            problems.append(f"projection {name!r} has exponent {projection.exponent}, not 0 to {MAX_EXPONENT}")
+    elif projection.exponent:
+        problems.append(f"projection {name!r} has an exponent, which a float network has not")
+    return problems

@@ -1,0 +1,1 @@
+"""Reports: JSON is the truth, the HTML page is a view of it."""

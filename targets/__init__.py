@@ -1,0 +1,1 @@
+"""The machines that run an integer network: each emits the same spikes."""

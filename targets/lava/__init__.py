@@ -1,0 +1,1 @@
+"""Real Lava (lava-nc) in its own Python 3.10 interpreter."""

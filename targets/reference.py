@@ -1,0 +1,118 @@
+"""The reference target: numpy and int64, written to be read as the specification of the integer semantics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn import counters
+from kdsnn.bounds import overflows
+from kdsnn.errors import TimedOutError
+from kdsnn.linear import apply
+from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, neuron_of
+from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, check_images, predict
+
+__all__ = ["ReferenceProgram", "ReferenceTarget", "decay", "simulate"]
+
+BATCH = 32  # images at once: bounds the memory
+Int64Array = npt.NDArray[np.int64]
+Spikes = dict[str, npt.NDArray[np.uint8]]
+
+
+def simulate(network: Network, images: npt.NDArray[np.uint8]) -> Spikes:
+    """The spikes of every spiking population, `(N, T, *shape)` uint8, for images `(N, C, H, W)` uint8."""
+    messages = counters.input_messages(network, images).astype(np.int64)
+    n, steps = len(images), network.timesteps
+    u = {p.name: np.zeros((n, *p.shape), dtype=np.int64) for p in network.spiking}
+    v = {p.name: np.zeros((n, *p.shape), dtype=np.int64) for p in network.spiking}
+    spikes: Spikes = {p.name: np.zeros((n, steps, *p.shape), dtype=np.uint8) for p in network.spiking}
+    for t in range(steps):
+        sent: dict[str, Int64Array] = {network.input.name: messages}
+        for population in network.spiking:
+            name, neuron = population.name, neuron_of(population)
+            bias = neuron.bias.astype(np.int64).reshape(population.shape) << neuron.bias_exponent
+            a = sum(apply(p.op, sent[p.source]) << p.exponent for p in network.incoming(name))
+            u[name] = decay(u[name], int(neuron.decay_u)) + (a << MEMBRANE_SHIFT)
+            v[name] = decay(v[name], int(neuron.decay_v)) + u[name] + bias
+            fired = v[name] > int(neuron.threshold) << MEMBRANE_SHIFT
+            v[name][fired] = 0
+            spikes[name][:, t] = fired
+            sent[name] = fired.astype(np.int64)
+    return spikes
+
+
+def decay(x: Int64Array, amount: int) -> Int64Array:
+    """`x` less `amount` 4096ths of it, rounded towards zero."""
+    left: Int64Array = np.sign(x) * (np.abs(x) * (DECAY_UNITY - amount) >> 12)
+    return left
+
+
+class ReferenceTarget:
+    """The specification, run in numpy."""
+
+    name = "reference"
+    description = "numpy, int64: the specification that every other target is compared with"
+
+    def probe(self) -> Availability:
+        """Always available."""
+        return Availability(True, f"numpy {np.__version__}")
+
+    def check(self, network: Network) -> list[Violation]:
+        """Populations that could leave the range of the hardware's state."""
+        return [Violation(name, what) for name, what in overflows(network).items()]
+
+    def compile(self, network: Network) -> ReferenceProgram:
+        """The network, ready to run."""
+        return ReferenceProgram(network)
+
+
+class ReferenceProgram:
+    """A network on the reference target."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+
+    def run(
+        self,
+        images: npt.NDArray[np.uint8],
+        *,
+        record: Record = "output",
+        time_limit_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> RunResult:
+        """See `kdsnn.targets.base.Program.run`."""
+        check_images(self.network, images)
+        network, start = self.network, time.perf_counter()
+        kept: dict[str, list[npt.NDArray[np.uint8]]] = {}
+        emitted = {p.name: np.zeros(p.shape, dtype=np.int64) for p in network.populations}
+        for done, batch in _batches(images):
+            spikes = simulate(network, batch)
+            nonzero = counters.input_messages(network, batch) > 0
+            emitted[network.input.name] += nonzero.sum(axis=0, dtype=np.int64) * network.timesteps
+            for name, train in spikes.items():
+                emitted[name] += train.sum(axis=(0, 1), dtype=np.int64)
+                if record == "all" or name == network.output.name:
+                    kept.setdefault(name, []).append(train)
+            if progress:
+                progress(done)
+            if time_limit_s is not None and time.perf_counter() - start > time_limit_s:
+                raise TimedOutError(f"the reference passed its limit of {time_limit_s:g} s after {done} images")
+        trains = {name: np.concatenate(parts) for name, parts in kept.items()}
+        return RunResult(
+            target="reference",
+            fingerprint=network.fingerprint(),
+            predictions=predict(trains[network.output.name]),
+            spikes=trains,
+            counts=counters.count(network, emitted, len(images)),
+            wall_s=time.perf_counter() - start,
+            versions={"numpy": np.__version__},
+        )
+
+
+def _batches(images: npt.NDArray[np.uint8]) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    for start in range(0, len(images), BATCH):
+        batch = images[start : start + BATCH]
+        yield start + len(batch), batch
