@@ -2,8 +2,8 @@
 
 Each population has one threshold, so the projections into it share one scale s = theta / K, where the integer K is the
 new threshold: a weight w becomes round(w / (s * 2**e)) with an exponent e of its own projection. Potentials are
-integers and the test is strict, so K = theta / s is exact. K is as large as the bits of the weights allow, then lowered until
-the bias fits its 13 bits and `kdsnn.bounds` proves that no image can overflow the state.
+integers and the test is strict, so K = theta / s is exact. K is as large as the bits of the weights allow, then
+lowered until the bias fits its 13 bits and `kdsnn.bounds` proves that no image can overflow the state.
 
 Where 8-bit pixels enter, the bound costs weight bits; fewer input bits cost pixel precision instead. The choice is made
 by the error that each makes in the first population's drive on calibration images, and reported.

@@ -7,10 +7,11 @@ docs/add-a-target.md shows one whole.
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -174,11 +175,15 @@ def target_names() -> list[str]:
     return sorted(_entry_points())
 
 
-def load_target(name: str) -> Target:
+def load_target(name: str, options: Mapping[str, str] | None = None) -> Target:
     """The registered target of that name.
 
+    Args:
+        name: as `target_names` lists them.
+        options: arguments of its constructor, as text: `{"device": "cpu"}`, `{"stock_conv": "true"}`.
+
     Raises:
-        UsageError: there is none; the message names those there are.
+        UsageError: there is none, or it has no such option; the message names those there are.
         TargetUnavailableError: its package cannot be imported.
     """
     registered = _entry_points()
@@ -187,12 +192,30 @@ def load_target(name: str) -> Target:
         hint = f"did you mean {close[0]!r}?" if close else f"targets are: {', '.join(sorted(registered))}"
         raise UsageError(f"there is no target {name!r}", hint=hint)
     try:
-        target: Target = registered[name].load()()
-    except Exception as error:
+        kind = registered[name].load()
+    except Exception as error:  # noqa: BLE001  a plug-in may raise anything
         raise TargetUnavailableError(
             f"target {name!r} cannot be loaded from {registered[name].value}: {type(error).__name__}: {error}"
         ) from error
+    target: Target = kind(**_arguments(name, kind, options or {}))
     return target
+
+
+def _arguments(name: str, kind: Any, options: Mapping[str, str]) -> dict[str, Any]:
+    known = inspect.signature(kind).parameters
+    arguments: dict[str, Any] = {}
+    for key, text in options.items():
+        if key not in known:
+            there = f"its options are: {', '.join(known)}" if known else "it has none"
+            raise UsageError(f"target {name!r} has no option {key!r}", hint=there)
+        default = known[key].default
+        if isinstance(default, bool):
+            if text.lower() not in ("true", "false"):
+                raise UsageError(f"option {key!r} of target {name!r} is true or false, not {text!r}")
+            arguments[key] = text.lower() == "true"
+        else:
+            arguments[key] = text if isinstance(default, str) else type(default)(text)
+    return arguments
 
 
 def probe_all() -> dict[str, Availability]:

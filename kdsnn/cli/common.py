@@ -1,0 +1,136 @@
+"""What the commands share: where output goes, the options that mean the same everywhere, and how errors are shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kdsnn.errors import KdsnnError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from kdsnn.targets.base import Progress, Target
+
+__all__ = [
+    "DatasetOption",
+    "DeviceOption",
+    "ImagesOption",
+    "JsonOption",
+    "ModelArgument",
+    "OptionOption",
+    "OverridesOption",
+    "RecipeArgument",
+    "SamplesOption",
+    "TargetOption",
+    "TimeLimitOption",
+    "emit_json",
+    "errors",
+    "make_target",
+    "output",
+    "percent",
+    "progress_bar",
+    "show_error",
+    "table",
+]
+
+ModelArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[RUN|MODEL.nir]", help="A run, or an integer NIR file; the latest run."),
+]
+RecipeArgument = Annotated[str, typer.Argument(help="Name of a recipe (kdsnn list recipes), or path of a TOML file.")]
+OverridesOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe: distill.alpha=0.5")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout and nothing else.")]
+TargetOption = Annotated[str, typer.Option("--target", "-t", help="Where to run it (kdsnn targets).")]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="For target gpu: auto, cpu, cuda or cuda:N. Same as -O device=...")
+]
+OptionOption = Annotated[
+    list[str] | None,
+    typer.Option("--option", "-O", metavar="KEY=VALUE", help="An option of the target, such as stock_conv=true"),
+]
+DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Take the test images of this data set.")]
+ImagesOption = Annotated[
+    Path | None, typer.Option("--images", help="Take the images of an .npz file: x (N,C,H,W) uint8, and perhaps y.")
+]
+SamplesOption = Annotated[int | None, typer.Option("--samples", "-n", min=1, help="At most so many images.")]
+TimeLimitOption = Annotated[
+    float | None, typer.Option("--time-limit", min=0, metavar="SECONDS", help="Give up after so long (exit 7).")
+]
+
+
+def output() -> Console:
+    """The console for data, on stdout."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+def errors() -> Console:
+    """The console for messages, on stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def show_error(error: KdsnnError) -> None:
+    """Prints an error to stderr, without markup or control characters from the data in it."""
+    text = "".join(c if c.isprintable() or c == "\n" else "?" for c in str(error))
+    print(f"error: {text}", file=sys.stderr)  # noqa: T201
+
+
+def emit_json(data: Mapping[str, Any]) -> None:
+    """Prints one JSON object to stdout."""
+    print(json.dumps(data, indent=2))  # noqa: T201
+
+
+def percent(value: float | None) -> str:
+    """`0.9712` as `97.12%`."""
+    return "-" if value is None else f"{100 * value:.2f}%"
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Prints a table to stdout; numbers are set right."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        numeric = all(isinstance(row[index], int | float) for row in rows) and bool(rows)
+        shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else escape(str(cell)) for cell in row))
+    output().print(shown)
+
+
+@contextmanager
+def progress_bar(description: str, total: int) -> Iterator[Progress]:
+    """A progress bar on stderr; nothing where that is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = errors()
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def make_target(name: str, options: Sequence[str] | None, device: str | None = None) -> Target:
+    """The target of that name, made with options such as `stock_conv=true`."""
+    from kdsnn.targets.base import load_target
+
+    pairs: dict[str, str] = {} if device is None else {"device": device}
+    for option in options or ():
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise UsageError(f"option {option!r} is not KEY=VALUE")
+        pairs[key] = value
+    return load_target(name, pairs)

@@ -1,0 +1,69 @@
+"""`kdsnn demo`: the whole road, from real images to real Lava, in one command."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kdsnn.cli.common import errors, make_target, output, percent, progress_bar
+
+__all__ = ["demo", "register"]
+
+RECIPE = "mnist5k-2conv"
+
+
+def demo(
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; a new one under runs/.")] = None,
+    samples: Annotated[int, typer.Option("--samples", "-n", min=1, help="Test images through real Lava.")] = 100,
+) -> None:
+    """Real MNIST images, a teacher, a distilled student, an int8 network, a NIR file, real Lava, energy, a report.
+
+    Takes a few minutes on two cores. A teacher that was trained before is reused.
+
+    Example: kdsnn demo --out runs/demo
+    """
+    from kdsnn.cli import energy, evaluate, quantize
+    from kdsnn.distill.pipeline import distill
+    from kdsnn.recipe import load_recipe
+    from kdsnn.report.page import write_report
+    from kdsnn.runs import new_run, read_json
+    from kdsnn.targets.lava.environment import setup_environment
+    from kdsnn.workflow import energy_of, evaluate_model, export_bundle, quantize_run, select_images
+
+    began = time.perf_counter()
+    messages, show = errors(), output()
+
+    messages.rule("1. Real Lava, in a Python 3.10 of its own")
+    setup_environment()
+
+    messages.rule("2. A teacher, and a spiking student distilled from it")
+    recipe = load_recipe(RECIPE)
+    run = distill(recipe, run=out or new_run("demo"))
+    teacher, student = read_json(run / "teacher.json"), read_json(run / "student.json")
+    show.print(f"teacher {percent(teacher['accuracy'])}, student {percent(student['accuracy'])}", markup=False)
+
+    messages.rule("3. An integer network that no image can overflow")
+    done = quantize_run(str(run))
+    quantize.show(done)
+
+    messages.rule("4. The same spikes on torch and on real Lava as on the reference")
+    for name, count in (("gpu", None), ("lava", samples)):
+        images, labels = select_images(done.model, samples=count)
+        target = make_target(name, None)
+        with progress_bar(name, len(images)) as progress:
+            result = evaluate_model(done.model, target, images, labels, progress=progress)
+        evaluate.show(result)
+
+    messages.rule("5. Files, energy and a report")
+    export_bundle(done.model, make_target("lava", None), run / "export" / "lava", None)
+    energy.show(energy_of(done.model, result, "loihi1"))
+    page = write_report(done.model)
+    show.print(f"\nrun     {run}\nreport  {page}\n{time.perf_counter() - began:.0f} s", markup=False, soft_wrap=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(demo)

@@ -1,0 +1,45 @@
+"""`kdsnn distill`: distils the student of a recipe from its teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kdsnn.cli.common import OverridesOption, RecipeArgument, output, percent
+
+__all__ = ["distill", "register"]
+
+
+def distill(
+    recipe: RecipeArgument,
+    overrides: OverridesOption = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Folder of the run; a new one under runs/.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run was interrupted.")] = False,
+) -> None:
+    """Distil the student of a recipe from its teacher, which is trained first where it is not there yet.
+
+    Examples:
+      kdsnn distill mnist5k-2conv
+
+      kdsnn distill mnist5k-2conv --set distill.alpha=0.7 --set train.epochs=20
+
+      kdsnn distill mnist5k-2conv --run runs/mine --resume
+    """
+    from kdsnn.distill.pipeline import distill as train_student
+    from kdsnn.errors import UsageError
+    from kdsnn.recipe import load_recipe
+    from kdsnn.runs import new_run, read_json
+
+    if resume and run is None:
+        raise UsageError("--resume needs --run: which run shall go on?")
+    loaded = load_recipe(recipe, overrides or ())
+    folder = train_student(loaded, run=run or new_run(loaded.name), resume=resume)
+    result = read_json(folder / "student.json")
+    output().print(f"{folder}\nstudent accuracy {percent(result['accuracy'])}", markup=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(distill)

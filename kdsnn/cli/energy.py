@@ -1,0 +1,79 @@
+"""`kdsnn energy`: the energy that a model of the hardware gives for what was counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kdsnn.cli.common import (
+    DatasetOption,
+    DeviceOption,
+    ImagesOption,
+    JsonOption,
+    ModelArgument,
+    OptionOption,
+    SamplesOption,
+    TargetOption,
+    emit_json,
+    make_target,
+    output,
+    progress_bar,
+    table,
+)
+
+if TYPE_CHECKING:
+    from kdsnn.energy import EnergyReport
+
+__all__ = ["energy", "register", "show"]
+
+
+def energy(
+    model: ModelArgument = None,
+    energy_model: Annotated[
+        str, typer.Option("--model", help="loihi1, cmos45, cmos45-int8, or the path of a TOML file.")
+    ] = "loihi1",
+    target: TargetOption = "gpu",
+    dataset: DatasetOption = None,
+    images: ImagesOption = None,
+    samples: SamplesOption = None,
+    device: DeviceOption = None,
+    option: OptionOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Count on a target, checked against the reference, and estimate the energy by part and layer.
+
+    Examples:
+      kdsnn energy --model loihi1
+
+      kdsnn energy --model cmos45 --target lava --samples 50 --json
+    """
+    from kdsnn.energy import load_energy_model
+    from kdsnn.workflow import energy_of, evaluate_model, open_model, select_images
+
+    load_energy_model(energy_model)  # a wrong name shall not cost a run
+    chosen = make_target(target, option, device)
+    opened = open_model(model)
+    x, y = select_images(opened, dataset=dataset, images=images, samples=samples)
+    with progress_bar(f"{target}", len(x)) as progress:
+        result = evaluate_model(opened, chosen, x, y, progress=progress)
+    report = energy_of(opened, result, energy_model)
+    if json:
+        emit_json({**result.as_json(), "energy": report.as_json()})
+    else:
+        show(report)
+
+
+def show(report: EnergyReport) -> None:
+    """Prints an energy estimate."""
+    rows = [[name, f"{1e6 * joules:.4f}"] for name, joules in report.parts.items()]
+    rows.append(["total", f"{1e6 * report.total_j_per_sample:.4f}"])
+    if report.teacher_j_per_sample is not None:
+        rows.append(["the teacher's multiply-accumulates", f"{1e6 * report.teacher_j_per_sample:.4f}"])
+    table(f"{report.model.title} ({report.model.kind})", ["part", "uJ a sample"], rows)
+    output().print("\n".join((*report.model.notes, f"Source: {report.model.source}")), markup=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(energy)

@@ -1,0 +1,105 @@
+"""`kdsnn export`: writes a bundle for a target, and proves that it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kdsnn.cli.common import (
+    DeviceOption,
+    ImagesOption,
+    JsonOption,
+    ModelArgument,
+    OptionOption,
+    emit_json,
+    make_target,
+    output,
+    table,
+)
+
+if TYPE_CHECKING:
+    from kdsnn.targets.base import Target
+    from kdsnn.workflow import Model
+
+__all__ = ["export", "register"]
+
+VERIFIED_WITH = 4  # images
+
+
+def export(
+    model: ModelArgument = None,
+    target: Annotated[str, typer.Option("--target", "-t", help="lava, gpu, any other target, or nir.")] = "nir",
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder. Left out: export/TARGET in the run.")] = None,
+    images: ImagesOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what it needs, and whether it fits.")] = False,
+    device: DeviceOption = None,
+    option: OptionOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write a bundle for a target; it is read again, run there and compared with the reference before it counts.
+
+    Examples:
+      kdsnn export --target lava
+
+      kdsnn export runs/mine/model.nir --target gpu --device cpu -o bundle
+
+      kdsnn export --target lava --dry-run
+    """
+    from kdsnn.workflow import export_bundle, open_model, select_images
+
+    chosen = None if target == "nir" else make_target(target, option, device)
+    opened = open_model(model)
+    if dry_run:
+        _dry_run(opened, chosen, json)
+        return
+    shown = None
+    if chosen is not None:
+        shown, _ = select_images(opened, images=images, samples=VERIFIED_WITH)
+    folder = out or (opened.run or opened.path.parent) / "export" / target
+    manifest = export_bundle(opened, chosen, folder, shown)
+    if json:
+        emit_json({**manifest, "folder": str(folder)})
+        return
+    verified = manifest["verified"]
+    lines = [str(folder / name) for name in (*manifest["files"], "manifest.json")]
+    if verified:
+        lines.append(
+            f"verified on {target}: {verified['images']} images, {verified['spikes']:,} spikes in "
+            f"{len(verified['populations'])} populations and all counts equal the reference"
+        )
+    output().print("\n".join(lines), markup=False, soft_wrap=True)
+
+
+def _dry_run(model: Model, target: Target | None, json: bool) -> None:
+    from kdsnn.errors import DoesNotFitError
+    from kdsnn.workflow import plan
+
+    rows = plan(model.network)
+    violations = [] if target is None else target.check(model.network)
+    if json:
+        emit_json(_as_json(model, target, rows, violations))
+    else:
+        columns = ["name", "kind", "shape", "neurons", "synapses", "threshold", "largest_weight", "depth"]
+        cells = [["x".join(map(str, row[c])) if c == "shape" else row[c] for c in columns] for row in rows]
+        table(f"{model.network.name}, T = {model.network.timesteps}", columns, cells)
+    if violations:
+        name = target.name if target else "nir"
+        raise DoesNotFitError(f"it does not fit target {name!r}", problems=[str(v) for v in violations])
+
+
+def _as_json(model: Model, target: Target | None, rows: list[dict[str, Any]], violations: list[Any]) -> dict[str, Any]:
+    return {
+        "schema": "kdsnn.plan/1",
+        "target": target.name if target else "nir",
+        "fingerprint": model.network.fingerprint(),
+        "timesteps": model.network.timesteps,
+        "layers": rows,
+        "violations": [str(v) for v in violations],
+    }
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(export)

@@ -1,0 +1,28 @@
+"""`kdsnn teach`: trains the teacher of a recipe, once."""
+
+from __future__ import annotations
+
+import typer
+
+from kdsnn.cli.common import OverridesOption, RecipeArgument, output, percent
+
+__all__ = ["register", "teach"]
+
+
+def teach(recipe: RecipeArgument, overrides: OverridesOption = None) -> None:
+    """Train the teacher of a recipe. A teacher that is there already is reused.
+
+    Example: kdsnn teach mnist5k-2conv
+    """
+    from kdsnn.distill.pipeline import teach as train_teacher
+    from kdsnn.recipe import load_recipe
+    from kdsnn.runs import read_json
+
+    folder = train_teacher(load_recipe(recipe, overrides or ()))
+    result = read_json(folder / "result.json")
+    output().print(f"{folder}\nteacher accuracy {percent(result['accuracy'])}", markup=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(teach)

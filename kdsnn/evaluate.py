@@ -1,0 +1,210 @@
+"""Running a network on a target and comparing it with the reference, spike for spike and count for count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.counters import Counts, LayerCounts
+from kdsnn.errors import InputError, VerificationError
+from kdsnn.network import Network
+from kdsnn.targets.base import Progress, RunResult, Target, check_images, ensure_runnable
+from kdsnn.targets.reference import ReferenceTarget
+
+__all__ = ["Evaluation", "check_same", "evaluate"]
+
+SCHEMA = "kdsnn.evaluation/1"
+CHUNK = 256  # images whose spikes in every population are held at once
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a target computed on a set of images, compared with the reference.
+
+    Attributes:
+        target: name.
+        fingerprint: of the network.
+        predictions: `(N,)`.
+        accuracy: share of right predictions, or None without labels.
+        counts: counted by the target.
+        output_spikes: `(N, T, classes)` uint8.
+        spike_totals: for each population, each neuron's spikes over T, `(N, neurons)` uint16.
+        compared: populations whose spikes were compared with the reference, one by one; empty if none were.
+        wall_s: seconds the target worked.
+        versions: of what computed it.
+        notes: further figures of the target, summed over its runs.
+    """
+
+    target: str
+    fingerprint: str
+    predictions: npt.NDArray[np.int64]
+    accuracy: float | None
+    counts: Counts
+    output_spikes: npt.NDArray[np.uint8]
+    spike_totals: Mapping[str, npt.NDArray[np.uint16]]
+    compared: tuple[str, ...]
+    wall_s: float
+    versions: Mapping[str, str]
+    notes: Mapping[str, float]
+
+    @property
+    def samples(self) -> int:
+        """Number of images."""
+        return len(self.predictions)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object of `--json`."""
+        return {
+            "schema": SCHEMA,
+            "target": self.target,
+            "fingerprint": self.fingerprint,
+            "samples": self.samples,
+            "timesteps": int(self.output_spikes.shape[1]),
+            "accuracy": self.accuracy,
+            "predictions": self.predictions.tolist(),
+            "layers": [asdict(layer) for layer in self.counts.layers],
+            "counts": self.counts.totals(),
+            "matches_reference": bool(self.compared),
+            "compared_populations": list(self.compared),
+            "wall_s": self.wall_s,
+            "samples_per_s": self.samples / self.wall_s,
+            "versions": dict(self.versions),
+            "notes": dict(self.notes),
+        }
+
+    def arrays(self) -> dict[str, Array]:
+        """The arrays of `--dump`."""
+        spikes = {f"spikes/{name}": totals for name, totals in self.spike_totals.items()}
+        return {"predictions": self.predictions, "output_spikes": self.output_spikes, **spikes}
+
+
+def evaluate(
+    network: Network,
+    target: Target,
+    images: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int64] | None = None,
+    *,
+    compare: bool = True,
+    time_limit_s: float | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Runs the images on a target, and the same on the reference.
+
+    Args:
+        network: an integer network.
+        target: where to run it.
+        images: `(N, C, H, W)` uint8.
+        labels: `(N,)`, for the accuracy.
+        compare: whether to compare all populations with the reference.
+        time_limit_s: for the target's work as a whole.
+        progress: called with the number of images done.
+
+    Raises:
+        VerificationError: the first spike or count in which the target differs from the reference.
+        DoesNotFitError, TargetUnavailableError, TimedOutError: as the target says.
+        InputError: the images or labels do not fit the network.
+    """
+    check_images(network, images)
+    _check_labels(network, labels, len(images))
+    ensure_runnable(target, network)
+    program, reference = target.compile(network), ReferenceTarget().compile(network)
+    results, totals, compared = [], [], ()
+    left = time_limit_s
+    for begin, chunk in _chunks(images):
+        result = program.run(chunk, record="all", time_limit_s=left, progress=_shifted(progress, begin))
+        if left is not None:
+            left = max(left - result.wall_s, 1e-3)
+        if compare:
+            wanted = reference.run(chunk, record="all")
+            check_same(result, wanted, first_image=begin)
+            compared = tuple(wanted.spikes)
+        totals.append({n: s.reshape(*s.shape[:2], -1).sum(axis=1, dtype=np.uint16) for n, s in result.spikes.items()})
+        results.append(replace(result, spikes={network.output.name: result.spikes[network.output.name]}))
+    return _joined(network, results, totals, labels, compared)
+
+
+def check_same(result: RunResult, wanted: RunResult, *, first_image: int = 0) -> None:
+    """Raises VerificationError at the first spike or count in which a result differs from what was wanted."""
+    who = f"target {result.target!r}"
+    if result.fingerprint != wanted.fingerprint:
+        raise VerificationError(f"{who} ran another network: {result.fingerprint[:16]}, not {wanted.fingerprint[:16]}")
+    for name, train in wanted.spikes.items():
+        if name not in result.spikes:
+            raise VerificationError(f"{who} recorded no spikes of population {name!r}")
+        other = result.spikes[name]
+        if other.shape != train.shape:
+            raise VerificationError(f"{who}: spikes of {name!r} have shape {other.shape}, not {train.shape}")
+        if not np.array_equal(other, train):
+            raise VerificationError(f"{who} {_first_difference(name, other, train, first_image)}")
+    if not np.array_equal(result.predictions, wanted.predictions):
+        raise VerificationError(f"{who} predicts other classes from the same spikes")
+    _check_counts(who, result.counts, wanted.counts)
+
+
+def _first_difference(name: str, other: Array, train: Array, first_image: int) -> str:
+    differing = np.argwhere(other != train)
+    image, step, *neuron = (int(i) for i in differing[0])
+    has, lacks = ("fires", "silent") if other[tuple(differing[0])] else ("is silent", "fires")
+    return (
+        f"differs from the reference in {len(differing)} of {train.size} spikes of population {name!r}: first in image "
+        f"{first_image + image}, step {step}, neuron {tuple(neuron)}, which {has} where the reference {lacks}"
+    )
+
+
+def _check_counts(who: str, counts: Counts, wanted: Counts) -> None:
+    if [layer.name for layer in counts.layers] != [layer.name for layer in wanted.layers]:
+        raise VerificationError(f"{who} counted other layers than the reference")
+    for layer, right in zip(counts.layers, wanted.layers, strict=True):
+        for field in fields(LayerCounts):
+            a, b = getattr(layer, field.name), getattr(right, field.name)
+            if a != b:
+                raise VerificationError(f"{who} counted {field.name} = {a} in layer {layer.name!r}; the reference: {b}")
+
+
+def _check_labels(network: Network, labels: Array | None, samples: int) -> None:
+    if labels is None:
+        return
+    if labels.shape != (samples,) or not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"labels must be {samples} integers, not {labels.dtype} of shape {labels.shape}")
+    if labels.min() < 0 or labels.max() >= len(network.labels):
+        raise InputError(f"labels reach from {labels.min()} to {labels.max()}; there are {len(network.labels)} classes")
+
+
+def _chunks(images: npt.NDArray[np.uint8]) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    for begin in range(0, len(images), CHUNK):
+        yield begin, images[begin : begin + CHUNK]
+
+
+def _shifted(progress: Progress | None, begin: int) -> Callable[[int], None] | None:
+    return None if progress is None else lambda done: progress(begin + done)
+
+
+def _joined(
+    network: Network,
+    results: list[RunResult],
+    totals: list[dict[str, npt.NDArray[np.uint16]]],
+    labels: npt.NDArray[np.int64] | None,
+    compared: tuple[str, ...],
+) -> Evaluation:
+    predictions = np.concatenate([r.predictions for r in results])
+    counts = results[0].counts
+    for result in results[1:]:
+        counts += result.counts
+    return Evaluation(
+        target=results[0].target,
+        fingerprint=results[0].fingerprint,
+        predictions=predictions,
+        accuracy=None if labels is None else float((predictions == labels).mean()),
+        counts=counts,
+        output_spikes=np.concatenate([r.spikes[network.output.name] for r in results]),
+        spike_totals={name: np.concatenate([t[name] for t in totals]) for name in totals[0]},
+        compared=compared,
+        wall_s=sum(r.wall_s for r in results),
+        versions=results[0].versions,
+        notes={key: sum(r.notes.get(key, 0.0) for r in results) for key in results[0].notes},
+    )

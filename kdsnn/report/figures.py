@@ -1,0 +1,95 @@
+"""The figures of a report, as SVG text: drawn from the JSON alone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+__all__ = ["accuracy_bars", "energy_bars", "layer_bars", "raster"]
+
+TEACHER, STUDENT, OTHER = "#8a8f98", "#2563a8", "#d9822b"
+
+
+def accuracy_bars(rows: Sequence[dict[str, Any]]) -> str:
+    """Accuracy of the teacher, the student, the integer network and each target."""
+    figure = Figure(figsize=(7, 0.45 * len(rows) + 0.8), layout="constrained")
+    axes = figure.add_subplot()
+    values = [100 * row["accuracy"] for row in rows]
+    colours = [TEACHER if "teacher" in row["what"] else STUDENT for row in rows]
+    bars = axes.barh([row["what"] for row in rows], values, color=colours)
+    axes.bar_label(bars, fmt="%.2f", padding=3)
+    axes.invert_yaxis()
+    axes.set_xlim(min(values) - 3, 100.9)
+    axes.set_xlabel("accuracy (%)")
+    return _svg(figure)
+
+
+def layer_bars(layers: Sequence[dict[str, Any]]) -> str:
+    """Firing rate and synaptic operations of each layer."""
+    figure = Figure(figsize=(7, 0.4 * len(layers) + 1.0), layout="constrained")
+    rates, synops = figure.subplots(1, 2, sharey=True)
+    names = [layer["name"] for layer in layers]
+    rates.barh(names, [100 * layer["firing_rate"] for layer in layers], color=STUDENT)
+    rates.set_xlabel("firing rate (% of neurons a step)")
+    rates.invert_yaxis()
+    position = np.arange(len(layers))
+    synops.barh(position - 0.2, [x["synops_dense_per_sample"] for x in layers], 0.4, color=STUDENT, label="SynOps")
+    synops.barh(position + 0.2, [x["input_macs_per_sample"] for x in layers], 0.4, color=OTHER, label="input MACs")
+    synops.set_xlabel("operations a sample")
+    synops.legend(frameon=False)
+    return _svg(figure)
+
+
+def energy_bars(reports: Sequence[dict[str, Any]]) -> str:
+    """Energy a sample under each model, by part, beside the teacher's where it is known. Logarithmic."""
+    figure = Figure(figsize=(7, 0.55 * len(reports) + 1.0), layout="constrained")
+    axes = figure.add_subplot()
+    position = np.arange(len(reports))
+    student = [1e6 * r["total_j_per_sample"] for r in reports]
+    bars = axes.barh(position - 0.2, student, 0.4, color=STUDENT, label="student")
+    axes.bar_label(bars, fmt="%.3g", padding=3)
+    teacher = [1e6 * (r["teacher_j_per_sample"] or np.nan) for r in reports]
+    if not np.isnan(teacher).all():
+        bars = axes.barh(position + 0.2, teacher, 0.4, color=TEACHER, label="teacher's multiply-accumulates")
+        axes.bar_label(bars, labels=["" if np.isnan(t) else f"{t:.3g}" for t in teacher], padding=3)
+    axes.set_yticks(position, [r["model"] for r in reports])
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.margins(x=0.25)
+    axes.set_xlabel("estimated energy (uJ a sample)")
+    axes.legend(frameon=False)
+    return _svg(figure)
+
+
+def raster(image: dict[str, Any]) -> str:
+    """One image, and the neurons that fired on it, population by population: steps across, neurons up."""
+    names = list(image["spikes"])
+    figure = Figure(figsize=(1.4 * (len(names) + 1), 3.2), layout="constrained")
+    axes = figure.subplots(1, len(names) + 1)
+    pixels = np.moveaxis(np.array(image["pixels"]), 0, -1)
+    axes[0].imshow(pixels.squeeze(), cmap="gray")
+    axes[0].set_title("image" if image["label"] is None else f"image ({image['label']})", fontsize=8)
+    axes[0].axis("off")
+    for axis, name in zip(axes[1:], names, strict=True):
+        steps = image["spikes"][name]
+        neurons = image["neurons"][name]
+        for step, fired in enumerate(steps):
+            axis.plot(np.full(len(fired), step), fired, "|" if neurons < 50 else ",", color=STUDENT, markersize=8)
+        axis.set_title(f"{name}\n{neurons:,}", fontsize=8)
+        axis.set_xticks(range(len(steps)))
+        axis.set_xlim(-0.5, len(steps) - 0.5)
+        axis.set_ylim(-0.5, neurons - 0.5)
+        axis.tick_params(labelsize=6)
+    figure.supxlabel("time step", fontsize=8)
+    return _svg(figure)
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

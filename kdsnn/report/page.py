@@ -1,0 +1,44 @@
+"""The HTML page of a report: one file that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from kdsnn.report import figures
+from kdsnn.report.collect import collect
+from kdsnn.runs import write_atomic
+from kdsnn.workflow import Model
+
+__all__ = ["render", "write_report"]
+
+
+def write_report(model: Model) -> Path:
+    """Writes `report.json` and `report.html` into the run, and returns the path of the page."""
+    data = collect(model)
+    assert model.run is not None  # noqa: S101  collect has checked it
+    write_atomic(model.run / "report.json", json.dumps(data, indent=2).encode())
+    path = model.run / "report.html"
+    write_atomic(path, render(data).encode())
+    return path
+
+
+def render(data: dict[str, Any]) -> str:
+    """The page, from the JSON alone. Every text in it is escaped."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["percent"] = lambda x: "-" if x is None else f"{100 * x:.2f}%"
+    environment.filters["count"] = lambda x: f"{x:,.1f}"
+    environment.filters["microjoule"] = lambda x: "-" if x is None else f"{1e6 * x:.4g}"
+    template = environment.from_string((files("kdsnn.report") / "page.html").read_text())
+    drawn = {
+        "accuracy": figures.accuracy_bars(data["accuracy"]),
+        "layers": figures.layer_bars(data["layers"]),
+        "energy": figures.energy_bars(data["energy"]),
+        "raster": figures.raster(data["image"]),
+    }
+    return template.render(report=data, figures={name: Markup(svg) for name, svg in drawn.items()})  # noqa: S704  ours

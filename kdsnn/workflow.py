@@ -1,0 +1,282 @@
+"""The steps of the road as functions: what the commands of the command line call, and what Python code can call too."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.bounds import overflows
+from kdsnn.counters import fan_out, kind_of
+from kdsnn.data.datasets import load_dataset
+from kdsnn.energy import EnergyReport, estimate, load_energy_model
+from kdsnn.errors import DoesNotFitError, InputError
+from kdsnn.evaluate import Evaluation, evaluate
+from kdsnn.export.lower import lower
+from kdsnn.export.nir import read_nir, write_nir
+from kdsnn.export.quantize import QuantizationReport, quantize
+from kdsnn.network import Network, Projection, neuron_of
+from kdsnn.runs import find_run, read_json, write_json
+from kdsnn.targets.base import Progress, Target, ensure_runnable
+from kdsnn.targets.gpu import GpuTarget
+
+__all__ = [
+    "Model",
+    "QuantizedRun",
+    "energy_of",
+    "evaluate_model",
+    "export_bundle",
+    "open_model",
+    "plan",
+    "quantize_run",
+    "select_images",
+]
+
+MODEL_FILE = "model.nir"
+SAMPLE_SEED = 0  # which test images a smaller sample takes
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Model:
+    """An integer network, and the run it came from, if any."""
+
+    network: Network
+    path: Path
+    run: Path | None
+
+
+@dataclass(frozen=True)
+class QuantizedRun:
+    """What quantizing a run made, and what it cost."""
+
+    model: Model
+    report: QuantizationReport
+    float_accuracy: float
+    integer_accuracy: float
+
+    def as_json(self) -> dict[str, Any]:
+        """What stands in `quantization.json`."""
+        return {
+            "schema": "kdsnn.quantization/1",
+            "fingerprint": self.model.network.fingerprint(),
+            "float_accuracy": self.float_accuracy,
+            "integer_accuracy": self.integer_accuracy,
+            **asdict(self.report),
+        }
+
+
+def quantize_run(run: str | None, *, weight_bits: int | None = None, input_bits: int | None = None) -> QuantizedRun:
+    """Lowers and quantizes the student of a run, and writes `model.nir` and `quantization.json` into it.
+
+    Args:
+        run: path or name of a run; None is the latest.
+        weight_bits: instead of what the recipe says.
+        input_bits: likewise.
+
+    Raises:
+        InputError: there is no such run, or it has no student.
+        LoweringError, NetworkError: the student cannot be carried.
+    """
+    from kdsnn.distill.pipeline import load_student
+
+    folder = find_run(run)
+    recipe, student = load_student(folder)
+    dataset = load_dataset(recipe.data.dataset)
+    float_network = lower(
+        student,
+        input_shape=_image_shape(dataset.train.images),
+        timesteps=recipe.student.timesteps,
+        labels=dataset.labels,
+        name=recipe.name,
+        provenance={"recipe": recipe.name, "dataset": recipe.data.dataset, "run": folder.name},
+    )
+    wanted_bits = recipe.quantize.input_bits
+    network, report = quantize(
+        float_network,
+        weight_bits=weight_bits or recipe.quantize.weight_bits,
+        input_bits=input_bits or (None if wanted_bits == "auto" else int(wanted_bits)),
+        calibration=dataset.train.images[: recipe.quantize.calibration_samples],
+    )
+    path = folder / MODEL_FILE
+    write_nir(network, path)
+    result = GpuTarget().compile(network).run(dataset.test.images)
+    done = QuantizedRun(
+        model=Model(network, path, folder),
+        report=report,
+        float_accuracy=float(read_json(folder / "student.json")["accuracy"]),
+        integer_accuracy=float((result.predictions == dataset.test.labels).mean()),
+    )
+    write_json(folder / "quantization.json", done.as_json())
+    return done
+
+
+def open_model(model: str | None) -> Model:
+    """The integer network of a run, or of a NIR file that kdsnn wrote.
+
+    Args:
+        model: path of a `.nir` file, or path or name of a run; None is the latest run.
+
+    Raises:
+        InputError: there is none, or it is not readable.
+    """
+    if model is not None and model.endswith(".nir"):
+        path = Path(model)
+        return Model(read_nir(path), path, None)
+    run = find_run(model)
+    path = run / MODEL_FILE
+    if not path.is_file():
+        raise InputError(f"run {run} has no integer network yet", hint=f"make it with: kdsnn quantize {run}")
+    return Model(read_nir(path), path, run)
+
+
+def select_images(
+    model: Model,
+    *,
+    dataset: str | None = None,
+    images: Path | None = None,
+    samples: int | None = None,
+) -> tuple[Images, Labels | None]:
+    """The images to evaluate on, and their labels where they have any.
+
+    Args:
+        model: what will see them; its run says which data set it was trained on.
+        dataset: take the test split of this one.
+        images: an `.npz` file with `x` `(N, C, H, W)` uint8 and perhaps `y` `(N,)`.
+        samples: at most so many: the first of the file, or a fixed random sample of the data set.
+    """
+    if images is not None:
+        x, y = _read_images(images)
+        return (x[:samples], None if y is None else y[:samples])
+    name = dataset or model.network.provenance.get("dataset")
+    if name is None:
+        raise InputError(f"{model.path} does not say what it was trained on", hint="name one: --dataset or --images")
+    split = load_dataset(name).test
+    if samples is None or samples >= len(split.images):
+        return split.images, split.labels
+    chosen = np.random.default_rng(SAMPLE_SEED).permutation(len(split.images))[:samples]
+    return split.images[chosen], split.labels[chosen]
+
+
+def evaluate_model(
+    model: Model,
+    target: Target,
+    images: Images,
+    labels: Labels | None,
+    *,
+    time_limit_s: float | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Evaluates a model on a target, compared with the reference; a run keeps it as `evaluation-TARGET.json`."""
+    result = evaluate(model.network, target, images, labels, time_limit_s=time_limit_s, progress=progress)
+    if model.run is not None:
+        write_json(model.run / f"evaluation-{target.name}.json", result.as_json())
+    return result
+
+
+def energy_of(model: Model, evaluation: Evaluation, energy_model: str) -> EnergyReport:
+    """The energy that an energy model gives for what was counted, beside the teacher's where it is known."""
+    teacher = model.run / "teacher.json" if model.run else None
+    macs = int(read_json(teacher)["macs"]) if teacher and teacher.is_file() else None
+    return estimate(load_energy_model(energy_model), evaluation.counts, teacher_macs=macs)
+
+
+def plan(network: Network) -> list[dict[str, Any]]:
+    """A row a layer: what it needs of the hardware."""
+    problems = overflows(network)
+    rows = []
+    for population in network.spiking:
+        projections = network.incoming(population.name)
+        neuron = neuron_of(population)
+        rows.append(
+            {
+                "name": population.name,
+                "kind": kind_of(projections),
+                "shape": list(population.shape),
+                "neurons": population.neurons,
+                "synapses": sum(_synapses(network, p) for p in projections),
+                "threshold": int(neuron.threshold),
+                "largest_weight": max(int(np.abs(p.op.weight).max(initial=0)) for p in projections),
+                "depth": network.depths[population.name],
+                "overflow": problems.get(population.name),
+            }
+        )
+    return rows
+
+
+def export_bundle(model: Model, target: Target | None, folder: Path, images: Images | None) -> dict[str, Any]:
+    """Writes a bundle for a target, reads it again and runs it, and only then calls it written.
+
+    Args:
+        model: what to export.
+        target: where it shall run; None writes the NIR file alone.
+        folder: made if missing.
+        images: to run on the target and compare with the reference; None skips the run.
+
+    Returns:
+        The manifest, as in `manifest.json`.
+
+    Raises:
+        DoesNotFitError, TargetUnavailableError, VerificationError: and no manifest is written.
+    """
+    network = model.network
+    if target is not None and (violations := target.check(network)):
+        raise DoesNotFitError(
+            f"network {network.name!r} does not fit target {target.name!r}", problems=[str(v) for v in violations]
+        )
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} exists and is not a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / MODEL_FILE
+    write_nir(network, path)
+    files = [path]
+    verified: Mapping[str, Any] | None = None
+    if target is not None:
+        bundle = getattr(target, "bundle", None)
+        if bundle is not None:
+            files += bundle(network, folder)
+        if images is not None:
+            ensure_runnable(target, network)
+            result = evaluate(read_nir(path), target, images)
+            verified = {"images": result.samples, "populations": list(result.compared), **result.counts.totals()}
+    manifest = {
+        "schema": "kdsnn.bundle/1",
+        "target": target.name if target else "nir",
+        "name": network.name,
+        "fingerprint": network.fingerprint(),
+        "timesteps": network.timesteps,
+        "files": {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files},
+        "verified": verified,
+        "provenance": dict(network.provenance),
+    }
+    write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def _image_shape(images: Images) -> tuple[int, int, int]:
+    _, channels, height, width = images.shape
+    return channels, height, width
+
+
+def _synapses(network: Network, projection: Projection) -> int:
+    return int(fan_out(projection, network.population(projection.source).shape).sum())
+
+
+def _read_images(path: Path) -> tuple[Images, Labels | None]:
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            x = data["x"]
+            y = data.get("y")
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path} is not an .npz file with an array 'x': {error}", hint="write one with numpy.savez(path, x=x, y=y)"
+        ) from error
+    return x, y

@@ -1,0 +1,22 @@
+"""What all tests share. Every test writes its runs and its cache-independent files under its own tmp_path."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kdsnn.network import Dense, Input, Network, Neuron, Population, Projection
+
+
+@pytest.fixture(autouse=True)
+def _own_runs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDSNN_RUNS", str(tmp_path / "runs"))
+
+
+@pytest.fixture
+def float_network() -> Network:
+    """A float network of one dense layer."""
+    neuron = Neuron(1.0, np.array([0.25, -0.5]), decay_u=1.0, decay_v=0.0)
+    populations = (Population("input", (1, 2, 2), Input()), Population("out", (2,), neuron))
+    weight = np.array([[0.5, -0.25, 0.1, 0.0], [-1.0, 0.3, 0.2, 0.9]]) / 255
+    return Network("float", populations, (Projection("input", "out", Dense(weight)),), 4, ("a", "b"), integer=False)

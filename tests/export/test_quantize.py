@@ -1,0 +1,179 @@
+"""Quantization: thresholds map exactly, bounds are kept, the input's width is chosen by error, failures are named."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kdsnn.bounds import overflows
+from kdsnn.errors import InputError, NetworkError
+from kdsnn.export.quantize import quantize
+from kdsnn.linear import apply
+from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection
+from kdsnn.targets.reference import simulate
+
+
+def chain(seed: int = 0, *, theta: float = 1.0, gain: float = 1.0, steps: int = 4) -> Network:
+    """conv 3x3 -> OR pool 2 -> dense, with random float weights of a trained net's size."""
+    rng = np.random.default_rng(seed)
+    conv = Conv2d(gain * rng.normal(0, 0.3, (6, 1, 3, 3)) / 255, padding=(1, 1))
+    pool = Conv2d(np.ones((6, 1, 2, 2)), (2, 2), groups=6)
+    dense = Dense(gain * rng.normal(0, 0.15, (5, 6 * 16)))
+    bias = np.repeat(gain * rng.normal(0, 0.1, 6), 64)
+    populations = (
+        Population("input", (1, 8, 8), Input()),
+        Population("if1", (6, 8, 8), Neuron(theta, bias, decay_u=1.0)),
+        Population("pool", (6, 4, 4), Neuron(0.5, np.zeros(96), decay_u=1.0)),
+        Population("out", (5,), Neuron(theta, np.zeros(5), decay_u=1.0)),
+    )
+    projections = (
+        Projection("input", "if1", conv),
+        Projection("if1", "pool", pool),
+        Projection("pool", "out", dense),
+    )
+    return Network("chain", populations, projections, steps, tuple("abcde"), integer=False)
+
+
+def images(n: int = 40, seed: int = 1) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 256, (n, 1, 8, 8))
+    return np.where(rng.random(x.shape) < 0.6, 0, x).astype(np.uint8)
+
+
+def simulate_float(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
+    v = {p.name: 0.0 for p in network.spiking}
+    out = {p.name: np.zeros((len(x), network.timesteps, *p.shape), np.uint8) for p in network.spiking}
+    for t in range(network.timesteps):
+        sent = {"input": x.astype(np.float64)}
+        for p in network.spiking:
+            drive = sum(apply(q.op, sent[q.source]) for q in network.incoming(p.name))
+            v[p.name] = v[p.name] + drive + p.model.bias.reshape(p.shape)
+            fired = v[p.name] > p.model.threshold
+            v[p.name] = np.where(fired, 0.0, v[p.name])
+            out[p.name][:, t] = fired
+            sent[p.name] = fired.astype(np.float64)
+    return out
+
+
+def test_spikes_stay_close_to_the_float_network_and_nothing_overflows() -> None:
+    network = chain()
+    integer, report = quantize(network, calibration=images())
+    assert overflows(integer) == {}
+    test = images(100, seed=2)
+    exact, made = simulate_float(network, test), simulate(integer, test)
+    for name, train in exact.items():
+        assert train.mean() > 0.02
+        assert (train != made[name]).mean() < 0.03, name
+    assert integer.integer
+    assert [layer.name for layer in report.layers] == ["if1", "pool", "out"]
+    assert all(layer.weight_error < 0.05 for layer in report.layers)
+
+
+def test_an_or_pool_stays_exactly_what_it_is() -> None:
+    integer, report = quantize(chain())
+    projection = integer.incoming("pool")[0]
+    assert (projection.op.weight == 1).all()
+    assert projection.exponent == 0
+    assert integer.population("pool").model.threshold == 0
+    assert report.layers[1].limited_by == "exact"
+
+
+def test_a_threshold_is_exact_in_the_new_scale() -> None:
+    integer, report = quantize(chain(theta=0.73))
+    for layer in report.layers:
+        if layer.limited_by != "exact":
+            assert layer.scale * layer.threshold == pytest.approx(0.73, rel=1e-12)
+            assert integer.population(layer.name).model.threshold == layer.threshold
+
+
+def test_scaling_weights_and_thresholds_together_changes_nothing() -> None:
+    """By a power of two, so that the float inputs of the rounding are the same to the bit."""
+    x = images()
+    first, _ = quantize(chain(), calibration=x)
+    network = chain(gain=4.0, theta=4.0)
+    second, _ = quantize(network, calibration=x)
+    assert first.fingerprint() == second.fingerprint()
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 6, 8])
+def test_weight_bits_are_kept(bits: int) -> None:
+    integer, report = quantize(chain(), weight_bits=bits)
+    largest = 2 ** (bits - 1) - 1
+    assert max(np.abs(p.op.weight).max() for p in integer.projections) == largest
+    assert report.weight_bits == bits
+
+
+def test_the_width_of_the_input_is_chosen_by_the_error() -> None:
+    _, report = quantize(chain(gain=3.0, theta=3.0), calibration=images())
+    assert [t.bits for t in report.input_trials] == [8, 7, 6, 5, 4]
+    best = min(report.input_trials, key=lambda t: t.drive_error)
+    assert report.input_bits == best.bits
+    widest = [t.largest_weight for t in report.input_trials]
+    assert widest == sorted(widest)  # fewer input bits leave room for more weight bits
+
+
+def test_full_scale_pixels_stay_full_scale_at_any_width() -> None:
+    network = chain()
+    white = np.full((1, 1, 8, 8), 255, np.uint8)
+    exact = apply(network.projections[0].op, white.astype(np.float64))
+    for bits in (8, 6, 4, 1):
+        integer, report = quantize(network, input_bits=bits)
+        made = apply(integer.projections[0].op, (white >> (8 - bits)).astype(np.int64)) * report.layers[0].scale
+        assert np.abs(made - exact).max() < 0.05 * np.abs(exact).max()
+
+
+def test_several_projections_share_a_scale_up_to_a_power_of_two() -> None:
+    rng = np.random.default_rng(3)
+    base = chain()
+    large = Projection("pool", "out", Dense(rng.normal(0, 1.0, (5, 96))))
+    small = Projection("if1", "out", Dense(rng.normal(0, 0.02, (5, 384))))
+    network = replace(base, projections=(*base.projections[:2], large, small))
+    integer, report = quantize(network)
+    scale = report.layers[-1].scale
+    exponents = {}
+    for exact, made in zip(network.incoming("out"), integer.incoming("out"), strict=True):
+        exponents[exact.name] = made.exponent
+        step = scale * 2**made.exponent
+        assert np.abs(made.op.weight * step - exact.op.weight).max() <= step / 2 * (1 + 1e-9)
+    assert exponents["pool->out"] > exponents["if1->out"]
+
+
+def test_a_silent_layer_and_an_outlier() -> None:
+    network = chain()
+    zero = replace(network.projections[2], op=Dense(np.zeros((5, 96))))
+    integer, report = quantize(replace(network, projections=(*network.projections[:2], zero)))
+    assert not integer.projections[2].op.weight.any()
+    assert report.layers[-1].weight_error == 0.0
+    weight = network.projections[2].op.weight.copy()
+    weight[0, 0] = 1000.0
+    outlier = replace(network.projections[2], op=Dense(weight))
+    integer, report = quantize(replace(network, projections=(*network.projections[:2], outlier)))
+    kept = integer.projections[2].op.weight[0, 0] * 2 ** integer.projections[2].exponent * report.layers[-1].scale
+    assert kept == pytest.approx(1000.0, rel=0.01)
+    assert report.layers[-1].threshold == 1  # the outlier is kept; a threshold of one unit shows at what price
+
+
+def test_a_large_bias_limits_the_scale() -> None:
+    network = chain()
+    out = network.output
+    biased = replace(out, model=replace(out.model, bias=np.full(5, 900.0)))
+    integer, report = quantize(replace(network, populations=(*network.populations[:-1], biased)))
+    assert report.layers[-1].limited_by == "bias bits"
+    model = integer.output.model
+    got = (model.bias.astype(float) * 2.0**model.bias_exponent / 64) * report.layers[-1].scale
+    assert got == pytest.approx(900.0, rel=1e-3)
+
+
+def test_what_fits_at_no_scale_is_named() -> None:
+    network = chain()
+    hopeless = replace(network.projections[0], op=Conv2d(np.full((6, 1, 3, 3), -1e4), padding=(1, 1)))
+    with pytest.raises(NetworkError, match="'if1' fits the hardware's state at no scale"):
+        quantize(replace(network, projections=(hopeless, *network.projections[1:])))
+
+
+def test_wrong_calls_are_refused() -> None:
+    integer, _ = quantize(chain())
+    with pytest.raises(NetworkError, match="integer network already"):
+        quantize(integer)
+    with pytest.raises(InputError, match="weight_bits must be 2 to 8"):
+        quantize(chain(), weight_bits=9)
