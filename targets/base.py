@@ -193,7 +193,7 @@ def load_target(name: str, options: Mapping[str, str] | None = None) -> Target:
         raise UsageError(f"there is no target {name!r}", hint=hint)
     try:
         kind = registered[name].load()
-    except Exception as error:  # noqa: BLE001  a plug-in may raise anything
+    except Exception as error:
         raise TargetUnavailableError(
             f"target {name!r} cannot be loaded from {registered[name].value}: {type(error).__name__}: {error}"
         ) from error

@@ -67,7 +67,7 @@ def compare_conv(rng):
         return False
     exponent = int(rng.integers(0, 8))
     limit = 128 << exponent
-    weight = rng.integers(-limit, limit, (outs, *kernel, channels // groups)) * (rng.random(kernel + (1,)) < 0.8)
+    weight = rng.integers(-limit, limit, (outs, *kernel, channels // groups)) * (rng.random((*kernel, 1)) < 0.8)
     bits = int(rng.choice([0, 0, 1, 4, 8]))
     messages = random_messages(rng, shape, bits)
     variables = {
@@ -125,4 +125,4 @@ while compared < int(sys.argv[3]):
     if compare_conv(generator):
         compare_dense(generator)
         compared += 1
-print(compared)
+sys.stdout.write(f"{compared}\n")

@@ -33,12 +33,12 @@ def everything(*, timesteps: int, bits: int, seed: int = 0) -> Network:
         Population("in", (2, 7, 9), Input(bits)),  # H is not W
         neurons("a", (4, 4, 8), 60 * scale, bias=4000, bias_exponent=3, decay_v=300, decay_u=3000),  # leak and current
         neurons("b", (4, 4, 8), 12 * scale, decay_v=4095),
-        neurons("c", (8, 4, 8), 40, bias=900, bias_exponent=0),
+        neurons("c", (8, 4, 8), 200, bias=900, bias_exponent=0),
         neurons("dead.end", (5,), 50),  # no projection leaves it
         neurons("pool", (8, 2, 4), 0),
-        neurons("excited", (12,), 50, decay_u=2048),
+        neurons("excited", (12,), 150, decay_u=2048),
         neurons("inhibited", (12,), 0, bias=4000, bias_exponent=1),
-        neurons("out", (7,), 90),
+        neurons("out", (7,), 40),
     )
     projections = (
         # the kernel is no square; stride, padding and exponent differ by axis

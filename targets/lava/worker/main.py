@@ -1,0 +1,125 @@
+"""Runs one job on lava-nc: `python main.py JOB_FOLDER`. Started by kdsnn's Lava adapter, under Python 3.10.
+
+In the folder it reads `job.json`, `images.npy` and, for population i and projection j, `bias.<i>.npy` and
+`weight.<j>.npy`. It writes, where `steps` are samples times T:
+
+- `tally.<i>.npy` (steps, 2): spikes, and neurons that were updated
+- `spikes.<i>.npy` (steps, *shape), where the job asks for them
+- `events.<j>.npy` (steps, 3): synaptic events of spikes, those at weights that are not zero, and of graded messages
+- `progress.npy` (1,): the time step that the output has reached
+- at the end `result.json`, or `error.json`
+"""
+
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import numpy as np
+from guard import Guard, end_group, write_error
+
+__all__ = ["main"]
+
+
+def main(folder):
+    """Runs the job; ends the process group where it fails."""
+    if os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)  # started by hand: a group of our own, for the whole group is ended on failure
+    job = json.loads((folder / "job.json").read_text())
+    guard = Guard(folder, job["parent"])
+    try:
+        result = run(folder, job, guard)
+    except BaseException as error:  # whatever it was, the adapter is to hear of it
+        write_error(folder, f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
+        end_group()
+        raise
+    part = folder / "result.part"
+    part.write_text(json.dumps(result))
+    part.replace(folder / "result.json")
+
+
+def run(folder, job, guard):
+    """Builds, runs and stops the network; the figures for `result.json`."""
+    start = time.perf_counter()
+    from build import build
+    from lava.magma.core.process.message_interface_enum import ActorType
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.magma.core.run_configs import Loihi2SimCfg
+    from lava.magma.runtime.runtime import Runtime
+    from lava.proc.conv.process import Conv
+    from lava.proc.dense.process import Dense
+    from synapses import CountingConv, CountingDense, StockConv
+
+    job["images"] = str(folder / "images.npy")
+    processes = build(job, folder, make_files(folder, job))
+    conv = StockConv if job["stock_conv"] else CountingConv
+    config = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map={Conv: conv, Dense: CountingDense})
+    # every channel is emptied at every step, so that two slots are one more than can be in use
+    executable = processes[0].compile(config, {"pypy_channel_size": 2})
+    runtime = Runtime(executable, ActorType.MultiProcessing)
+    executable.assign_runtime_to_all_processes(runtime)
+    guard.watch(runtime, [process.name for process in executable.proc_builders])
+    runtime.initialize()
+
+    fill = max(population["depth"] for population in job["populations"])
+    steps = job["samples"] * job["timesteps"] + fill
+    begin = time.perf_counter()
+    runtime.start(RunSteps(num_steps=steps))
+    end = time.perf_counter()
+    guard.stop()
+    runtime.stop()
+    return {
+        "fingerprint": job["fingerprint"],
+        "versions": versions(),
+        "setup_s": begin - start,
+        "run_s": end - begin,
+        "steps": steps,
+        "fill_steps": fill,
+        "processes": len(processes),
+    }
+
+
+def make_files(folder, job):
+    """The files that the processes write into, at their full size, so that a full disk fails here and not inside."""
+    steps = job["samples"] * job["timesteps"]
+    output = len(job["populations"]) - 1
+    progress = make_file(folder / "progress.npy", (1,), np.int64)
+    listen = []
+    for index, population in enumerate(job["populations"]):
+        recorded = population["name"] in job["record"]
+        shape = (steps, *population["shape"])
+        listen.append(
+            {
+                "depth": population["depth"],
+                "steps": steps,
+                "tally": make_file(folder / f"tally.{index}.npy", (steps, 2), np.int64),
+                "record": make_file(folder / f"spikes.{index}.npy", shape, np.uint8) if recorded else None,
+                "progress": progress if index == output else None,
+            }
+        )
+    events = [make_file(folder / f"events.{j}.npy", (steps, 3), np.int64) for j in range(len(job["projections"]))]
+    return {"listen": listen, "events": events}
+
+
+def make_file(path, shape, dtype):
+    """Path of a new .npy file of zeros."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    size = array.offset + array.nbytes
+    del array
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # a hole in a mapped file would be a bus error on a full disk
+    return str(path)
+
+
+def versions():
+    """Versions of what computed the result."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("lava-nc", "numpy", "scipy")} | {"python": sys.version.split()[0]}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
