@@ -62,8 +62,9 @@ def check_target(target: Target, networks: Iterable[Network] | None = None) -> C
 
 
 def stimuli(network: Network, seed: int = 0) -> Images:
-    """An impulse, a constant, two random images, full and no drive, `(6, C, H, W)`. The bright ones stand before the
-    dark one, so that state which leaks from image to image shows.
+    """An impulse, a constant, two random images, full and no drive, `(6, C, H, W)`.
+
+    The bright ones stand before the dark one, so that state which leaks from image to image shows.
     """
     shape = network.input.shape
     impulse = np.zeros(shape, dtype=np.uint8)

@@ -8,6 +8,8 @@ from kdsnn.counters import Counts, LayerCounts
 from kdsnn.energy import energy_model_names, estimate, load_energy_model
 from kdsnn.errors import InputError, UsageError
 
+HEAD = "title='x'\nkind='k'\nsource='s'\ndate='d'\n[[parts]]\nname='p'\n"
+
 
 def counts(**fields: int) -> Counts:
     zero = {"neurons": 1, "spikes": 0, "synops_dense": 0, "synops_effective": 0, "input_macs": 0, "neuron_updates": 0}
@@ -80,5 +82,5 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, problem: str) -> Non
 
 def test_ones_own_model(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text("title='x'\nkind='k'\nsource='s'\ndate='d'\n[[parts]]\nname='p'\ncount=['spikes']\nenergy_pj=2")
+    path.write_text(f"{HEAD}count=['spikes']\nenergy_pj=2")
     assert estimate(load_energy_model(str(path)), counts(spikes=3)).parts == {"p": pytest.approx(6e-12)}

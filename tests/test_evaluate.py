@@ -34,7 +34,7 @@ class Tampered(ReferenceTarget):
 
 def flip(result: RunResult) -> RunResult:
     spikes = {name: train.copy() for name, train in result.spikes.items()}
-    name = list(spikes)[0]
+    name = next(iter(spikes))
     spikes[name][2, 1, 0, 0, 3] ^= 1
     return replace(result, spikes=spikes)
 

@@ -1,0 +1,96 @@
+"""Writes the pages of the docs that are made from the code: `python docs/generate.py [--check]`.
+
+With --check nothing is written, and a page that is not fresh is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+COMMANDS = (
+    "",
+    "demo",
+    "teach",
+    "distill",
+    "quantize",
+    "export",
+    "evaluate",
+    "energy",
+    "report",
+    "targets",
+    "doctor",
+    "setup",
+    "setup lava",
+    "list",
+    "recipe",
+    "recipe show",
+    "recipe validate",
+)
+MADE = "<!-- Made by docs/generate.py: edit the code, not this page. -->\n\n"
+
+
+def cli_page() -> str:
+    """The help text of every command."""
+    parts = [MADE, "# Command line\n"]
+    for command in COMMANDS:
+        text = _help(command.split())
+        parts.append(f"\n## `{f'kdsnn {command}'.strip()}`\n\n```text\n{text}\n```\n")
+    return "".join(parts)
+
+
+def _help(command: list[str]) -> str:
+    environment = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
+    arguments = [sys.executable, "-c", "from kdsnn.cli.main import main; main()", *command, "--help"]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)  # noqa: S603
+    lines = (line.rstrip() for line in done.stdout.strip("\n").splitlines())
+    return "\n".join(lines).replace("Usage: -c", "Usage: kdsnn")
+
+
+def support_page() -> str:
+    """What can be lowered, and what each target takes."""
+    from kdsnn.export.lower import HANDLERS
+    from kdsnn.targets.base import load_target, target_names
+    from kdsnn.testing import example_networks
+
+    layers = "\n".join(f"- `{kind.__module__.split('.')[0]}`: `{kind.__name__}`" for kind in sorted_kinds(HANDLERS))
+    networks = example_networks()
+    rows = []
+    for name in target_names():
+        target = load_target(name)
+        cells = ["yes" if not target.check(network) else "no" for network in networks]
+        rows.append(f"| `{name}` | {target.description} | {' | '.join(cells)} |")
+    header = "| target | what it is | " + " | ".join(f"`{n.name}`" for n in networks) + " |"
+    line = "|---" * (2 + len(networks)) + "|"
+    table = "\n".join((header, line, *rows))
+    return (
+        f"{MADE}# What is supported\n\n## Layers that can be lowered\n\n{layers}\n\nSums of any of these can be lowered "
+        "too. Every other layer is refused by name.\n\n## Targets\n\nWhether each target takes the example networks of "
+        f"the conformance suite (`kdsnn.testing`), by its own `check`:\n\n{table}\n"
+    )
+
+
+def sorted_kinds(handlers: dict[type, object]) -> list[type]:
+    """Layer types by package and name."""
+    return sorted(handlers, key=lambda kind: (kind.__module__.split(".")[0], kind.__name__))
+
+
+def main() -> None:
+    """Writes or checks all pages."""
+    stale = []
+    for name, make in {"cli.md": cli_page, "support.md": support_page}.items():
+        path, text = DOCS / name, make()
+        if "--check" in sys.argv:
+            if not path.is_file() or path.read_text() != text:
+                stale.append(name)
+        else:
+            path.write_text(text)
+    if stale:
+        sys.exit(f"not fresh: {', '.join(stale)}; run: uv run python docs/generate.py")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The file formats of MNIST (idx, plain or gzipped) and CIFAR-10 (binary batches), and downloads by torchvision."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.errors import InputError
+
+__all__ = [
+    "download",
+    "has_cifar_binary",
+    "has_idx",
+    "missing",
+    "read_cifar_binary",
+    "read_cifar_torchvision",
+    "read_idx",
+]
+
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+CIFAR_RECORD = 1 + 3 * 32 * 32
+CIFAR_FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
+LARGEST = 2**31  # bytes of one array
+
+
+def has_idx(folder: Path) -> bool:
+    """Whether a folder holds the four files."""
+    names = [f"{s}-{k}" for s in ("train", "t10k") for k in ("images-idx3-ubyte", "labels-idx1-ubyte")]
+    return all(_idx_file(folder, name) is not None for name in names)
+
+
+def read_idx(folder: Path, split: str) -> tuple[Images, Labels]:
+    """Images `(N, 1, H, W)` and labels `(N,)` of `train` or `t10k`.
+
+    Raises:
+        InputError: a file is truncated or is not idx.
+    """
+    images = _read_idx_file(folder, f"{split}-images-idx3-ubyte", 3)
+    labels = _read_idx_file(folder, f"{split}-labels-idx1-ubyte", 1)
+    return images[:, None], labels.astype(np.int64)
+
+
+def _idx_file(folder: Path, name: str) -> Path | None:
+    return next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
+
+
+def _read_idx_file(folder: Path, name: str, dimensions: int) -> Images:
+    path = _idx_file(folder, name)
+    if path is None:
+        raise InputError(f"there is no file {folder / name}")
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            magic, *shape = struct.unpack(f">{1 + dimensions}I", file.read(4 * (1 + dimensions)))
+            size = int(np.prod(shape, dtype=np.float64))
+            if magic != 0x0800 + dimensions or size > LARGEST:
+                raise InputError(f"{path} is not an idx file of {dimensions} dimensions of bytes")
+            data = file.read(size)
+    except (OSError, EOFError, struct.error, zlib.error) as error:
+        raise InputError(f"{path} cannot be read: {error}", hint="it may be truncated: fetch it again") from error
+    if len(data) != size:
+        raise InputError(f"{path} is truncated: {len(data)} of {size} bytes", hint="fetch it again")
+    return np.frombuffer(data, dtype=np.uint8).reshape(shape)
+
+
+def has_cifar_binary(folder: Path) -> bool:
+    """Whether a folder holds all batches of CIFAR-10 in the binary format."""
+    return all((folder / name).is_file() for names in CIFAR_FILES.values() for name in names)
+
+
+def read_cifar_binary(folder: Path, split: str) -> tuple[Images, Labels]:
+    """Images `(N, 3, 32, 32)` and labels of `train` or `test`.
+
+    Raises:
+        InputError: a batch is truncated.
+    """
+    images, labels = [], []
+    for name in CIFAR_FILES[split]:
+        data = np.frombuffer((folder / name).read_bytes(), dtype=np.uint8)
+        if len(data) == 0 or len(data) % CIFAR_RECORD:
+            raise InputError(f"{folder / name} is truncated: {len(data)} bytes", hint="fetch it again")
+        records = data.reshape(-1, CIFAR_RECORD)
+        labels.append(records[:, 0].astype(np.int64))
+        images.append(records[:, 1:].reshape(-1, 3, 32, 32))
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def read_cifar_torchvision(root: Path, split: str) -> tuple[Images, Labels]:
+    """CIFAR-10 as torchvision has or downloads it; its pickles pass torchvision's checksums first."""
+    dataset = download("CIFAR10", root, train=split == "train")
+    images = np.ascontiguousarray(dataset.data.transpose(0, 3, 1, 2))
+    return images, np.array(dataset.targets, dtype=np.int64)
+
+
+def download(name: str, root: Path, *, train: bool = True) -> Any:
+    """The torchvision data set of that name, downloaded where it is missing.
+
+    Raises:
+        InputError: it is not there and cannot be had.
+    """
+    import torchvision
+
+    try:
+        return getattr(torchvision.datasets, name)(root=str(root), train=train, download=True)
+    except (OSError, RuntimeError) as error:
+        raise missing(name, root, str(error).splitlines()[0]) from error
+
+
+def missing(name: str, folder: Path, reason: str = "its files are not there") -> InputError:
+    """The error for a data set that cannot be had."""
+    return InputError(
+        f"data set {name} cannot be had: {reason}",
+        hint=f"put its files into {folder}, or set KDSNN_DATA to their folder",
+    )

@@ -1,0 +1,57 @@
+"""What happens to a batch of training images, on tensors, from a generator of its own. To add one: see `AUGMENTATIONS`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+__all__ = ["AUGMENTATIONS", "affine", "crop_flip"]
+
+MAX_TURN = math.radians(10)
+MAX_SCALING = 0.1
+MAX_SHIFT = 0.14  # of half the image: 2 pixels of 28
+CROP_MARGIN = 4
+
+
+def unchanged(images: torch.Tensor, _generator: torch.Generator) -> torch.Tensor:
+    """The images as they are."""
+    return images
+
+
+def affine(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Each image turned by up to 10 degrees, scaled by up to 10% and shifted by up to 7% of its size."""
+    turn, scaling, shift_x, shift_y = _uniform((4, len(images)), generator).to(images.device)
+    angle, scale = turn * MAX_TURN, 1 + scaling * MAX_SCALING
+    cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
+    rows = (cosine, -sine, shift_x * MAX_SHIFT, sine, cosine, shift_y * MAX_SHIFT)
+    theta = torch.stack(rows, dim=1).reshape(-1, 2, 3)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
+
+
+def crop_flip(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Each image shifted by up to 4 pixels and mirrored or not: what is usual for CIFAR-10."""
+    batch, _, height, width = images.shape
+    padded = F.pad(images, [CROP_MARGIN] * 4)
+    offsets = torch.randint(0, 2 * CROP_MARGIN + 1, (2, batch), generator=generator)
+    mirrored = torch.rand(batch, generator=generator) < 0.5
+    rows = offsets[0][:, None] + torch.arange(height)
+    columns = torch.where(mirrored[:, None], torch.arange(width - 1, -1, -1), torch.arange(width))
+    columns = offsets[1][:, None] + columns
+    index = torch.arange(batch)[:, None, None]
+    picked = padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]
+    return picked.permute(0, 3, 1, 2)
+
+
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    return torch.rand(shape, generator=generator) * 2 - 1
+
+
+AUGMENTATIONS: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] = {
+    "affine": affine,
+    "crop-flip": crop_flip,
+    "none": unchanged,
+}

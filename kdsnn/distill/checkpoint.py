@@ -1,0 +1,104 @@
+"""Checkpoints: safetensors and JSON, no pickle. A file is checked against the model before a single weight is set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from kdsnn.errors import InputError
+from kdsnn.runs import write_atomic
+
+__all__ = ["load_model", "load_tensors", "load_training", "save_model", "save_training"]
+
+
+def save_model(model: nn.Module, path: Path) -> None:
+    """Writes the weights and buffers of a model."""
+    write_atomic(path, save(_contiguous(model.state_dict())))
+
+
+def load_model(model: nn.Module, path: Path) -> None:
+    """Sets the weights and buffers of a model.
+
+    Raises:
+        InputError: the file is broken, or holds another model; the model is left as it was.
+    """
+    tensors = load_tensors(path)
+    _check(model.state_dict(), tensors, path)
+    model.load_state_dict(tensors)
+
+
+def save_training(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path, *, epochs_done: int) -> None:
+    """Writes all that it takes to go on: the model, the optimizer's state, and how many epochs are done."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+    write_atomic(path, save(_contiguous(tensors), metadata={"epochs_done": str(epochs_done)}))
+
+
+def load_training(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> int:
+    """Sets the model and the optimizer to where they were, and returns the number of epochs done.
+
+    Raises:
+        InputError: the file is broken, or holds another training.
+    """
+    tensors = load_tensors(path)
+    weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+    _check(model.state_dict(), weights, path)
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".", 2)
+            state.setdefault(int(index), {})[name] = tensor
+    try:
+        with safe_open(path, framework="pt") as file:
+            epochs_done = int(file.metadata()["epochs_done"])
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is no checkpoint of a training: {error}") from error
+    model.load_state_dict(weights)
+    return epochs_done
+
+
+def load_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        InputError: it is missing, broken, or a pickle.
+    """
+    if path.suffix in (".pt", ".pth", ".ckpt", ".pkl", ".bin"):
+        raise InputError(
+            f"{path} may be a pickle, which can run code when it is read",
+            hint="write it as safetensors: safetensors.torch.save_file(model.state_dict(), 'model.safetensors')",
+        )
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path} is not a readable safetensors file: {error}", hint="it may be truncated") from error
+
+
+def _contiguous(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _check(wanted: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    problems = [f"tensor {name!r} is missing" for name in sorted(wanted.keys() - tensors.keys())]
+    problems += [f"tensor {name!r} belongs to no layer" for name in sorted(tensors.keys() - wanted.keys())]
+    for name in sorted(wanted.keys() & tensors.keys()):
+        right, got = wanted[name], tensors[name]
+        if got.shape != right.shape:
+            problems.append(f"tensor {name!r} has shape {tuple(got.shape)}, not {tuple(right.shape)}")
+        elif got.dtype != right.dtype:
+            problems.append(f"tensor {name!r} is {got.dtype}, not {right.dtype}")
+        elif got.is_floating_point() and not torch.isfinite(got).all():
+            problems.append(f"tensor {name!r} holds values that are not finite")
+    if problems:
+        raise InputError(f"{path} does not fit the model", problems=problems[:20])

@@ -1,0 +1,198 @@
+"""Teachers and students, from a recipe to a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from kdsnn.data.datasets import Dataset, Split, load_dataset, stratified
+from kdsnn.distill.checkpoint import load_model, save_model
+from kdsnn.distill.losses import LOSSES
+from kdsnn.distill.trainer import CHECKPOINT, Plan, fit
+from kdsnn.errors import InputError
+from kdsnn.models.operations import count_operations, count_parameters
+from kdsnn.models.students import Student, build_student
+from kdsnn.models.teachers import build_teacher
+from kdsnn.recipe import Recipe, load_recipe, recipe_toml
+from kdsnn.runs import RECIPE, lock, read_json, runs_root, write_atomic, write_json
+
+__all__ = ["accuracy", "distill", "load_student", "load_teacher", "teach", "teacher_folder"]
+
+BATCH = 250  # images at once in evaluation
+
+
+def teach(recipe: Recipe, *, device: str | None = None) -> Path:
+    """The folder of the recipe's teacher, trained if it is not there yet; an interrupted training goes on.
+
+    It holds `teacher.safetensors` and `result.json` with model, accuracy, parameters, macs and paper_flops.
+    """
+    folder = teacher_folder(recipe)
+    with lock(folder):
+        if (folder / "result.json").is_file():
+            return folder
+        dataset = load_dataset(recipe.data.dataset)
+        shape = _image_shape(dataset)
+        torch.manual_seed(recipe.seed)
+        model = build_teacher(recipe.teacher, shape, len(dataset.labels))
+        loss_of = nn.CrossEntropyLoss(label_smoothing=recipe.teacher.label_smoothing)
+
+        def forward(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            logits = net(x)
+            return loss_of(logits, y), logits
+
+        plan = Plan(recipe.teacher, _training_split(recipe, dataset), recipe.data.augment, recipe.seed, "teacher")
+        began = time.perf_counter()
+        fit(model, forward, plan, folder, resume=True, device=device)
+        save_model(model, folder / "teacher.safetensors")
+        operations = count_operations(model, shape)
+        result = {
+            "model": recipe.teacher.model,
+            "accuracy": accuracy(model, dataset.test),
+            "parameters": count_parameters(model),
+            "macs": operations.macs,
+            "paper_flops": operations.paper_flops,
+            "seconds": time.perf_counter() - began,
+        }
+        write_json(folder / "result.json", result)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+    return folder
+
+
+def distill(recipe: Recipe, *, run: Path, resume: bool = False, device: str | None = None) -> Path:
+    """Distils the student of a recipe into a run folder, from a teacher that is trained first if need be.
+
+    The folder gets `recipe.toml`, `teacher.json`, `metrics.jsonl`, `student.safetensors` and `student.json` with
+    accuracy on the whole test split, parameters, timesteps and seconds.
+
+    Args:
+        recipe: what to train.
+        run: the folder, made if missing.
+        resume: go on where a run of the same recipe was interrupted.
+        device: `cpu`, or None for what accelerate finds.
+
+    Raises:
+        InputError: the folder holds a run already, or one of another recipe.
+    """
+    _claim(recipe, run, resume=resume)
+    with lock(run):
+        dataset = load_dataset(recipe.data.dataset)
+        shape = _image_shape(dataset)
+        teacher = None
+        if recipe.distill.kind != "none":
+            folder = teach(recipe, device=device)
+            teacher = load_teacher(recipe, dataset)
+            write_json(run / "teacher.json", {"folder": str(folder), **read_json(folder / "result.json")})
+        torch.manual_seed(recipe.seed + 1)
+        student = build_student(recipe.student, shape, len(dataset.labels))
+        loss_of, scale = LOSSES[recipe.distill.kind], recipe.distill.logit_scale
+
+        def forward(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            logits = net(x).mean(dim=0) * scale
+            return loss_of(logits, _teacher_logits(teacher, x, logits), y, recipe.distill), logits
+
+        plan = Plan(recipe.train, _training_split(recipe, dataset), recipe.data.augment, recipe.seed + 1, "student")
+        began = time.perf_counter()
+        fit(student, forward, plan, run, resume=resume, device=device)
+        save_model(student, run / "student.safetensors")
+        result = {
+            "model": recipe.student.model,
+            "accuracy": accuracy(student, dataset.test),
+            "parameters": count_parameters(student),
+            "timesteps": recipe.student.timesteps,
+            "seconds": time.perf_counter() - began,
+        }
+        write_json(run / "student.json", result)
+        (run / CHECKPOINT).unlink(missing_ok=True)
+    return run
+
+
+def teacher_folder(recipe: Recipe) -> Path:
+    """Where the teacher of a recipe lies: the same for all recipes that train the same one."""
+    decides = {
+        "seed": recipe.seed,
+        "data": recipe.data.model_dump(mode="json"),
+        "teacher": recipe.teacher.model_dump(mode="json"),
+    }
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
+    return runs_root() / "teachers" / f"{recipe.data.dataset}-{recipe.teacher.model}-{digest}"
+
+
+def load_teacher(recipe: Recipe, dataset: Dataset | None = None) -> nn.Module:
+    """The trained teacher of a recipe, in eval mode.
+
+    Raises:
+        InputError: it was not trained yet, or its file is broken.
+    """
+    data = dataset or load_dataset(recipe.data.dataset)
+    model = build_teacher(recipe.teacher, _image_shape(data), len(data.labels))
+    load_model(model, teacher_folder(recipe) / "teacher.safetensors")
+    return model.eval()
+
+
+def load_student(run: Path) -> tuple[Recipe, Student]:
+    """The recipe of a run and its trained student, in eval mode.
+
+    Raises:
+        InputError: the run has no student yet, or a file is broken.
+    """
+    recipe = load_recipe(str(run / RECIPE))
+    weights = run / "student.safetensors"
+    if not weights.is_file():
+        raise InputError(
+            f"run {run} has no student yet", hint=f"go on with: kdsnn distill {run / RECIPE} --run {run} --resume"
+        )
+    dataset = load_dataset(recipe.data.dataset)
+    student = build_student(recipe.student, _image_shape(dataset), len(dataset.labels))
+    load_model(student, weights)
+    return recipe, student.eval()
+
+
+def accuracy(model: nn.Module, split: Split) -> float:
+    """Share of right answers of a teacher or a student, on CPU or wherever the model is."""
+    device = next(model.parameters()).device
+    right = 0
+    model.eval()
+    with torch.inference_mode():
+        for begin in range(0, len(split.labels), BATCH):
+            x = torch.from_numpy(split.images[begin : begin + BATCH]).to(device).float() / 255
+            answer = model(x).cpu().numpy()
+            scores = answer.sum(axis=0) if isinstance(model, Student) else answer
+            right += int((scores.argmax(axis=1) == split.labels[begin : begin + BATCH]).sum())
+    return right / len(split.labels)
+
+
+def _teacher_logits(teacher: nn.Module | None, x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    if teacher is None:
+        return torch.zeros_like(like)
+    with torch.no_grad():
+        logits: torch.Tensor = teacher.to(x.device)(x)
+    return logits
+
+
+def _image_shape(dataset: Dataset) -> tuple[int, int, int]:
+    _, channels, height, width = dataset.train.images.shape
+    return channels, height, width
+
+
+def _training_split(recipe: Recipe, dataset: Dataset) -> Split:
+    if recipe.data.train_samples is None:
+        return dataset.train
+    return stratified(dataset.train, recipe.data.train_samples, recipe.seed)[0]
+
+
+def _claim(recipe: Recipe, run: Path, *, resume: bool) -> None:
+    """Makes the folder this recipe's, or raises where it is another's."""
+    path = run / RECIPE
+    text = recipe_toml(recipe).encode()
+    if not path.is_file():
+        write_atomic(path, text)
+        return
+    if not resume:
+        raise InputError(f"{run} holds a run already", hint="take another folder, or go on with --resume")
+    if load_recipe(str(path)) != recipe:
+        raise InputError(f"{run} holds a run of another recipe", hint=f"resume with its own: {path}")

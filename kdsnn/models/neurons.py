@@ -1,0 +1,87 @@
+"""Layers that a student is made of, beside those of torch: the multi-step IF neuron, the repeat in time, normalisation.
+
+Time is folded into the batch: a tensor of T steps and B images is `(T * B, ...)`, all images of the first step first.
+So convolutions see all steps at once, and what stands before `Repeat` is computed once for all steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import snntorch
+import torch
+from snntorch import surrogate as surrogates
+from torch import nn
+
+__all__ = ["IF", "SURROGATES", "Normalize", "Repeat"]
+
+SURROGATES: dict[str, Callable[[float], Callable[[torch.Tensor], torch.Tensor]]] = {
+    "atan": lambda slope: surrogates.atan(alpha=slope),
+    "fast_sigmoid": lambda slope: surrogates.fast_sigmoid(slope=slope),
+    "sigmoid": lambda slope: surrogates.sigmoid(slope=slope),
+}
+
+
+class Repeat(nn.Module):
+    """Shows the same input at every time step: `(B, ...)` becomes `(T * B, ...)`.
+
+    Args:
+        timesteps: T.
+    """
+
+    def __init__(self, timesteps: int) -> None:
+        super().__init__()
+        self.timesteps = timesteps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.unsqueeze(0).expand(self.timesteps, *x.shape).flatten(0, 1)
+
+
+class IF(nn.Module):
+    """Integrate-and-fire neurons over T steps: `H = V + X`; spike where `H > threshold`; `V = 0` where it spiked.
+
+    The arithmetic is snnTorch's `Leaky` with beta 1 and a reset to zero. Every call starts from V = 0.
+
+    Args:
+        timesteps: T, folded into the batch of the input.
+        threshold: of all neurons.
+        surrogate: name of the gradient in place of the step's, one of `SURROGATES`.
+        slope: of the surrogate.
+    """
+
+    def __init__(self, timesteps: int, *, threshold: float = 1.0, surrogate: str = "atan", slope: float = 2.0) -> None:
+        super().__init__()
+        self.timesteps = timesteps
+        self.cell = snntorch.Leaky(
+            beta=1.0, threshold=threshold, reset_mechanism="zero", spike_grad=SURROGATES[surrogate](slope)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        steps = x.unflatten(0, (self.timesteps, -1))
+        membrane = torch.zeros_like(steps[0])
+        spikes = []
+        for step in steps:
+            spike, membrane = self.cell(step, membrane)
+            spikes.append(spike)
+        self.cell.mem = torch.zeros(0, device=x.device)  # hold no graph between calls
+        return torch.cat(spikes).to(x.dtype)  # surrogates answer in float32
+
+
+class Normalize(nn.Module):
+    """Subtracts a mean and divides by a deviation, channel by channel.
+
+    Args:
+        mean: of each channel, for images in [0, 1].
+        std: of each channel.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - self.mean) / self.std

@@ -1,0 +1,94 @@
+"""Spiking students. To add one: a builder, and a line in `STUDENTS`."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from kdsnn.errors import RecipeError
+from kdsnn.models.neurons import IF, Repeat
+from kdsnn.recipe import StudentSection
+
+__all__ = ["STUDENTS", "Student", "build_student", "student_names"]
+
+Shape = tuple[int, int, int]
+
+
+class Student(nn.Module):
+    """A spiking network over T steps.
+
+    Attributes:
+        layers: from images `(B, C, H, W)` in [0, 1] to output spikes `(T * B, classes)`, all images of a step together;
+            what `kdsnn.export.lower` reads.
+        timesteps: T.
+    """
+
+    def __init__(self, layers: nn.Module, timesteps: int) -> None:
+        super().__init__()
+        self.layers = layers
+        self.timesteps = timesteps
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Output spikes `(T, B, classes)` of images `(B, C, H, W)` in [0, 1]."""
+        spikes: torch.Tensor = self.layers(images)
+        return spikes.reshape(self.timesteps, len(images), -1)
+
+    def rates(self, images: torch.Tensor) -> torch.Tensor:
+        """Firing rates `(B, classes)`: output spikes over T."""
+        rates: torch.Tensor = self(images).mean(dim=0)
+        return rates
+
+
+def build_student(section: StudentSection, input_shape: Shape, classes: int) -> Student:
+    """The student of a recipe, with new random weights.
+
+    Raises:
+        RecipeError: there is no such student, or it does not fit the images.
+    """
+    if section.model not in STUDENTS:
+        raise RecipeError(f"there is no student {section.model!r}", hint=f"students are: {', '.join(student_names())}")
+    return Student(STUDENTS[section.model](section, input_shape, classes), section.timesteps)
+
+
+def student_names() -> list[str]:
+    """Names of all students."""
+    return sorted(STUDENTS)
+
+
+def _two_conv(section: StudentSection, input_shape: Shape, classes: int) -> nn.Module:
+    """The paper's 2conv: 128C3-BN-IF-MP2-128C3-BN-IF-MP2-1152-IF-10-IF, without biases."""
+    channels, height, width = input_shape
+    default = (round(128 * section.width), round(128 * section.width))
+    sizes = section.channels or default
+    hidden = section.hidden or round(1152 * section.width)
+    if len(sizes) != 2 or min(*sizes, hidden, height // 4, width // 4) < 1:
+        raise RecipeError(f"2conv takes two channel counts and images of 4x4 at least, not {sizes} and {input_shape}")
+    flat = sizes[1] * (height // 4) * (width // 4)
+
+    def fire() -> IF:
+        return IF(section.timesteps, surrogate=section.surrogate, slope=section.slope)
+
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(channels, sizes[0], 3, padding=1, bias=False),
+            norm1=nn.BatchNorm2d(sizes[0]),
+            repeat=Repeat(section.timesteps),
+            if1=fire(),
+            pool1=nn.MaxPool2d(2),
+            conv2=nn.Conv2d(sizes[0], sizes[1], 3, padding=1, bias=False),
+            norm2=nn.BatchNorm2d(sizes[1]),
+            if2=fire(),
+            pool2=nn.MaxPool2d(2),
+            flatten=nn.Flatten(),
+            linear3=nn.Linear(flat, hidden, bias=False),
+            if3=fire(),
+            linear4=nn.Linear(hidden, classes, bias=False),
+            if4=fire(),
+        )
+    )
+
+
+STUDENTS: dict[str, Callable[[StudentSection, Shape, int], nn.Module]] = {"2conv": _two_conv}

@@ -1,0 +1,33 @@
+"""ANN teachers. To add one: a builder, and a line in `TEACHERS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from kdsnn.errors import RecipeError
+from kdsnn.models.cnn import cnn
+from kdsnn.models.resnet import resnet18
+from kdsnn.recipe import TeacherSection
+
+__all__ = ["TEACHERS", "build_teacher", "teacher_names"]
+
+Shape = tuple[int, int, int]
+TEACHERS: dict[str, Callable[[int, int, float], nn.Module]] = {"cnn": cnn, "resnet18": resnet18}
+
+
+def build_teacher(section: TeacherSection, input_shape: Shape, classes: int) -> nn.Module:
+    """The teacher of a recipe, with new random weights; from images in [0, 1] to logits `(B, classes)`.
+
+    Raises:
+        RecipeError: there is no such teacher.
+    """
+    if section.model not in TEACHERS:
+        raise RecipeError(f"there is no teacher {section.model!r}", hint=f"teachers are: {', '.join(teacher_names())}")
+    return TEACHERS[section.model](input_shape[0], classes, section.width)
+
+
+def teacher_names() -> list[str]:
+    """Names of all teachers."""
+    return sorted(TEACHERS)

@@ -1,0 +1,240 @@
+"""Recipes: everything that decides what a run trains, in one TOML file, checked before anything is computed."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomlkit
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kdsnn.errors import RecipeError
+
+__all__ = [
+    "DataSection",
+    "DistillSection",
+    "QuantizeSection",
+    "Recipe",
+    "StudentSection",
+    "TeacherSection",
+    "TrainSection",
+    "load_recipe",
+    "recipe_names",
+    "recipe_toml",
+]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,60}$")]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DataSection(_Section):
+    """What is learnt.
+
+    Attributes:
+        dataset: name of a data set.
+        augment: what happens to a training image: `none`, `affine` (small shifts, turns and scalings) or `crop-flip`.
+        train_samples: take so many training images, stratified; None takes all.
+    """
+
+    dataset: Name = "mnist5k"
+    augment: Literal["none", "affine", "crop-flip"] = "none"
+    train_samples: Count | None = None
+
+
+class TrainSection(_Section):
+    """How a network is trained.
+
+    Attributes:
+        epochs: passes over the training images.
+        batch_size: images a step.
+        lr: highest learning rate.
+        weight_decay: of the optimizer.
+        optimizer: `adamw` or `sgd` (momentum 0.9).
+        schedule: of the learning rate: `onecycle`, `cosine` or `constant`.
+        label_smoothing: of the targets of the cross-entropy.
+        clip_norm: largest norm of the gradient; None does not clip.
+    """
+
+    epochs: Count = 10
+    batch_size: Count = 64
+    lr: Positive = 3e-3
+    weight_decay: NotNegative = 1e-4
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
+    label_smoothing: Share = 0.0
+    clip_norm: Positive | None = None
+
+
+class TeacherSection(TrainSection):
+    """The teacher and its training. `width` multiplies its channels."""
+
+    model: Name = "cnn"
+    width: Positive = 1.0
+
+
+class StudentSection(_Section):
+    """The student.
+
+    Attributes:
+        model: name of a student.
+        width: multiplies its channels and hidden neurons.
+        timesteps: T.
+        surrogate: name of the gradient in place of the step's.
+        slope: of the surrogate.
+        channels: of its convolutions, instead of the model's own.
+        hidden: neurons of its hidden layer, instead of the model's own.
+    """
+
+    model: Name = "2conv"
+    width: Positive = 1.0
+    timesteps: Annotated[int, Field(ge=1, le=1024)] = 4
+    surrogate: Literal["atan", "fast_sigmoid", "sigmoid"] = "atan"
+    slope: Positive = 2.0
+    channels: tuple[Count, ...] | None = None
+    hidden: Count | None = None
+
+
+class DistillSection(_Section):
+    """The loss of the student.
+
+    Attributes:
+        kind: `response` (the paper's response-based loss) or `none` (the student alone).
+        temperature: tau.
+        alpha: weight of the teacher's part.
+        logit_scale: logits are so many times the firing rates.
+    """
+
+    kind: Literal["response", "none"] = "response"
+    temperature: Positive = 2.0
+    alpha: Share = 0.5
+    logit_scale: Positive = 5.0
+
+
+class QuantizeSection(_Section):
+    """The integer network.
+
+    Attributes:
+        weight_bits: signed.
+        input_bits: of an input message; `auto` chooses by the error on the calibration images.
+        calibration_samples: training images to calibrate on.
+    """
+
+    weight_bits: Annotated[int, Field(ge=2, le=8)] = 8
+    input_bits: Literal["auto"] | Annotated[int, Field(ge=1, le=8)] = "auto"
+    calibration_samples: Count = 128
+
+
+class Recipe(_Section):
+    """A whole recipe."""
+
+    name: Name
+    description: str = ""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    data: DataSection = DataSection()
+    teacher: TeacherSection = TeacherSection()
+    student: StudentSection = StudentSection()
+    distill: DistillSection = DistillSection()
+    train: TrainSection = TrainSection()
+    quantize: QuantizeSection = QuantizeSection()
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that ship with the package."""
+    folder = files("kdsnn.recipes")
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe, checked.
+
+    Args:
+        recipe: name of one that ships with the package, or path of a TOML file.
+        overrides: changes, such as `distill.alpha=0.5`; values are TOML, or else text.
+
+    Raises:
+        RecipeError: with all problems at once.
+    """
+    data = _read(str(recipe))
+    for override in overrides:
+        _override(data, override)
+    try:
+        return Recipe.model_validate(_as_python(data))
+    except ValidationError as error:
+        raise RecipeError(f"recipe {str(recipe)!r} is not valid", problems=list(_problems(error))) from error
+
+
+def recipe_toml(recipe: Recipe) -> str:
+    """The recipe as TOML, defaults written out."""
+    return tomlkit.dumps(recipe.model_dump(mode="json", exclude_none=True))
+
+
+def _read(recipe: str) -> dict[str, Any]:
+    if recipe.endswith(".toml"):
+        path = Path(recipe)
+        if not path.is_file():
+            raise RecipeError(f"there is no recipe file {recipe}")
+        data = path.read_bytes()
+    elif recipe in recipe_names():
+        data = (files("kdsnn.recipes") / f"{recipe}.toml").read_bytes()
+    else:
+        close = difflib.get_close_matches(recipe, recipe_names(), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"recipes are: {', '.join(recipe_names())}"
+        raise RecipeError(f"there is no recipe {recipe!r}", hint=hint)
+    try:
+        return tomllib.loads(data.decode())
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"recipe {recipe!r} is not UTF-8: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"recipe {recipe!r} is not TOML: {error}") from error
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise RecipeError(f"change {override!r} is not KEY=VALUE", hint="for example: --set distill.alpha=0.5")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    section = data
+    for part in parts[:-1]:
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise RecipeError(f"change {override!r}: {part!r} is not a section")
+    section[parts[-1]] = value
+
+
+def _as_python(value: Any) -> Any:
+    """TOML's lists as tuples, as a strict model wants them."""
+    if isinstance(value, dict):
+        return {key: _as_python(item) for key, item in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(("literal", "constrained")))
+        if problem["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(str(problem["loc"][-1]), _keys(problem["loc"][:-1]), n=1)
+            yield f"{where}: there is no such key" + (f"; did you mean {close[0]!r}?" if close else "")
+        else:
+            yield f"{where}: {problem['msg']}, not {problem['input']!r}"[:300]
+
+
+def _keys(section: tuple[int | str, ...]) -> list[str]:
+    model: Any = Recipe
+    for part in section:
+        model = model.model_fields[str(part)].annotation
+    return list(model.model_fields)

@@ -1,0 +1,146 @@
+"""Run folders, and files that are never half written.
+
+A run is one folder: `recipe.toml`, checkpoints, results, `model.nir`, reports. Runs lie under `runs/`, or where
+KDSNN_RUNS says.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kdsnn.errors import InputError
+
+__all__ = ["RECIPE", "find_run", "lock", "new_run", "read_json", "run_names", "runs_root", "write_atomic", "write_json"]
+
+RECIPE = "recipe.toml"
+
+
+def runs_root() -> Path:
+    """The folder under which runs lie."""
+    return Path(os.environ.get("KDSNN_RUNS") or "runs")
+
+
+def new_run(name: str) -> Path:
+    """A new, empty run folder `NAME-YYYYmmdd-HHMMSS` under the root.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    for suffix in ("", *(f"-{n}" for n in range(2, 100))):
+        folder = runs_root() / f"{name}-{stamp}{suffix}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise InputError(f"no run folder can be made at {folder}: {error}", hint="set KDSNN_RUNS") from error
+        return folder
+    raise InputError(f"there are too many runs {name}-{stamp}")
+
+
+def run_names() -> list[str]:
+    """Names of the runs under the root, the latest first."""
+    return [folder.name for folder in _runs()]
+
+
+def _runs() -> list[Path]:
+    root = runs_root()
+    found = [f for f in root.iterdir() if (f / RECIPE).is_file()] if root.is_dir() else []
+    return sorted(found, key=lambda f: (f / RECIPE).stat().st_mtime_ns, reverse=True)
+
+
+def find_run(run: str | None) -> Path:
+    """The folder of a run.
+
+    Args:
+        run: its path, or its name under the root; None is the latest.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = _runs()
+    if run is None:
+        if not found:
+            raise InputError(f"there is no run under {runs_root()}", hint="make one with: kdsnn distill mnist5k-2conv")
+        return found[0]
+    for folder in (Path(run), runs_root() / run):
+        if (folder / RECIPE).is_file():
+            return folder
+    close = difflib.get_close_matches(Path(run).name, [f.name for f in found], n=1)
+    hint = f"did you mean {close[0]!r}?" if close else "make one with: kdsnn distill mnist5k-2conv"
+    raise InputError(f"there is no run {run!r}, neither as a path nor under {runs_root()}", hint=hint)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Writes a file beside its place, syncs it, and puts it in place: it is there whole, or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        beside = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.chmod(0o644)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Writes a JSON object; see `write_atomic`."""
+    write_atomic(path, (json.dumps(data, indent=2) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object of a file.
+
+    Raises:
+        InputError: it is missing or holds no JSON object.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path} holds no JSON object")
+    return data
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Keeps other processes off a run folder while this one works on it.
+
+    Raises:
+        InputError: another process holds it, or the folder cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise InputError(f"{folder} is no folder that can be written to: {error.strerror or error}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"another process is working on {folder}", hint="wait for it, or take another run"
+            ) from error
+        yield

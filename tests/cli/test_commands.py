@@ -1,0 +1,169 @@
+"""The commands on a real run: what they print, what they write, and that JSON is all that stdout holds."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kdsnn.data.datasets import load_dataset
+from kdsnn.export.nir import read_nir
+from tests.cli.conftest import Cli
+
+
+def test_distilling_and_quantizing_digits_works(run: Path) -> None:
+    student = json.loads((run / "student.json").read_text())
+    quantization = json.loads((run / "quantization.json").read_text())
+    assert student["accuracy"] > 0.9
+    assert quantization["float_accuracy"] == student["accuracy"]
+    assert abs(quantization["integer_accuracy"] - quantization["float_accuracy"]) < 0.03
+    network = read_nir(run / "model.nir")
+    assert network.fingerprint() == quantization["fingerprint"]
+    assert network.provenance["dataset"] == "digits"
+
+
+def test_quantize_again_with_fewer_bits(cli: Cli, run: Path) -> None:
+    before = read_nir(run / "model.nir").fingerprint()
+    done = cli("quantize", run, "--weight-bits", 4, "--input-bits", 4, "--json")
+    assert done.code == 0, done.err
+    assert done.json["weight_bits"] == 4
+    assert done.json["fingerprint"] == read_nir(run / "model.nir").fingerprint() != before
+    network = read_nir(run / "model.nir")
+    assert network.input_bits == 4
+    assert max(np.abs(p.op.weight).max() for p in network.projections) == 7
+
+
+def test_evaluate_on_torch_and_the_reference(cli: Cli, run: Path) -> None:
+    torch, reference = (cli("evaluate", run, "--target", t, "-n", 50, "--json") for t in ("gpu", "reference"))
+    assert (torch.code, reference.code) == (0, 0), torch.err + reference.err
+    assert torch.json["predictions"] == reference.json["predictions"]
+    assert torch.json["counts"] == reference.json["counts"]
+    assert torch.json["samples"] == 50
+    assert torch.json["matches_reference"] is True
+    assert torch.json["fingerprint"] == read_nir(run / "model.nir").fingerprint()
+    assert json.loads((run / "evaluation-gpu.json").read_text())["counts"] == torch.json["counts"]
+
+
+def test_evaluate_prints_a_table(cli: Cli, run: Path) -> None:
+    done = cli("evaluate", run, "--target", "gpu", "-n", 10)
+    assert done.code == 0
+    assert "matches the reference spike for spike in 6 populations" in done.out
+    assert "SynOps dense" in done.out
+
+
+def test_evaluate_ones_own_images_and_dump(cli: Cli, run: Path, tmp_path: Path) -> None:
+    test = load_dataset("digits").test
+    np.savez(tmp_path / "mine.npz", x=test.images[:7], y=test.labels[:7])
+    done = cli(
+        "evaluate",
+        run / "model.nir",
+        "-t",
+        "gpu",
+        "--images",
+        tmp_path / "mine.npz",
+        "--dump",
+        tmp_path / "d.npz",
+        "--json",
+    )
+    assert done.code == 0, done.err
+    network = read_nir(run / "model.nir")
+    with np.load(tmp_path / "d.npz") as dump:
+        assert dump["predictions"].tolist() == done.json["predictions"]
+        assert dump["output_spikes"].shape == (7, network.timesteps, 10)
+        for layer in done.json["layers"]:
+            totals = dump[f"spikes/{layer['name']}"]
+            assert totals.shape == (7, layer["neurons"])
+            assert totals.sum() == layer["spikes"]
+
+
+def test_a_nir_file_alone_knows_its_data_set(cli: Cli, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.nir").write_bytes((run / "model.nir").read_bytes())
+    assert cli("evaluate", tmp_path / "m.nir", "-t", "gpu", "-n", 5, "--json").json["samples"] == 5
+
+
+def test_the_latest_run_is_meant_where_none_is_named(cli: Cli, run: Path) -> None:
+    done = cli("evaluate", "-t", "gpu", "-n", 3, "--json")
+    assert done.code == 0, done.err
+    assert done.json["fingerprint"] == read_nir(run / "model.nir").fingerprint()
+
+
+@pytest.mark.parametrize("model", ["loihi1", "cmos45", "cmos45-int8"])
+def test_energy(cli: Cli, run: Path, model: str) -> None:
+    done = cli("energy", run, "--model", model, "-t", "gpu", "-n", 20, "--json")
+    assert done.code == 0, done.err
+    energy = done.json["energy"]
+    assert energy["model"] == model
+    assert energy["total_j_per_sample"] == pytest.approx(sum(energy["parts"].values()))
+    assert energy["total_j_per_sample"] > 0
+    assert (energy["teacher_j_per_sample"] is None) == (model == "loihi1")
+
+
+def test_energy_as_a_table_names_its_source(cli: Cli, run: Path) -> None:
+    done = cli("energy", run, "-n", 5, "-t", "gpu")
+    assert done.code == 0
+    assert "Davies" in done.out
+
+
+@pytest.mark.parametrize("target", ["nir", "gpu", "reference"])
+def test_export_writes_a_bundle_that_was_run(cli: Cli, run: Path, tmp_path: Path, target: str) -> None:
+    done = (
+        cli("export", run, "--target", target, "-o", tmp_path / "bundle", "--device", "cpu", "--json")
+        if (target == "gpu")
+        else cli("export", run, "--target", target, "-o", tmp_path / "bundle", "--json")
+    )
+    assert done.code == 0, done.err
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+    assert done.json == {**manifest, "folder": str(tmp_path / "bundle")}
+    assert read_nir(tmp_path / "bundle" / "model.nir").fingerprint() == manifest["fingerprint"]
+    if target == "nir":
+        assert manifest["verified"] is None
+    else:
+        assert manifest["verified"]["images"] == 4
+        assert manifest["verified"]["spikes"] > 0
+
+
+def test_a_dry_run_shows_what_is_needed_and_writes_nothing(cli: Cli, run: Path, tmp_path: Path) -> None:
+    done = cli("export", run, "--target", "lava", "-o", tmp_path / "bundle", "--dry-run", "--json")
+    assert done.code == 0, done.err
+    assert done.json["violations"] == []
+    network = read_nir(run / "model.nir")
+    assert [row["name"] for row in done.json["layers"]] == [p.name for p in network.spiking]
+    assert not (tmp_path / "bundle").exists()
+    assert "synapses" in cli("export", run, "--target", "lava", "--dry-run").out
+
+
+def test_report(cli: Cli, run: Path) -> None:
+    assert cli("evaluate", run, "-t", "gpu", "-n", 20).code == 0
+    done = cli("report", run)
+    assert done.code == 0, done.err
+    page = (run / "report.html").read_text()
+    data = json.loads((run / "report.json").read_text())
+    assert data["fingerprint"] in page
+    assert page.count("<svg") == 4
+    assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    )
+    assert [layer["name"] for layer in data["layers"]] == [p.name for p in read_nir(run / "model.nir").spiking]
+    fired = sum(len(step) for steps in data["image"]["spikes"].values() for step in steps)
+    assert fired > 0
+
+
+def test_list_recipe_targets_doctor(cli: Cli, run: Path) -> None:
+    assert "mnist5k-2conv" in cli("list", "recipes").out
+    assert cli("list", "datasets", "--json").json["datasets"] == [
+        "cifar10",
+        "digits",
+        "fashion-mnist",
+        "mnist",
+        "mnist5k",
+    ]
+    assert {"gpu", "lava", "reference"} <= set(cli("list", "targets").out.split())
+    assert cli("list", "energy-models").out.split() == ["cmos45", "cmos45-int8", "loihi1"]
+    assert "2conv" in cli("list", "students").out
+    assert "resnet18" in cli("list", "teachers").out
+    assert cli("list", "runs").out.split() == ["digits"]
+    assert 'dataset = "digits"' in cli("recipe", "show", "digits-2conv").out
+    assert cli("recipe", "validate", "digits-2conv", "--set", "distill.alpha=0.5").code == 0
+    assert cli("targets", "--json").json["reference"]["available"] is True
+    doctor = cli("doctor", "--json").json["findings"]
+    assert {"python", "torch", "runs folder", "target lava"} <= {f["what"] for f in doctor}
