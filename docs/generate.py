@@ -67,9 +67,9 @@ def support_page() -> str:
     line = "|---" * (2 + len(networks)) + "|"
     table = "\n".join((header, line, *rows))
     return (
-        f"{MADE}# What is supported\n\n## Layers that can be lowered\n\n{layers}\n\nSums of any of these can be lowered "
-        "too. Every other layer is refused by name.\n\n## Targets\n\nWhether each target takes the example networks of "
-        f"the conformance suite (`kdsnn.testing`), by its own `check`:\n\n{table}\n"
+        f"{MADE}# What is supported\n\n## Layers that can be lowered\n\n{layers}\n\nSums of any of these can be "
+        "lowered too. Every other layer is refused by name.\n\n## Targets\n\nWhether each target takes the example "
+        f"networks of the conformance suite (`kdsnn.testing`), by its own `check`:\n\n{table}\n"
     )
 
 

@@ -90,7 +90,7 @@ def quantize_run(run: str | None, *, weight_bits: int | None = None, input_bits:
     recipe, student = load_student(folder)
     dataset = load_dataset(recipe.data.dataset)
     float_network = lower(
-        student,
+        student.layers,
         input_shape=_image_shape(dataset.train.images),
         timesteps=recipe.student.timesteps,
         labels=dataset.labels,

@@ -1,4 +1,4 @@
-"""What happens to a batch of training images, on tensors, from a generator of its own. To add one: see `AUGMENTATIONS`."""
+"""What happens to a batch of training images, on tensors, from a generator of its own. All are in `AUGMENTATIONS`."""
 
 from __future__ import annotations
 

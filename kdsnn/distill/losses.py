@@ -15,7 +15,7 @@ __all__ = ["LOSSES", "alone_loss", "response_loss"]
 def response_loss(
     student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, section: DistillSection
 ) -> torch.Tensor:
-    """The paper's response-based loss (Xu et al. 2023):
+    """The paper's response-based loss (Xu et al. 2023).
 
         alpha * tau^2 * CE(softmax(student / tau), softmax(teacher / tau)) + (1 - alpha) * CE(student, labels)
 

@@ -8,7 +8,9 @@ __all__ = ["cnn"]
 
 
 def cnn(channels: int, classes: int, width: float = 1.0) -> nn.Module:
-    """Two stages of two 3x3 convolutions with BatchNorm and ReLU, each pooled by 2; a mean over the image; a linear layer.
+    """Two stages of two 3x3 convolutions, each pooled by 2; a fifth convolution; a mean over the image; a linear layer.
+
+    Each convolution is followed by BatchNorm and ReLU.
 
     Args:
         channels: of the images.

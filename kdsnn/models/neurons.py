@@ -34,6 +34,7 @@ class Repeat(nn.Module):
         self.timesteps = timesteps
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The input T times, `(T * B, ...)`."""
         return x.unsqueeze(0).expand(self.timesteps, *x.shape).flatten(0, 1)
 
 
@@ -57,6 +58,7 @@ class IF(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Spikes of the drive `x`, both `(T * B, ...)`."""
         steps = x.unflatten(0, (self.timesteps, -1))
         membrane = torch.zeros_like(steps[0])
         spikes = []
@@ -84,4 +86,5 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The normalised images, `(B, C, H, W)`."""
         return (x - self.mean) / self.std

@@ -165,7 +165,7 @@ def test_help_is_quick_and_without_torch() -> None:
     """Under 0.5 s is measured in benchmarks/; here, that nothing heavy is imported."""
     code = (
         "import sys\nfrom kdsnn.cli.main import app\n"
-        "heavy = {'torch', 'snntorch', 'numpy', 'matplotlib', 'nir', 'h5py', 'sklearn', 'accelerate'} & set(sys.modules)\n"
+        "heavy = {'torch', 'snntorch', 'numpy', 'matplotlib', 'nir', 'h5py', 'sklearn'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -184,6 +184,6 @@ def test_every_command_has_help_with_an_example() -> None:
 def test_a_closed_pipe_is_quiet() -> None:
     start = time.monotonic()
     script = f"{sys.executable} -c 'from kdsnn.cli.main import main; main()' list recipes | head -n 0"
-    done = subprocess.run(["bash", "-c", f"set -o pipefail; {script}"], capture_output=True, text=True)
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {script}"], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
     assert time.monotonic() - start < 30
