@@ -133,7 +133,8 @@ def fan_out(projection: Projection, source: Shape, *, zero_weights: bool = True)
     present = np.ones_like(op.weight, dtype=np.int64) if zero_weights else (op.weight != 0).astype(np.int64)
     if isinstance(op, Conv2d):
         return _conv_fan_out(op, present, source)
-    return present.sum(axis=0).reshape(source)
+    reached: Int64Array = present.sum(axis=0).reshape(source)
+    return reached
 
 
 def _conv_fan_out(op: Conv2d, present: Int64Array, source: Shape) -> Int64Array:

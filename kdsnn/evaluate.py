@@ -113,7 +113,8 @@ def evaluate(
     _check_labels(network, labels, len(images))
     ensure_runnable(target, network)
     program, reference = target.compile(network), ReferenceTarget().compile(network)
-    results, totals, compared = [], [], ()
+    results, totals = [], []
+    compared: tuple[str, ...] = ()
     left = time_limit_s
     for begin, chunk in _chunks(images):
         result = program.run(chunk, record="all", time_limit_s=left, progress=_shifted(progress, begin))

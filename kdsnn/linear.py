@@ -29,7 +29,8 @@ def apply(op: Conv2d | Dense, messages: Array) -> Array:
     """
     weight = op.weight.astype(messages.dtype)
     if isinstance(op, Dense):
-        return messages.reshape(len(messages), -1) @ weight.T
+        sums: Array = messages.reshape(len(messages), -1) @ weight.T
+        return sums
     return _conv2d(op, weight, messages)
 
 
@@ -37,7 +38,7 @@ def _conv2d(op: Conv2d, weight: Array, messages: Array) -> Array:
     batch, (c_out, height, width) = len(messages), op.output_shape(messages.shape[1:])
     padded = np.pad(messages, ((0, 0), (0, 0), *((p, p) for p in op.padding)))
     extent = [d * (k - 1) + 1 for d, k in zip(op.dilation, weight.shape[2:], strict=True)]
-    windows = np.lib.stride_tricks.sliding_window_view(padded, extent, axis=(2, 3))  # type: ignore[call-overload]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, extent, axis=(2, 3))
     windows = windows[:, :, :: op.stride[0], :: op.stride[1], :: op.dilation[0], :: op.dilation[1]]
     # (B, groups, C_in / groups, H, W, kh, kw) with (groups, C_out / groups, C_in / groups, kh, kw)
     windows = windows.reshape(batch, op.groups, -1, *windows.shape[2:])

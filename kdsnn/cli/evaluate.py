@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -92,7 +92,8 @@ def _dump(path: Path, result: Evaluation) -> None:
     from kdsnn.runs import write_atomic
 
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **result.arrays())
+    arrays: dict[str, Any] = result.arrays()
+    np.savez_compressed(buffer, **arrays)
     write_atomic(path, buffer.getvalue())
 
 

@@ -161,8 +161,10 @@ def _cifar10(root: Path) -> Dataset:
     """60,000 photographs: from a folder in the binary format, or downloaded by torchvision."""
     for folder in (root / "cifar-10-batches-bin", root):
         if files.has_cifar_binary(folder):
-            return Dataset("cifar10", *(Split(*files.read_cifar_binary(folder, s)) for s in ("train", "test")), CIFAR10)
-    return Dataset("cifar10", *(Split(*files.read_cifar_torchvision(root, s)) for s in ("train", "test")), CIFAR10)
+            train, test = (Split(*files.read_cifar_binary(folder, which)) for which in ("train", "test"))
+            return Dataset("cifar10", train, test, CIFAR10)
+    train, test = (Split(*files.read_cifar_torchvision(root, which)) for which in ("train", "test"))
+    return Dataset("cifar10", train, test, CIFAR10)
 
 
 LOADERS: dict[str, Callable[[Path], Dataset]] = {

@@ -154,7 +154,7 @@ def _batches(plan: Plan, epoch: int) -> Iterator[tuple[int, torch.Tensor, torch.
     generator = torch.Generator().manual_seed(plan.seed * 1_000_003 + epoch)
     torch.manual_seed(plan.seed * 1_000_003 + epoch)
     order = torch.randperm(len(plan.split.labels), generator=generator)
-    for step, index in enumerate(order.split(plan.section.batch_size)):
+    for step, index in enumerate(torch.split(order, plan.section.batch_size)):
         yield step, index, generator
 
 

@@ -59,7 +59,7 @@ class IF(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Spikes of the drive `x`, both `(T * B, ...)`."""
-        steps = x.unflatten(0, (self.timesteps, -1))
+        steps = x.reshape(self.timesteps, -1, *x.shape[1:])
         membrane = torch.zeros_like(steps[0])
         spikes = []
         for step in steps:
