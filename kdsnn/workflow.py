@@ -22,7 +22,7 @@ from kdsnn.export.nir import read_nir, write_nir
 from kdsnn.export.quantize import QuantizationReport, quantize
 from kdsnn.network import Network, Projection, neuron_of
 from kdsnn.runs import find_run, read_json, write_json
-from kdsnn.targets.base import Progress, Target, ensure_runnable
+from kdsnn.targets.base import Progress, Target
 from kdsnn.targets.gpu import GpuTarget
 
 __all__ = [
@@ -217,7 +217,7 @@ def export_bundle(model: Model, target: Target | None, folder: Path, images: Ima
         model: what to export.
         target: where it shall run; None writes the NIR file alone.
         folder: made if missing.
-        images: to run on the target and compare with the reference; None skips the run.
+        images: to run on the target and compare with the reference; needed where there is a target.
 
     Returns:
         The manifest, as in `manifest.json`.
@@ -237,14 +237,12 @@ def export_bundle(model: Model, target: Target | None, folder: Path, images: Ima
     write_nir(network, path)
     files = [path]
     verified: Mapping[str, Any] | None = None
-    if target is not None:
-        bundle = getattr(target, "bundle", None)
+    if target is not None and images is not None:
+        bundle = getattr(target, "bundle", None)  # what a target needs beside the NIR file, if anything
         if bundle is not None:
-            files += bundle(network, folder)
-        if images is not None:
-            ensure_runnable(target, network)
-            result = evaluate(read_nir(path), target, images)
-            verified = {"images": result.samples, "populations": list(result.compared), **result.counts.totals()}
+            files += bundle(network, images, folder)
+        result = evaluate(read_nir(path), target, images)
+        verified = {"images": result.samples, "populations": list(result.compared), **result.counts.totals()}
     manifest = {
         "schema": "kdsnn.bundle/1",
         "target": target.name if target else "nir",

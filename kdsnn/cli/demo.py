@@ -13,6 +13,7 @@ from kdsnn.cli.common import errors, make_target, output, percent, progress_bar
 __all__ = ["demo", "register"]
 
 RECIPE = "mnist5k-2conv"
+BUNDLED = 4  # images in the Lava bundle
 
 
 def demo(
@@ -37,7 +38,7 @@ def demo(
     messages, show = errors(), output()
 
     messages.rule("1. Real Lava, in a Python 3.10 of its own")
-    setup_environment()
+    setup_environment(progress=messages.print)
 
     messages.rule("2. A teacher, and a spiking student distilled from it")
     recipe = load_recipe(RECIPE)
@@ -58,7 +59,8 @@ def demo(
         evaluate.show(result)
 
     messages.rule("5. Files, energy and a report")
-    export_bundle(done.model, make_target("lava", None), run / "export" / "lava", None)
+    images, _ = select_images(done.model, samples=BUNDLED)
+    export_bundle(done.model, make_target("lava", None), run / "export" / "lava", images)
     energy.show(energy_of(done.model, result, "loihi1"))
     page = write_report(done.model)
     show.print(f"\nrun     {run}\nreport  {page}\n{time.perf_counter() - began:.0f} s", markup=False, soft_wrap=True)

@@ -19,8 +19,7 @@ def lava() -> None:
     """
     from kdsnn.targets.lava.environment import setup_environment
 
-    with errors().status("setting up Lava"):
-        environment = setup_environment()
+    environment = setup_environment(progress=errors().print)
     output().print(str(environment.python), markup=False, soft_wrap=True)
 
 

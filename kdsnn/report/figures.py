@@ -78,7 +78,8 @@ def raster(image: dict[str, Any]) -> str:
         steps = image["spikes"][name]
         neurons = image["neurons"][name]
         for step, fired in enumerate(steps):
-            axis.plot(np.full(len(fired), step), fired, "|" if neurons < 50 else ",", color=STUDENT, markersize=8)
+            mark = "|" if neurons < 50 else "_"
+            axis.plot(np.full(len(fired), step), fired, mark, color=STUDENT, markersize=6, rasterized=True, alpha=0.6)
         axis.set_title(f"{name}\n{neurons:,}", fontsize=8)
         axis.set_xticks(range(len(steps)))
         axis.set_xlim(-0.5, len(steps) - 0.5)
@@ -90,6 +91,6 @@ def raster(image: dict[str, Any]) -> str:
 
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]

@@ -15,9 +15,11 @@ import numpy.typing as npt
 
 from kdsnn.counters import Counts, LayerCounts, kind_of
 from kdsnn.errors import DoesNotFitError, TargetUnavailableError
-from kdsnn.network import Conv2d, Network, Neuron, Population, Projection
+from kdsnn.network import Network
 from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, check_images, predict
+from kdsnn.targets.lava.bundle import write_bundle
 from kdsnn.targets.lava.environment import LavaEnvironment, find_environment, setup_environment
+from kdsnn.targets.lava.job import write_job
 from kdsnn.targets.lava.limits import violations
 from kdsnn.targets.lava.supervise import run_worker
 
@@ -69,6 +71,10 @@ class LavaTarget:
             raise TargetUnavailableError("the Python 3.10 environment of Lava is not set up", hint=HINT)
         return LavaProgram(network, environment, stock_conv=self.stock_conv)
 
+    def bundle(self, network: Network, images: npt.NDArray[np.uint8], folder: Path) -> list[Path]:
+        """Writes what runs the network on any Python 3.10 with lava-nc, without kdsnn; returns the files."""
+        return write_bundle(network, images, folder)
+
 
 class LavaProgram:
     """A network on Lava. Each run starts the interpreter anew, and streams all images through one simulation."""
@@ -93,64 +99,12 @@ class LavaProgram:
         with tempfile.TemporaryDirectory(prefix="kdsnn-lava-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
             try:
-                _write_job(folder, network, images, recorded, self.stock_conv)
+                write_job(folder, network, images, recorded, stock_conv=self.stock_conv, parent=os.getpid())
             except OSError as error:
                 raise TargetUnavailableError(f"the job for Lava cannot be written to {folder}: {error}") from error
             report = _images_done(network, len(images), progress)
             run_worker(self.environment, folder, time_limit_s=time_limit_s, progress=report)
             return _read_result(folder, network, len(images), recorded, start)
-
-
-def _write_job(folder: Path, network: Network, images: npt.NDArray[np.uint8], recorded: list[str], stock: bool) -> None:
-    job = {
-        "schema": "kdsnn.lava-job/1",
-        "fingerprint": network.fingerprint(),
-        "parent": os.getpid(),
-        "timesteps": network.timesteps,
-        "samples": len(images),
-        "bits": network.input_bits,
-        "stock_conv": stock,
-        "record": recorded,
-        "populations": [_population(p, network.depths[p.name]) for p in network.populations],
-        "projections": [_projection(p) for p in network.projections],
-    }
-    for index, projection in enumerate(network.projections):
-        _save(folder / f"weight.{index}.npy", projection.op.weight, np.int16)
-    for index, population in enumerate(network.populations):
-        if isinstance(population.model, Neuron):
-            _save(folder / f"bias.{index}.npy", population.model.bias, np.int16)
-    _save(folder / "images.npy", images, np.uint8)
-    (folder / "job.json").write_text(json.dumps(job))
-
-
-def _save(path: Path, array: Array, dtype: npt.DTypeLike) -> None:
-    np.save(path, np.ascontiguousarray(array, dtype=dtype), allow_pickle=False)
-
-
-def _population(population: Population, depth: int) -> dict[str, Any]:
-    record: dict[str, Any] = {"name": population.name, "shape": population.shape, "depth": depth}
-    model = population.model
-    if isinstance(model, Neuron):
-        record |= {
-            "threshold": int(model.threshold),
-            "bias_exponent": int(model.bias_exponent),
-            "decay_u": int(model.decay_u),
-            "decay_v": int(model.decay_v),
-        }
-    return record
-
-
-def _projection(projection: Projection) -> dict[str, Any]:
-    op = projection.op
-    record: dict[str, Any] = {
-        "source": projection.source,
-        "target": projection.target,
-        "kind": op.kind,
-        "exponent": projection.exponent,
-    }
-    if isinstance(op, Conv2d):
-        record |= {"stride": op.stride, "padding": op.padding, "dilation": op.dilation, "groups": op.groups}
-    return record
 
 
 def _images_done(network: Network, samples: int, progress: Progress | None) -> Callable[[int], None] | None:

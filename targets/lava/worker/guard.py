@@ -51,11 +51,12 @@ class Guard:
 
     Args:
         folder: of the job; the reason is written there.
-        parent: process id of the program that started this one.
+        parent: process id of the program that started this one, or None where it was started by hand.
     """
 
     def __init__(self, folder, parent):
-        self.folder, self.parent = folder, parent
+        self.folder, self.temporary = folder, parent is not None
+        self.parent = os.getppid() if parent is None else parent
         self.runtime = None
         self.names = []
         self._done = threading.Event()
@@ -74,7 +75,8 @@ class Guard:
     def _watch(self):
         while not self._done.is_set():
             if os.getppid() != self.parent:
-                shutil.rmtree(self.folder, ignore_errors=True)  # nobody is left to read or remove it
+                if self.temporary:
+                    shutil.rmtree(self.folder, ignore_errors=True)  # nobody is left to read or remove it
                 end_group()
             infrastructure = getattr(self.runtime, "_messaging_infrastructure", None)
             actors = list(getattr(infrastructure, "actors", ()))

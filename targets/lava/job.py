@@ -1,0 +1,82 @@
+"""The job that the Lava worker runs: a folder with `job.json` and the arrays of a network, no pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.network import Conv2d, Network, Neuron, Population, Projection
+
+__all__ = ["write_job"]
+
+
+def write_job(
+    folder: Path,
+    network: Network,
+    images: npt.NDArray[np.uint8],
+    recorded: list[str],
+    *,
+    stock_conv: bool = False,
+    parent: int | None = None,
+) -> list[Path]:
+    """Writes a job for the worker, and returns its files.
+
+    Args:
+        folder: exists.
+        network: fits Lava.
+        images: `(N, C, H, W)` uint8.
+        recorded: populations whose spikes to keep.
+        stock_conv: whether convolutions run by Lava's own arithmetic.
+        parent: process that the worker shall not outlive; None for a job that is started by hand.
+    """
+    job = {
+        "schema": "kdsnn.lava-job/1",
+        "fingerprint": network.fingerprint(),
+        "parent": parent,
+        "timesteps": network.timesteps,
+        "samples": len(images),
+        "bits": network.input_bits,
+        "stock_conv": stock_conv,
+        "record": recorded,
+        "populations": [_population(p, network.depths[p.name]) for p in network.populations],
+        "projections": [_projection(p) for p in network.projections],
+    }
+    arrays = {"images.npy": images}
+    arrays |= {f"weight.{i}.npy": p.op.weight.astype(np.int16) for i, p in enumerate(network.projections)}
+    for index, population in enumerate(network.populations):
+        if isinstance(population.model, Neuron):
+            arrays[f"bias.{index}.npy"] = population.model.bias.astype(np.int16)
+    for name, array in arrays.items():
+        np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
+    (folder / "job.json").write_text(json.dumps(job))
+    return [folder / name for name in ("job.json", *arrays)]
+
+
+def _population(population: Population, depth: int) -> dict[str, Any]:
+    record: dict[str, Any] = {"name": population.name, "shape": population.shape, "depth": depth}
+    model = population.model
+    if isinstance(model, Neuron):
+        record |= {
+            "threshold": int(model.threshold),
+            "bias_exponent": int(model.bias_exponent),
+            "decay_u": int(model.decay_u),
+            "decay_v": int(model.decay_v),
+        }
+    return record
+
+
+def _projection(projection: Projection) -> dict[str, Any]:
+    op = projection.op
+    record: dict[str, Any] = {
+        "source": projection.source,
+        "target": projection.target,
+        "kind": op.kind,
+        "exponent": projection.exponent,
+    }
+    if isinstance(op, Conv2d):
+        record |= {"stride": op.stride, "padding": op.padding, "dilation": op.dilation, "groups": op.groups}
+    return record

@@ -1,0 +1,29 @@
+"""An exported bundle runs on Lava without kdsnn, and computes the reference's spikes."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+from kdsnn.targets.lava.adapter import LavaTarget
+from kdsnn.targets.lava.environment import LavaEnvironment
+from kdsnn.targets.reference import simulate
+from kdsnn.testing import example_networks, stimuli
+
+
+def test_a_bundle_runs_by_hand_and_outlives_nothing(environment: LavaEnvironment, tmp_path: Path) -> None:
+    network = example_networks()[0]
+    images = stimuli(network)
+    folder = tmp_path / "a bundle"
+    folder.mkdir()
+    files = LavaTarget().bundle(network, images, folder)
+    assert all(file.is_file() for file in files)
+    command = [str(environment.python), "worker/main.py", "job"]
+    subprocess.run(command, cwd=folder, check=True, timeout=60, capture_output=True)
+    assert json.loads((folder / "job" / "result.json").read_text())["fingerprint"] == network.fingerprint()
+    for index, population in enumerate(network.populations):
+        if index:
+            rows = np.load(folder / "job" / f"spikes.{index}.npy")
+            wanted = simulate(network, images)[population.name]
+            assert np.array_equal(rows.reshape(wanted.shape), wanted)
