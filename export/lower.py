@@ -21,7 +21,7 @@ from torch import fx, nn
 from kdsnn.errors import LoweringError
 from kdsnn.export import stream as streams
 from kdsnn.export.stream import FloatArray, Stream, Term
-from kdsnn.models.neurons import IF, Normalize, Repeat
+from kdsnn.models.neurons import MultiStep, Normalize, Repeat
 from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection, Shape
 
 __all__ = ["HANDLERS", "lower"]
@@ -90,11 +90,13 @@ class _Walk:
     def __post_init__(self) -> None:
         self.populations.append(self.input)
 
-    def spiking(self, stream: Stream, name: str, threshold: float, decay_v: float = 0.0) -> Stream:
+    def spiking(
+        self, stream: Stream, name: str, threshold: float, *, decay_u: float = 1.0, decay_v: float = 0.0
+    ) -> Stream:
         """Ends a stream: makes the population that it drives, and starts the stream of its spikes."""
         terms = _merged(stream.terms)
         shape = terms[0].shape
-        neuron = Neuron(threshold, stream.offset.reshape(-1), decay_u=1.0, decay_v=decay_v)
+        neuron = Neuron(threshold, stream.offset.reshape(-1), decay_u=decay_u, decay_v=decay_v)
         self.populations.append(Population(name, shape, neuron))
         for term in terms:
             op = term.op if term.op is not None else _identity(term.source_shape)
@@ -268,21 +270,39 @@ def _flatten(_walk: _Walk, stream: Stream, module: nn.Flatten, _name: str) -> St
     return streams.flatten(stream)
 
 
-def _if_layer(walk: _Walk, stream: Stream, module: IF, name: str) -> Stream:
-    return _leaky(walk, stream, module.cell, name)
+def _multi_step(walk: _Walk, stream: Stream, module: MultiStep, name: str) -> Stream:
+    return _neuron(walk, stream, module.cell, name)
 
 
-def _leaky(walk: _Walk, stream: Stream, module: snntorch.Leaky, name: str) -> Stream:
-    """The IF neuron. A delayed and an immediate reset to zero give the same spikes, since the reset is absolute."""
+def _neuron(walk: _Walk, stream: Stream, module: snntorch.Leaky | snntorch.Synaptic, name: str) -> Stream:
+    """IF and LIF neurons, with a current of their own (`Synaptic`) or without.
+
+    A `Leaky` that resets at the next step fires like one that resets at once, since the reset is absolute. A `Synaptic`
+    does not: at the step after a spike it drops its input.
+    """
     if module.reset_mechanism != "zero":
         raise LoweringError(f"its reset is {module.reset_mechanism!r}", hint='use reset_mechanism="zero"')
     if module.inhibition or module.state_quant or float(module.graded_spikes_factor) != 1:
         raise LoweringError("inhibition, state_quant and graded spikes have no counterpart on the hardware")
-    if module.threshold.numel() != 1 or float(module.threshold) <= 0:
-        raise LoweringError("its threshold is not one positive number")
-    if module.beta.numel() != 1 or float(module.beta) != 1:
-        raise LoweringError("it leaks (beta is not 1), which cannot be carried yet", hint="use beta=1.0")
-    return walk.spiking(stream, name, float(module.threshold))
+    threshold = _one_number(module.threshold, "threshold")
+    if threshold <= 0:
+        raise LoweringError(f"its threshold is {threshold}, not a positive number")
+    decay_u, decay_v = 1.0, 1.0 - min(max(_one_number(module.beta, "beta"), 0.0), 1.0)
+    if isinstance(module, snntorch.Synaptic):
+        if module.reset_delay:
+            raise LoweringError("it loses its input at the step after a spike", hint="use reset_delay=False")
+        if stream.offset.any():
+            raise LoweringError("a bias enters its current, where the hardware has none", hint="use bias=False")
+        decay_u = 1.0 - min(max(_one_number(module.alpha, "alpha"), 0.0), 1.0)
+    return walk.spiking(stream, name, threshold, decay_u=decay_u, decay_v=decay_v)
+
+
+def _one_number(value: torch.Tensor, name: str) -> float:
+    """The value of a parameter that the hardware has once a population."""
+    values = torch.unique(value.detach())
+    if values.numel() != 1 or not torch.isfinite(values).all():
+        raise LoweringError(f"its {name} is not one number: the hardware has one a population")
+    return float(values)
 
 
 def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
@@ -297,7 +317,7 @@ def _numpy(tensor: torch.Tensor) -> FloatArray:
 
 
 HANDLERS: dict[type[nn.Module], Handler] = {
-    IF: _if_layer,
+    MultiStep: _multi_step,
     Normalize: _normalize,
     Repeat: _same,
     nn.AdaptiveAvgPool2d: _adaptive_avg_pool,
@@ -310,5 +330,6 @@ HANDLERS: dict[type[nn.Module], Handler] = {
     nn.Identity: _same,
     nn.Linear: _linear,
     nn.MaxPool2d: _max_pool,
-    snntorch.Leaky: _leaky,
+    snntorch.Leaky: _neuron,
+    snntorch.Synaptic: _neuron,
 }

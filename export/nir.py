@@ -42,6 +42,7 @@ __all__ = ["SCHEMA", "read_nir", "to_nir", "write_nir"]
 
 SCHEMA = "kdsnn.nir/1"
 OUTPUT = "output"
+NO_LEAK = 2.0**24  # time steps: a time constant that stands for none
 FLATTEN = "_flatten"  # suffix of the node between an image-shaped population and a dense projection
 FloatArray = npt.NDArray[np.float32]
 
@@ -123,12 +124,26 @@ def _node_name(projection: Projection) -> str:
     return f"{projection.source}_to_{projection.target}"
 
 
-def _neuron_node(population: Population) -> nir.IF:
+def _neuron_node(population: Population) -> nir.IF | nir.LIF | nir.CubaLIF:
+    """`IF` exactly; a leak in units of time steps, without the hardware's rounding of it, which NIR cannot say."""
     neuron = neuron_of(population)
-    if neuron.decay_u != DECAY_UNITY or neuron.decay_v != 0:
-        raise NetworkError(f"population {population.name!r} leaks, and rounded decays cannot be said in NIR")
     threshold = np.full(population.shape, neuron.threshold, dtype=np.float32)
-    return nir.IF(r=np.ones_like(threshold), v_threshold=threshold, v_reset=np.zeros_like(threshold))
+    ones, zeros = np.ones_like(threshold), np.zeros_like(threshold)
+    if neuron.decay_u == DECAY_UNITY and neuron.decay_v == 0:
+        return nir.IF(r=ones, v_threshold=threshold, v_reset=zeros)
+    tau_mem = ones * (DECAY_UNITY / neuron.decay_v if neuron.decay_v else NO_LEAK)
+    if neuron.decay_u == DECAY_UNITY:
+        return nir.LIF(tau=tau_mem, r=tau_mem, v_leak=zeros, v_threshold=threshold, v_reset=zeros)
+    tau_syn = ones * (DECAY_UNITY / neuron.decay_u)
+    return nir.CubaLIF(
+        tau_syn=tau_syn,
+        tau_mem=tau_mem,
+        r=tau_mem,
+        v_leak=zeros,
+        v_threshold=threshold,
+        v_reset=zeros,
+        w_in=tau_syn,
+    )
 
 
 def _projection_node(
@@ -173,10 +188,22 @@ def _header(network: Network) -> dict[str, Any]:
         "timesteps": network.timesteps,
         "input_bits": network.input_bits,
         "labels": network.labels,
-        "populations": [{"name": p.name, "bias_exponent": neuron_of(p).bias_exponent} for p in network.spiking],
+        "populations": [_record(p) for p in network.spiking],
         "projections": [{"source": p.source, "target": p.target, "exponent": p.exponent} for p in network.projections],
         "provenance": dict(network.provenance),
         "fingerprint": network.fingerprint(),
+    }
+
+
+def _record(population: Population) -> dict[str, Any]:
+    """What NIR cannot say of a population."""
+    neuron = neuron_of(population)
+    return {
+        "name": population.name,
+        "bias_exponent": neuron.bias_exponent,
+        "decay_u": int(neuron.decay_u),
+        "decay_v": int(neuron.decay_v),
+        "relay": population.relay,
     }
 
 
@@ -195,7 +222,7 @@ def _from_nir(graph: nir.NIRGraph, header: dict[str, Any]) -> Network:
         for p in header["projections"]
     ]
     for record in header["populations"]:
-        populations.append(_population(graph, record["name"], int(record["bias_exponent"]), projections))
+        populations.append(_population(graph, record, projections))
     return Network(
         name=str(header["name"]),
         populations=tuple(populations),
@@ -219,10 +246,11 @@ def _operation(graph: nir.NIRGraph, record: dict[str, Any], source: Shape) -> Co
     return Dense(weight)
 
 
-def _population(graph: nir.NIRGraph, name: str, bias_exponent: int, projections: list[Projection]) -> Population:
+def _population(graph: nir.NIRGraph, record: dict[str, Any], projections: list[Projection]) -> Population:
+    name, bias_exponent = record["name"], int(record["bias_exponent"])
     node = graph.nodes[name]
-    if not isinstance(node, nir.IF) or (node.r != 1).any() or np.any(node.v_reset):
-        raise ValueError(f"node {name!r} is not an IF with r = 1 and a reset to zero")
+    if not isinstance(node, nir.IF | nir.LIF | nir.CubaLIF) or np.any(node.v_reset):
+        raise ValueError(f"node {name!r} is not an IF, LIF or CubaLIF with a reset to zero")
     thresholds = np.unique(node.v_threshold)
     if len(thresholds) != 1:
         raise ValueError(f"node {name!r} has several thresholds")
@@ -234,7 +262,8 @@ def _population(graph: nir.NIRGraph, name: str, bias_exponent: int, projections:
             bias = bias + (part.reshape(-1, 1, 1) if len(shape) == 3 else part)
     mantissa = _integers(np.ldexp(bias.reshape(-1), MEMBRANE_SHIFT - bias_exponent), np.int32)
     threshold = int(_integers(thresholds, np.int64)[0])
-    return Population(name, shape, Neuron(threshold, mantissa, bias_exponent))
+    neuron = Neuron(threshold, mantissa, bias_exponent, int(record["decay_u"]), int(record["decay_v"]))
+    return Population(name, shape, neuron, relay=bool(record["relay"]))
 
 
 def _integers(values: npt.NDArray[Any], dtype: Any) -> npt.NDArray[Any]:

@@ -6,6 +6,7 @@ Definitions (docs/counters.md):
 - `synops_effective`: the same without synapses of weight zero.
 - `input_macs`: for every nonzero graded input message, the synapses that it reaches. The image is sent at every step.
 - `neuron_updates`: neurons times time steps. `spikes`: spikes emitted.
+- `relay_*`: the share of these that relay populations have; it is in the totals too.
 
 A layer is a spiking population together with the synapses into it.
 """
@@ -13,7 +14,7 @@ A layer is a spiking population together with the synapses into it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -24,6 +25,7 @@ from kdsnn.network import Conv2d, Network, Projection, Shape
 __all__ = ["Counts", "LayerCounts", "count", "fan_out", "input_messages", "kind_of"]
 
 Int64Array = npt.NDArray[np.int64]
+FIELDS = ("spikes", "synops_dense", "synops_effective", "input_macs", "neuron_updates")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class LayerCounts:
     synops_effective: int
     input_macs: int
     neuron_updates: int
+    relay: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,12 @@ class Counts:
         return sum(getattr(layer, field) for layer in self.layers)
 
     def totals(self) -> dict[str, int]:
-        """All counts, summed over the layers."""
-        fields = ("spikes", "synops_dense", "synops_effective", "input_macs", "neuron_updates")
-        return {field: self.total(field) for field in fields}
+        """All counts, summed over the layers; relays are in them, and apart."""
+        relays = Counts(self.samples, tuple(layer for layer in self.layers if layer.relay))
+        return {
+            **{field: self.total(field) for field in FIELDS},
+            **{f"relay_{field}": relays.total(field) for field in ("neurons", "spikes", "synops_dense")},
+        }
 
     def __add__(self, other: Counts) -> Counts:
         """Counts of both sets of images together."""
@@ -63,16 +69,7 @@ class Counts:
 
 
 def _add_layers(a: LayerCounts, b: LayerCounts) -> LayerCounts:
-    return LayerCounts(
-        name=a.name,
-        kind=a.kind,
-        neurons=a.neurons,
-        spikes=a.spikes + b.spikes,
-        synops_dense=a.synops_dense + b.synops_dense,
-        synops_effective=a.synops_effective + b.synops_effective,
-        input_macs=a.input_macs + b.input_macs,
-        neuron_updates=a.neuron_updates + b.neuron_updates,
-    )
+    return replace(a, **{field: getattr(a, field) + getattr(b, field) for field in FIELDS})
 
 
 def count(network: Network, emitted: Mapping[str, Int64Array], samples: int) -> Counts:
@@ -106,6 +103,7 @@ def count(network: Network, emitted: Mapping[str, Int64Array], samples: int) -> 
                 synops_effective=synops["effective"],
                 input_macs=synops["macs"],
                 neuron_updates=population.neurons * network.timesteps * samples,
+                relay=population.relay,
             )
         )
     return Counts(samples, tuple(layers))

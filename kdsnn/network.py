@@ -94,11 +94,19 @@ class Neuron:
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Neurons of one shape, `(C, H, W)` or `(N,)`, with one neuron model."""
+    """Neurons of one shape, `(C, H, W)` or `(N,)`, with one neuron model.
+
+    Attributes:
+        name: unique in its network.
+        shape: `(C, H, W)` or `(N,)`.
+        model: what its neurons do.
+        relay: whether it only repeats another population's spikes, to make paths equally long; counted apart.
+    """
 
     name: str
     shape: Shape
     model: Input | Neuron
+    relay: bool = False
 
     @property
     def neurons(self) -> int:

@@ -28,7 +28,8 @@ __all__ = [
 ]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,60}$")]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Width = Annotated[float, Field(gt=0, le=64, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -80,7 +81,7 @@ class TeacherSection(TrainSection):
     """The teacher and its training. `width` multiplies its channels."""
 
     model: Name = "cnn"
-    width: Positive = 1.0
+    width: Width = 1.0
 
 
 class StudentSection(_Section):
@@ -97,11 +98,11 @@ class StudentSection(_Section):
     """
 
     model: Name = "2conv"
-    width: Positive = 1.0
+    width: Width = 1.0
     timesteps: Annotated[int, Field(ge=1, le=1024)] = 4
     surrogate: Literal["atan", "fast_sigmoid", "sigmoid"] = "atan"
     slope: Positive = 2.0
-    channels: tuple[Count, ...] | None = None
+    channels: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     hidden: Count | None = None
 
 
@@ -184,7 +185,10 @@ def _read(recipe: str) -> dict[str, Any]:
         path = Path(recipe)
         if not path.is_file():
             raise RecipeError(f"there is no recipe file {recipe}")
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise RecipeError(f"recipe file {recipe} cannot be read: {error.strerror or error}") from error
     elif recipe in recipe_names():
         data = (files("kdsnn.recipes") / f"{recipe}.toml").read_bytes()
     else:
@@ -226,9 +230,12 @@ def _as_python(value: Any) -> Any:
 def _problems(error: ValidationError) -> Iterator[str]:
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(("literal", "constrained")))
+        where = repr(where)[1:-1][:200]  # a key may hold anything, terminal codes too
         if problem["type"] == "extra_forbidden":
             close = difflib.get_close_matches(str(problem["loc"][-1]), _keys(problem["loc"][:-1]), n=1)
             yield f"{where}: there is no such key" + (f"; did you mean {close[0]!r}?" if close else "")
+        elif problem["type"] == "missing":
+            yield f"{where}: this key is needed"
         else:
             yield f"{where}: {problem['msg']}, not {problem['input']!r}"[:300]
 

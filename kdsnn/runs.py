@@ -55,7 +55,10 @@ def run_names() -> list[str]:
 
 def _runs() -> list[Path]:
     root = runs_root()
-    found = [f for f in root.iterdir() if (f / RECIPE).is_file()] if root.is_dir() else []
+    try:
+        found = [f for f in root.iterdir() if (f / RECIPE).is_file()] if root.is_dir() else []
+    except OSError as error:
+        raise InputError(f"{root} cannot be read: {error.strerror or error}", hint="set KDSNN_RUNS") from error
     return sorted(found, key=lambda f: (f / RECIPE).stat().st_mtime_ns, reverse=True)
 
 

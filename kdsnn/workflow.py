@@ -20,6 +20,7 @@ from kdsnn.evaluate import Evaluation, evaluate
 from kdsnn.export.lower import lower
 from kdsnn.export.nir import read_nir, write_nir
 from kdsnn.export.quantize import QuantizationReport, quantize
+from kdsnn.export.relays import balance
 from kdsnn.network import Network, Projection, neuron_of
 from kdsnn.runs import find_run, read_json, write_json
 from kdsnn.targets.base import Progress, Target
@@ -89,7 +90,7 @@ def quantize_run(run: str | None, *, weight_bits: int | None = None, input_bits:
     folder = find_run(run)
     recipe, student = load_student(folder)
     dataset = load_dataset(recipe.data.dataset)
-    float_network = lower(
+    lowered = lower(
         student.layers,
         input_shape=_image_shape(dataset.train.images),
         timesteps=recipe.student.timesteps,
@@ -97,6 +98,7 @@ def quantize_run(run: str | None, *, weight_bits: int | None = None, input_bits:
         name=recipe.name,
         provenance={"recipe": recipe.name, "dataset": recipe.data.dataset, "run": folder.name},
     )
+    float_network = balance(lowered)
     wanted_bits = recipe.quantize.input_bits
     network, report = quantize(
         float_network,
@@ -204,6 +206,7 @@ def plan(network: Network) -> list[dict[str, Any]]:
                 "threshold": int(neuron.threshold),
                 "largest_weight": max(int(np.abs(p.op.weight).max(initial=0)) for p in projections),
                 "depth": network.depths[population.name],
+                "relay": population.relay,
                 "overflow": problems.get(population.name),
             }
         )

@@ -81,12 +81,18 @@ def _dry_run(model: Model, target: Target | None, json: bool) -> None:
     if json:
         emit_json(_as_json(model, target, rows, violations))
     else:
-        columns = ["name", "kind", "shape", "neurons", "synapses", "threshold", "largest_weight", "depth"]
-        cells = [["x".join(map(str, row[c])) if c == "shape" else row[c] for c in columns] for row in rows]
+        columns = ["name", "kind", "shape", "neurons", "synapses", "threshold", "largest_weight", "depth", "relay"]
+        cells = [[_cell(row[c]) for c in columns] for row in rows]
         table(f"{model.network.name}, T = {model.network.timesteps}", columns, cells)
     if violations:
         name = target.name if target else "nir"
         raise DoesNotFitError(f"it does not fit target {name!r}", problems=[str(v) for v in violations])
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list):
+        return "x".join(map(str, value))
+    return ("yes" if value else "") if isinstance(value, bool) else value
 
 
 def _as_json(model: Model, target: Target | None, rows: list[dict[str, Any]], violations: list[Any]) -> dict[str, Any]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import socket
 import struct
+import sys
 import zlib
+from collections.abc import Iterator
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +33,8 @@ Labels = npt.NDArray[np.int64]
 CIFAR_RECORD = 1 + 3 * 32 * 32
 CIFAR_FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
 LARGEST = 2**31  # bytes of one array
+LARGEST_BATCH = 2**28  # bytes of one CIFAR-10 batch; the real ones have 3e7
+SILENCE_S = 30.0  # a server that sends nothing for so long is given up
 
 
 def has_idx(folder: Path) -> bool:
@@ -61,12 +68,15 @@ def _read_idx_file(folder: Path, name: str, dimensions: int) -> Images:
             size = int(np.prod(shape, dtype=np.float64))
             if magic != 0x0800 + dimensions or size > LARGEST:
                 raise InputError(f"{path} is not an idx file of {dimensions} dimensions of bytes")
-            data = file.read(size)
+            data = file.read(size + 1)  # one more, so that gzip checks its sum at the end
     except (OSError, EOFError, struct.error, zlib.error) as error:
         raise InputError(f"{path} cannot be read: {error}", hint="it may be truncated: fetch it again") from error
     if len(data) != size:
-        raise InputError(f"{path} is truncated: {len(data)} of {size} bytes", hint="fetch it again")
-    return np.frombuffer(data, dtype=np.uint8).reshape(shape)
+        what = (
+            f"truncated: {len(data)} of {size} bytes" if len(data) < size else f"longer than the {size} bytes it names"
+        )
+        raise InputError(f"{path} is {what}", hint="fetch it again")
+    return np.frombuffer(data, dtype=np.uint8).reshape(shape).copy()  # torch takes writable arrays only
 
 
 def has_cifar_binary(folder: Path) -> bool:
@@ -78,14 +88,18 @@ def read_cifar_binary(folder: Path, split: str) -> tuple[Images, Labels]:
     """Images `(N, 3, 32, 32)` and labels of `train` or `test`.
 
     Raises:
-        InputError: a batch is truncated.
+        InputError: a batch is truncated, or cannot be read.
     """
     images, labels = [], []
     for name in CIFAR_FILES[split]:
-        data = np.frombuffer((folder / name).read_bytes(), dtype=np.uint8)
-        if len(data) == 0 or len(data) % CIFAR_RECORD:
-            raise InputError(f"{folder / name} is truncated: {len(data)} bytes", hint="fetch it again")
-        records = data.reshape(-1, CIFAR_RECORD)
+        path = folder / name
+        try:
+            size = path.stat().st_size
+            if size == 0 or size % CIFAR_RECORD or size > LARGEST_BATCH:
+                raise InputError(f"{path} is no batch of CIFAR-10, or truncated: {size} bytes", hint="fetch it again")
+            records = np.fromfile(path, dtype=np.uint8).reshape(-1, CIFAR_RECORD)
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error}") from error
         labels.append(records[:, 0].astype(np.int64))
         images.append(records[:, 1:].reshape(-1, 3, 32, 32))
     return np.concatenate(images), np.concatenate(labels)
@@ -107,9 +121,21 @@ def download(name: str, root: Path, *, train: bool = True) -> Any:
     import torchvision
 
     try:
-        return getattr(torchvision.datasets, name)(root=str(root), train=train, download=True)
-    except (OSError, RuntimeError) as error:
-        raise missing(name, root, str(error).splitlines()[0]) from error
+        with _short_silence(), contextlib.redirect_stdout(sys.stderr):
+            return getattr(torchvision.datasets, name)(root=str(root), train=train, download=True)
+    except (OSError, RuntimeError, HTTPException) as error:
+        raise missing(name, root, next(iter(str(error).splitlines()), type(error).__name__)) from error
+
+
+@contextlib.contextmanager
+def _short_silence() -> Iterator[None]:
+    """Lets no connection hang: torchvision sets no time limit of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SILENCE_S)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def missing(name: str, folder: Path, reason: str = "its files are not there") -> InputError:

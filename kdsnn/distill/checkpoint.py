@@ -16,6 +16,11 @@ from kdsnn.runs import write_atomic
 
 __all__ = ["load_model", "load_tensors", "load_training", "save_model", "save_training"]
 
+MOMENTS: dict[type[torch.optim.Optimizer], tuple[str, ...]] = {
+    torch.optim.AdamW: ("step", "exp_avg", "exp_avg_sq"),
+    torch.optim.SGD: ("momentum_buffer",),
+}
+
 
 def save_model(model: nn.Module, path: Path) -> None:
     """Writes the weights and buffers of a model."""
@@ -52,15 +57,18 @@ def load_training(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path
     _check(model.state_dict(), weights, path)
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
-        if key.startswith("optimizer."):
-            _, index, name = key.split(".", 2)
+        if not key.startswith("model."):
+            kind, index, name = (*key.split(".", 2), "", "")[:3]
+            if kind != "optimizer" or not index.isdecimal():
+                raise InputError(f"{path} is no checkpoint of a training: it holds {key[:100]!r}")
             state.setdefault(int(index), {})[name] = tensor
     try:
         with safe_open(path, framework="pt") as file:
             epochs_done = int(file.metadata()["epochs_done"])
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is no checkpoint of a training: {error}") from error
+        raise InputError(f"{path} is no checkpoint of a training: it does not say how many epochs are done") from error
+    _check_optimizer(optimizer, state, path)
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     model.load_state_dict(weights)
     return epochs_done
 
@@ -87,6 +95,28 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 def _contiguous(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[int, Mapping[str, Any]], path: Path) -> None:
+    """Moments have the shapes of their parameters, and every parameter has the same ones."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    kind: type[torch.optim.Optimizer] = type(getattr(optimizer, "optimizer", optimizer))  # accelerate wraps it
+    names = set(MOMENTS[kind])
+    problems = []
+    for index in sorted(set(range(len(parameters))) ^ set(state)):
+        problems.append(f"state of parameter {index} is missing, or belongs to no parameter")
+    for index, tensors in sorted(state.items()):
+        if index >= len(parameters):
+            continue
+        if set(tensors) != names:
+            problems.append(f"state of parameter {index} holds {sorted(tensors)}, not {sorted(names)}")
+        for name, tensor in tensors.items():
+            if name != "step" and tensor.shape != parameters[index].shape:
+                problems.append(f"{name} of parameter {index} has shape {tuple(tensor.shape)}")
+            elif not torch.isfinite(tensor).all():
+                problems.append(f"{name} of parameter {index} holds values that are not finite")
+    if problems:
+        raise InputError(f"{path} does not fit the optimizer", problems=problems[:20])
 
 
 def _check(wanted: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -32,20 +32,21 @@ def teach(recipe: Recipe, *, device: str | None = None) -> Path:
     It holds `teacher.safetensors` and `result.json` with model, accuracy, parameters, macs and paper_flops.
     """
     folder = teacher_folder(recipe)
+    dataset = load_dataset(recipe.data.dataset)
+    shape = _image_shape(dataset)
+    split = _training_split(recipe, dataset)
+    torch.manual_seed(recipe.seed)
+    model = build_teacher(recipe.teacher, shape, len(dataset.labels))
     with lock(folder):
         if (folder / "result.json").is_file():
             return folder
-        dataset = load_dataset(recipe.data.dataset)
-        shape = _image_shape(dataset)
-        torch.manual_seed(recipe.seed)
-        model = build_teacher(recipe.teacher, shape, len(dataset.labels))
         loss_of = nn.CrossEntropyLoss(label_smoothing=recipe.teacher.label_smoothing)
 
         def forward(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             logits = net(x)
             return loss_of(logits, y), logits
 
-        plan = Plan(recipe.teacher, _training_split(recipe, dataset), recipe.data.augment, recipe.seed, "teacher")
+        plan = Plan(recipe.teacher, split, recipe.data.augment, recipe.seed, "teacher")
         began = time.perf_counter()
         fit(model, forward, plan, folder, resume=True, device=device)
         save_model(model, folder / "teacher.safetensors")
@@ -72,30 +73,34 @@ def distill(recipe: Recipe, *, run: Path, resume: bool = False, device: str | No
     Args:
         recipe: what to train.
         run: the folder, made if missing.
-        resume: go on where a run of the same recipe was interrupted.
+        resume: go on where a run of the same recipe was interrupted; a finished one is left as it is.
         device: `cpu`, or None for what accelerate finds.
 
     Raises:
         InputError: the folder holds a run already, or one of another recipe.
+        RecipeError: the recipe names something that does not exist, or that does not fit; nothing is written then.
     """
-    _claim(recipe, run, resume=resume)
+    dataset = load_dataset(recipe.data.dataset)
+    shape = _image_shape(dataset)
+    split = _training_split(recipe, dataset)
+    torch.manual_seed(recipe.seed + 1)
+    student = build_student(recipe.student, shape, len(dataset.labels))
     with lock(run):
-        dataset = load_dataset(recipe.data.dataset)
-        shape = _image_shape(dataset)
+        _claim(recipe, run, resume=resume)
+        if (run / "student.json").is_file():
+            return run
         teacher = None
         if recipe.distill.kind != "none":
             folder = teach(recipe, device=device)
             teacher = load_teacher(recipe, dataset)
             write_json(run / "teacher.json", {"folder": str(folder), **read_json(folder / "result.json")})
-        torch.manual_seed(recipe.seed + 1)
-        student = build_student(recipe.student, shape, len(dataset.labels))
         loss_of, scale = LOSSES[recipe.distill.kind], recipe.distill.logit_scale
 
         def forward(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             logits = net(x).mean(dim=0) * scale
             return loss_of(logits, _teacher_logits(teacher, x, logits), y, recipe.distill), logits
 
-        plan = Plan(recipe.train, _training_split(recipe, dataset), recipe.data.augment, recipe.seed + 1, "student")
+        plan = Plan(recipe.train, split, recipe.data.augment, recipe.seed + 1, "student")
         began = time.perf_counter()
         fit(student, forward, plan, run, resume=resume, device=device)
         save_model(student, run / "student.safetensors")
@@ -186,7 +191,7 @@ def _training_split(recipe: Recipe, dataset: Dataset) -> Split:
 
 
 def _claim(recipe: Recipe, run: Path, *, resume: bool) -> None:
-    """Makes the folder this recipe's, or raises where it is another's."""
+    """Makes the folder this recipe's, or raises where it is another's. The caller holds its lock."""
     path = run / RECIPE
     text = recipe_toml(recipe).encode()
     if not path.is_file():

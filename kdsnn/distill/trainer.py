@@ -3,6 +3,9 @@
 Nothing random is carried from epoch to epoch: shuffling, augmentation and torch's own generator are seeded anew by
 (seed, epoch), and the learning rate is a function of the step. So a run that is killed and resumed at the last finished
 epoch ends with the same weights as one that was not, on a CPU.
+
+The weights of the last epoch are the result. Nothing is selected, so no validation split is held out, and the test
+split is never seen here.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,8 +27,9 @@ from torch import nn
 from kdsnn.data.datasets import Split
 from kdsnn.distill.augment import AUGMENTATIONS
 from kdsnn.distill.checkpoint import load_training, save_training
-from kdsnn.errors import InputError, KdsnnError
+from kdsnn.errors import RecipeError
 from kdsnn.recipe import TrainSection
+from kdsnn.runs import write_atomic
 
 __all__ = ["CHECKPOINT", "METRICS", "Epoch", "Plan", "fit", "learning_rate"]
 
@@ -78,8 +83,8 @@ def fit(
         device: `cpu`, or None for what accelerate finds.
 
     Raises:
-        InputError: the checkpoint is broken.
-        KdsnnError: the loss is not finite any more.
+        InputError: the checkpoint is broken, or the folder cannot be written to.
+        RecipeError: the loss is not finite any more.
     """
     accelerator = Accelerator(cpu=device == "cpu")
     section = plan.section
@@ -88,15 +93,13 @@ def fit(
     inner = accelerator.unwrap_model(model)
     checkpoint = folder / CHECKPOINT
     first = load_training(inner, optimizer, checkpoint) if resume and checkpoint.is_file() else 0
-    _keep_metrics(folder / METRICS, first)
+    metrics = _metrics(folder / METRICS)[:first]  # an epoch that was cut off is trained, and written, again
     images = torch.from_numpy(plan.split.images).to(accelerator.device)
     labels = torch.from_numpy(plan.split.labels).to(accelerator.device)
     batches = math.ceil(len(labels) / section.batch_size)
-    with _bar(
-        plan.title, total=section.epochs * batches, done=first * batches, show=accelerator.is_main_process
-    ) as tick:
+    with _bar(plan.title, section.epochs * batches, first * batches, show=accelerator.is_main_process) as tick:
         for epoch in range(first, section.epochs):
-            began, loss_sum, hits, lr = time.perf_counter(), 0.0, 0, 0.0
+            began, loss_sum, hits, seen, lr = time.perf_counter(), 0.0, 0, 0, 0.0
             inner.train()
             for step, index, generator in _batches(plan, epoch):
                 lr = learning_rate(section, epoch * batches + step, section.epochs * batches)
@@ -112,15 +115,15 @@ def fit(
                 optimizer.step()
                 loss_sum += loss.item() * len(mine)
                 hits += int((logits.argmax(dim=1) == labels[mine]).sum())
-                tick(epoch, loss.item())
+                seen += len(mine)
+                tick(f"epoch {epoch + 1}/{section.epochs}, loss {loss_sum / seen:.3f}, accuracy {hits / seen:.1%}")
             if not math.isfinite(loss_sum):
-                raise KdsnnError(f"{plan.title}: the loss is not finite in epoch {epoch}", hint="lower train.lr")
-            seen = math.ceil(len(labels) / accelerator.num_processes)
+                raise RecipeError(f"{plan.title}: the loss is not finite in epoch {epoch}", hint="lower its lr")
             done = Epoch(epoch, loss_sum / seen, hits / seen, lr, time.perf_counter() - began)
+            metrics.append(json.dumps(asdict(done)))
             if accelerator.is_main_process:
+                write_atomic(folder / METRICS, "".join(f"{line}\n" for line in metrics).encode())
                 save_training(inner, optimizer, checkpoint, epochs_done=epoch + 1)
-                with (folder / METRICS).open("a") as file:
-                    file.write(json.dumps(asdict(done)) + "\n")
     inner.eval()
 
 
@@ -158,34 +161,21 @@ def _batches(plan: Plan, epoch: int) -> Iterator[tuple[int, torch.Tensor, torch.
         yield step, index, generator
 
 
-def _keep_metrics(path: Path, epochs: int) -> None:
-    """Keeps the lines of the epochs that are done, and drops those of one that was cut off."""
-    lines = path.read_text().splitlines()[:epochs] if path.is_file() else []
-    try:
-        path.write_text("".join(f"{line}\n" for line in lines))
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+def _metrics(path: Path) -> list[str]:
+    """The lines of the epochs that were trained before."""
+    return path.read_text().splitlines() if path.is_file() else []
 
 
-class _bar:  # noqa: N801  used as a function
-    """A progress bar on stderr with epoch, loss and time left; silent where stderr is no terminal."""
-
-    def __init__(self, title: str, *, total: int, done: int, show: bool) -> None:
-        console = Console(stderr=True)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[state]}"),
-            TimeRemainingColumn(),
-        )
-        self.progress = Progress(*columns, console=console, disable=not (show and console.is_terminal))
-        self.task = self.progress.add_task(title, total=total, completed=done, state="")
-
-    def __enter__(self) -> Callable[[int, float], None]:
-        self.progress.start()
-        return lambda epoch, loss: self.progress.update(
-            self.task, advance=1, state=f"epoch {epoch + 1}, loss {loss:.3f}"
-        )
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
+@contextmanager
+def _bar(title: str, total: int, done: int, *, show: bool) -> Iterator[Callable[[str], None]]:
+    """A progress bar on stderr with a text and the time left; silent where stderr is no terminal. Yields its tick."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not (show and console.is_terminal)) as progress:
+        task = progress.add_task(title, total=total, completed=done, state="")
+        yield lambda state: progress.update(task, advance=1, state=state)

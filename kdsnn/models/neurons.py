@@ -13,13 +13,15 @@ import torch
 from snntorch import surrogate as surrogates
 from torch import nn
 
-__all__ = ["IF", "SURROGATES", "Normalize", "Repeat"]
+__all__ = ["IF", "SURROGATES", "MultiStep", "Normalize", "Repeat"]
 
 SURROGATES: dict[str, Callable[[float], Callable[[torch.Tensor], torch.Tensor]]] = {
     "atan": lambda slope: surrogates.atan(alpha=slope),
     "fast_sigmoid": lambda slope: surrogates.fast_sigmoid(slope=slope),
     "sigmoid": lambda slope: surrogates.sigmoid(slope=slope),
 }
+
+STATES: dict[type[nn.Module], tuple[str, ...]] = {snntorch.Leaky: ("mem",), snntorch.Synaptic: ("syn", "mem")}
 
 
 class Repeat(nn.Module):
@@ -38,10 +40,37 @@ class Repeat(nn.Module):
         return x.unsqueeze(0).expand(self.timesteps, *x.shape).flatten(0, 1)
 
 
-class IF(nn.Module):
+class MultiStep(nn.Module):
+    """One of snnTorch's neurons over T steps, from rest in every call.
+
+    Args:
+        timesteps: T, folded into the batch of the input.
+        cell: `snntorch.Leaky` or `snntorch.Synaptic` that takes and returns its state (`init_hidden=False`).
+    """
+
+    def __init__(self, timesteps: int, cell: nn.Module) -> None:
+        super().__init__()
+        self.timesteps = timesteps
+        self.cell = cell
+        self.states = STATES[type(cell)]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Spikes of the drive `x`, both `(T * B, ...)`."""
+        steps = x.reshape(self.timesteps, -1, *x.shape[1:])
+        state = [torch.zeros_like(steps[0])] * len(self.states)
+        spikes = []
+        for step in steps:
+            spike, *state = self.cell(step, *state)
+            spikes.append(spike)
+        for name in self.states:
+            setattr(self.cell, name, torch.zeros(0, device=x.device))  # hold no graph between calls
+        return torch.cat(spikes).to(x.dtype)  # surrogates answer in float32
+
+
+class IF(MultiStep):
     """Integrate-and-fire neurons over T steps: `H = V + X`; spike where `H > threshold`; `V = 0` where it spiked.
 
-    The arithmetic is snnTorch's `Leaky` with beta 1 and a reset to zero. Every call starts from V = 0.
+    The arithmetic is snnTorch's `Leaky` with beta 1 and a reset to zero.
 
     Args:
         timesteps: T, folded into the batch of the input.
@@ -51,22 +80,9 @@ class IF(nn.Module):
     """
 
     def __init__(self, timesteps: int, *, threshold: float = 1.0, surrogate: str = "atan", slope: float = 2.0) -> None:
-        super().__init__()
-        self.timesteps = timesteps
-        self.cell = snntorch.Leaky(
-            beta=1.0, threshold=threshold, reset_mechanism="zero", spike_grad=SURROGATES[surrogate](slope)
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Spikes of the drive `x`, both `(T * B, ...)`."""
-        steps = x.reshape(self.timesteps, -1, *x.shape[1:])
-        membrane = torch.zeros_like(steps[0])
-        spikes = []
-        for step in steps:
-            spike, membrane = self.cell(step, membrane)
-            spikes.append(spike)
-        self.cell.mem = torch.zeros(0, device=x.device)  # hold no graph between calls
-        return torch.cat(spikes).to(x.dtype)  # surrogates answer in float32
+        gradient = SURROGATES[surrogate](slope)
+        cell = snntorch.Leaky(beta=1.0, threshold=threshold, reset_mechanism="zero", spike_grad=gradient)
+        super().__init__(timesteps, cell)
 
 
 class Normalize(nn.Module):

@@ -17,7 +17,6 @@ from kdsnn.workflow import Model, select_images
 __all__ = ["collect"]
 
 SCHEMA = "kdsnn.report/1"
-LAYER_FIELDS = ("name", "kind", "neurons", "spikes", "synops_dense", "synops_effective", "input_macs", "neuron_updates")
 
 
 def collect(model: Model) -> dict[str, Any]:
@@ -60,7 +59,7 @@ def _optional(path: Path) -> dict[str, Any] | None:
 
 
 def _counts(evaluation: dict[str, Any]) -> Counts:
-    layers = tuple(LayerCounts(**{k: layer[k] for k in LAYER_FIELDS}) for layer in evaluation["layers"])
+    layers = tuple(LayerCounts(**layer) for layer in evaluation["layers"])
     return Counts(int(evaluation["samples"]), layers)
 
 

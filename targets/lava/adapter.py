@@ -167,6 +167,7 @@ def _counts(folder: Path, network: Network, samples: int) -> Counts:
                 synops_effective=int(effective),
                 input_macs=int(macs),
                 neuron_updates=int(updates),
+                relay=population.relay,
             )
         )
     return Counts(samples, tuple(layers))

@@ -1,6 +1,7 @@
 """Lowering: the float network fires exactly as the torch module does, and what cannot be carried is refused by name."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ from torch import nn
 
 from kdsnn.errors import LoweringError
 from kdsnn.export.lower import lower
-from kdsnn.models.neurons import IF, Normalize, Repeat
+from kdsnn.models.neurons import IF, MultiStep, Normalize, Repeat
 from kdsnn.network import Conv2d, Dense, Network
-from tests.export.test_quantize import simulate_float
+from tests.simulate import simulate_float
 
 T = 3
 
@@ -55,6 +56,15 @@ def assert_same_spikes(model: nn.Module, shape: tuple[int, int, int], classes: i
     assert 0.02 < expected.mean() < 0.98, "a silent or saturated net shows nothing"
     assert np.array_equal(made, expected)
     return network
+
+
+def leaky(threshold: float) -> MultiStep:
+    return MultiStep(T, snntorch.Leaky(beta=0.8, threshold=threshold, reset_mechanism="zero"))
+
+
+def synaptic(threshold: float) -> MultiStep:
+    cell = snntorch.Synaptic(alpha=0.6, beta=0.75, threshold=threshold, reset_mechanism="zero", reset_delay=False)
+    return MultiStep(T, cell)
 
 
 @pytest.fixture(autouse=True)
@@ -208,8 +218,12 @@ def chain_with(*layers: nn.Module) -> nn.Sequential:
         (chain_with(nn.MaxPool2d(2), IF(T)), "its input is not spikes"),
         (chain_with(nn.Conv2d(2, 2, 3), IF(T)), "two convolutions in a row"),
         (chain_with(snntorch.Leaky(1.0, init_hidden=True)), "its reset is 'subtract'"),
-        (chain_with(snntorch.Leaky(0.9, reset_mechanism="zero", init_hidden=True)), "it leaks"),
-        (chain_with(snntorch.Leaky(1.0, reset_mechanism="zero", threshold=-1.0)), "not one positive number"),
+        (
+            chain_with(snntorch.Leaky(torch.full((6,), 0.9).cumprod(0), reset_mechanism="zero")),
+            "beta is not one number",
+        ),
+        (chain_with(snntorch.Synaptic(0.5, 0.9, reset_mechanism="zero")), "loses its input at the step after a spike"),
+        (chain_with(snntorch.Leaky(1.0, reset_mechanism="zero", threshold=-1.0)), "not a positive number"),
         (chain_with(snntorch.Leaky(1.0, reset_mechanism="zero", graded_spikes_factor=2.0)), "graded spikes"),
         (chain_with(IF(T), nn.MaxPool2d(2, ceil_mode=True)), "ceil_mode"),
         (chain_with(IF(T), nn.AvgPool2d(2, ceil_mode=True)), "ceil_mode"),
@@ -261,3 +275,14 @@ class Functional(nn.Module):
 def test_functional_operations_are_refused_by_name() -> None:
     with pytest.raises(LoweringError, match="operation 'relu'"):
         lowered(sequential(Functional()), (1, 4, 4), 16)
+
+
+@pytest.mark.parametrize("neuron", [leaky, synaptic])
+def test_leaky_and_current_based_neurons(neuron: Callable[[float], MultiStep]) -> None:
+    bias = neuron is leaky
+    layers = (nn.Conv2d(1, 4, 3, bias=bias), Repeat(T), neuron(0.25), nn.MaxPool2d(2), nn.Flatten())
+    network = assert_same_spikes(sequential(*layers, nn.Linear(4 * 9, 5, bias=bias), neuron(0.1)), (1, 8, 8), 5)
+    decays = network.output.model.decay_u, network.output.model.decay_v
+    assert decays == pytest.approx((1.0, 0.2) if neuron is leaky else (0.4, 0.25))
+    pool = network.population("maxpool2d3").model
+    assert (pool.decay_u, pool.decay_v) == (1.0, 0.0)

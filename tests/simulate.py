@@ -1,0 +1,24 @@
+"""A plain simulator of float networks, for comparison."""
+
+import numpy as np
+
+from kdsnn.linear import apply
+from kdsnn.network import Network
+
+
+def simulate_float(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Spikes `(N, T, *shape)` of every population."""
+    u = {p.name: np.zeros((len(images), *p.shape)) for p in network.spiking}
+    v = {p.name: np.zeros((len(images), *p.shape)) for p in network.spiking}
+    out = {p.name: np.zeros((len(images), network.timesteps, *p.shape), np.uint8) for p in network.spiking}
+    for t in range(network.timesteps):
+        sent = {network.input.name: images.astype(np.float64)}
+        for p in network.spiking:
+            drive = sum(apply(q.op, sent[q.source]) for q in network.incoming(p.name))
+            u[p.name] = (1 - p.model.decay_u) * u[p.name] + drive
+            v[p.name] = (1 - p.model.decay_v) * v[p.name] + u[p.name] + p.model.bias.reshape(p.shape)
+            fired = v[p.name] > p.model.threshold
+            v[p.name] = np.where(fired, 0.0, v[p.name])
+            out[p.name][:, t] = fired
+            sent[p.name] = fired.astype(np.float64)
+    return out
