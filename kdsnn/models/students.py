@@ -9,7 +9,11 @@ import torch
 from torch import nn
 
 from kdsnn.errors import RecipeError
-from kdsnn.models.neurons import IF, Repeat
+from kdsnn.models.blocks import conv, fire
+from kdsnn.models.neurons import Repeat
+from kdsnn.models.spiking_resnet import resnet14, resnet18
+from kdsnn.models.vgg import vgg11, vgg16
+from kdsnn.models.wrn import preresnet20, wrn16_2
 from kdsnn.recipe import StudentSection
 
 __all__ = ["STUDENTS", "Student", "build_student", "student_names"]
@@ -68,27 +72,32 @@ def _two_conv(section: StudentSection, input_shape: Shape, classes: int) -> nn.M
         raise RecipeError(f"2conv takes two channel counts and images of 4x4 at least, not {sizes} and {input_shape}")
     flat = sizes[1] * (height // 4) * (width // 4)
 
-    def fire() -> IF:
-        return IF(section.timesteps, surrogate=section.surrogate, slope=section.slope)
-
     return nn.Sequential(
         OrderedDict(
-            conv1=nn.Conv2d(channels, sizes[0], 3, padding=1, bias=False),
+            conv1=conv(channels, sizes[0]),
             norm1=nn.BatchNorm2d(sizes[0]),
             repeat=Repeat(section.timesteps),
-            if1=fire(),
+            if1=fire(section),
             pool1=nn.MaxPool2d(2),
-            conv2=nn.Conv2d(sizes[0], sizes[1], 3, padding=1, bias=False),
+            conv2=conv(sizes[0], sizes[1]),
             norm2=nn.BatchNorm2d(sizes[1]),
-            if2=fire(),
+            if2=fire(section),
             pool2=nn.MaxPool2d(2),
             flatten=nn.Flatten(),
             linear3=nn.Linear(flat, hidden, bias=False),
-            if3=fire(),
+            if3=fire(section),
             linear4=nn.Linear(hidden, classes, bias=False),
-            if4=fire(),
+            if4=fire(section),
         )
     )
 
 
-STUDENTS: dict[str, Callable[[StudentSection, Shape, int], nn.Module]] = {"2conv": _two_conv}
+STUDENTS: dict[str, Callable[[StudentSection, Shape, int], nn.Module]] = {
+    "2conv": _two_conv,
+    "preresnet20": preresnet20,
+    "resnet14": resnet14,
+    "resnet18": resnet18,
+    "vgg11": vgg11,
+    "vgg16": vgg16,
+    "wrn16-2": wrn16_2,
+}

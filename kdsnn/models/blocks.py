@@ -1,0 +1,20 @@
+"""What the deep students are built of. Convolutions have no bias; each population is driven through a BatchNorm."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from kdsnn.models.neurons import IF
+from kdsnn.recipe import StudentSection
+
+__all__ = ["conv", "fire"]
+
+
+def fire(section: StudentSection) -> IF:
+    """The neurons of a recipe."""
+    return IF(section.timesteps, surrogate=section.surrogate, slope=section.slope)
+
+
+def conv(before: int, after: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
+    """A convolution that keeps the size of the image, or divides it by the stride."""
+    return nn.Conv2d(before, after, size, stride, size // 2, bias=False)

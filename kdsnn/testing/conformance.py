@@ -1,0 +1,75 @@
+"""The conformance suite: any target, ours or a plug-in's, must compute the reference's spikes and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.evaluate import check_same
+from kdsnn.network import Network
+from kdsnn.targets.base import Target, ensure_runnable
+from kdsnn.targets.reference import ReferenceTarget
+from kdsnn.testing.networks import example_networks
+
+__all__ = ["Conformance", "check_target", "random_images", "stimuli"]
+
+Images = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Conformance:
+    """What the suite ran: names of the networks, and those that the target refused, each with its reason."""
+
+    passed: tuple[str, ...]
+    refused: dict[str, str]
+
+
+def check_target(target: Target, networks: Iterable[Network] | None = None) -> Conformance:
+    """Runs every example network on a target and compares all spikes and counts with the reference.
+
+    For each network: an impulse, a constant, random, saturating and dark images in one batch; the first network also
+    twice (the runs must be equal) and one image alone (it must not depend on the others).
+
+    Raises:
+        VerificationError: at the first difference.
+        TargetUnavailableError: the target cannot run here.
+    """
+    passed: list[str] = []
+    refused: dict[str, str] = {}
+    for network in example_networks() if networks is None else networks:
+        violations = target.check(network)
+        if violations:
+            refused[network.name] = "; ".join(map(str, violations))
+            continue
+        ensure_runnable(target, network)
+        images = stimuli(network)
+        program, reference = target.compile(network), ReferenceTarget().compile(network)
+        check_same(program.run(images, record="all"), reference.run(images, record="all"))
+        if not passed:
+            check_same(program.run(images, record="all"), reference.run(images, record="all"))
+            last = images[-1:]
+            check_same(program.run(last, record="all"), reference.run(last, record="all"))
+        passed.append(network.name)
+    return Conformance(tuple(passed), refused)
+
+
+def stimuli(network: Network, seed: int = 0) -> Images:
+    """An impulse, a constant, two random images, full and no drive, `(6, C, H, W)`.
+
+    The bright ones stand before the dark one, so that state which leaks from image to image shows.
+    """
+    shape = network.input.shape
+    impulse = np.zeros(shape, dtype=np.uint8)
+    impulse[tuple(n // 2 for n in shape)] = 255
+    random = random_images(network, 2, seed)
+    return np.stack([impulse, np.full(shape, 128, np.uint8), *random, np.full(shape, 255, np.uint8), impulse * 0])
+
+
+def random_images(network: Network, samples: int, seed: int = 0) -> Images:
+    """Random pixels, half of them black, `(samples, C, H, W)`."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (samples, *network.input.shape))
+    return np.where(rng.random(images.shape) < 0.5, 0, images).astype(np.uint8)

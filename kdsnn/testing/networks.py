@@ -1,0 +1,189 @@
+"""Integer networks to run: a few that between them use everything, and random ones. None of them can overflow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from kdsnn.bounds import overflows
+from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection, Shape
+
+__all__ = ["example_networks", "or_pool", "random_network"]
+
+
+def example_networks() -> list[Network]:
+    """Small networks that between them use everything that an integer network can hold."""
+    return [
+        _random("image", (2, 9, 7), 4, seed=1),
+        _random("one-step", (1, 6, 8), 1, seed=2),
+        _random("leaky", (1, 7, 7), 5, seed=3, decay_u=3000, decay_v=200),
+        _random("spikes-in", (3, 6, 6), 3, seed=4, bits=1),
+        _random("residual", (1, 8, 6), 4, seed=5, residual=True),
+        _two_paths(),
+    ]
+
+
+def random_network(seed: int, *, leaky: bool | None = None, residual: bool | None = None) -> Network:
+    """A network of random depth, shapes, strides, groups, biases, leak and T, with residual blocks or without."""
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(1, 4)), int(rng.integers(4, 11)), int(rng.integers(4, 11)))
+    leak = bool(rng.random() < 0.3) if leaky is None else leaky
+    decays = (int(rng.integers(1, 4097)), int(rng.integers(0, 4096))) if leak else (4096, 0)
+    bits = int(rng.choice([1, 4, 8, 8]))
+    steps = int(rng.integers(1, 6))
+    joins = bool(rng.random() < 0.5) if residual is None else residual
+    return _random(
+        f"random-{seed}", shape, steps, seed=seed, bits=bits, decay_u=decays[0], decay_v=decays[1], residual=joins
+    )
+
+
+def _random(
+    name: str,
+    shape: Shape,
+    timesteps: int,
+    *,
+    seed: int,
+    bits: int = 8,
+    decay_u: int = 4096,
+    decay_v: int = 0,
+    residual: bool = False,
+) -> Network:
+    """Convolutions, perhaps residual blocks, an OR pool and dense layers, with random geometry."""
+    rng = np.random.default_rng(seed)
+    build = _Builder(rng, shape, bits, timesteps, decay_u, decay_v)
+    for _ in range(int(rng.integers(1, 3))):
+        build.convolve()
+    if residual:
+        for _ in range(int(rng.integers(1, 3))):
+            build.join()
+    build.pool()
+    if rng.random() < 0.5:
+        build.convolve()
+    for size in (int(rng.integers(3, 12)), 5):
+        build.multiply(size)
+    return build.network(name)
+
+
+class _Builder:
+    """A network that grows at its end."""
+
+    def __init__(
+        self, rng: np.random.Generator, shape: Shape, bits: int, timesteps: int, decay_u: int, decay_v: int
+    ) -> None:
+        self.rng, self.timesteps, self.decays = rng, timesteps, (decay_u, decay_v)
+        self.populations = [Population("input", shape, Input(bits))]
+        self.projections: list[Projection] = []
+
+    def convolve(self) -> None:
+        """A convolution with random kernel, stride, padding, dilation and groups."""
+        source, rng = self.populations[-1], self.rng
+        groups = int(rng.choice([g for g in (1, 2, 3) if source.shape[0] % g == 0]))
+        c_out = groups * int(rng.integers(1, 4))
+        size = source.shape[1:]
+        kernel = tuple(int(rng.integers(1, min(4, n + 1))) for n in size)
+        dilation = tuple(int(rng.integers(1, 3)) if n > 2 * k else 1 for n, k in zip(size, kernel, strict=True))
+        stride = (int(rng.integers(1, 3)), int(rng.integers(1, 3)))
+        padding = (int(rng.integers(0, 3)), int(rng.integers(0, 3)))
+        weight = rng.integers(-127, 128, (c_out, source.shape[0] // groups, *kernel))
+        self._drive((source, Conv2d(weight, stride, padding, (dilation[0], dilation[1]), groups)))
+
+    def join(self) -> None:
+        """A residual block: a population, and one that hears it and, through a relay, what stood before it."""
+        before = self.populations[-1]
+        channels = before.shape[0]
+        inner = self._drive((before, self._same_size(channels)))
+        relay = Population(f"relay{len(self.populations)}", before.shape, _silent(0, before.neurons), relay=True)
+        self.populations.insert(-1, relay)
+        identity = Conv2d(np.ones((channels, 1, 1, 1), dtype=np.int64), groups=channels)
+        self.projections.append(Projection(before.name, relay.name, identity))
+        shortcut = Conv2d(self.rng.integers(-127, 128, (channels, 1, 1, 1)), groups=channels)
+        self._drive((inner, self._same_size(channels)), (relay, shortcut))
+
+    def _same_size(self, channels: int) -> Conv2d:
+        return Conv2d(self.rng.integers(-127, 128, (channels, channels, 3, 3)), padding=(1, 1))
+
+    def pool(self) -> None:
+        """An OR over windows of 2 x 2, where the image is large enough."""
+        if min(self.populations[-1].shape[1:]) >= 2:
+            population, projection = or_pool(self.populations[-1], f"pool{len(self.populations)}", 2)
+            self.populations.append(population)
+            self.projections.append(projection)
+
+    def multiply(self, size: int) -> None:
+        """A dense layer; of odd, positive weights now and then."""
+        low = 1 if self.rng.random() < 0.3 else -127
+        source = self.populations[-1]
+        self._drive((source, Dense(self.rng.integers(low, 128, (size, source.neurons)))))
+
+    def _drive(self, *inputs: tuple[Population, Conv2d | Dense]) -> Population:
+        """Adds a population with these inputs, the weights halved until no image can overflow it."""
+        rng, name = self.rng, f"layer{len(self.populations)}"
+        shape = inputs[0][1].output_shape(inputs[0][0].shape)
+        labels = tuple(map(str, range(prod(shape))))
+        exponents = [int(rng.integers(0, 2)) for _ in inputs]
+        halvings = 0
+        while True:
+            ops = [replace(op, weight=op.weight >> halvings) for _, op in inputs]
+            drive = sum(int(np.abs(op.weight).reshape(len(op.weight), -1).sum(axis=1).mean()) for op in ops)
+            drive *= 255 if inputs[0][0] is self.populations[0] else 1
+            neuron = Neuron(
+                threshold=int(rng.integers(1, max(2, min(drive // 12, 2**16)))),
+                bias=rng.integers(-200, 200, prod(shape)),
+                bias_exponent=int(rng.integers(0, 5)),
+                decay_u=self.decays[0],
+                decay_v=self.decays[1],
+            )
+            population = Population(name, shape, neuron)
+            made = [
+                Projection(source.name, name, op, exponent)
+                for (source, _), op, exponent in zip(inputs, ops, exponents, strict=True)
+            ]
+            everything = (*self.populations, population), (*self.projections, *made)
+            if name not in overflows(Network("trial", *everything, self.timesteps, labels, integer=True)):
+                break
+            halvings += 1
+        self.populations.append(population)
+        self.projections += made
+        return population
+
+    def network(self, name: str) -> Network:
+        """The network built so far."""
+        labels = tuple(map(str, range(self.populations[-1].neurons)))
+        return Network(name, tuple(self.populations), tuple(self.projections), self.timesteps, labels, integer=True)
+
+
+def _silent(threshold: int, neurons: int) -> Neuron:
+    return Neuron(threshold, np.zeros(neurons, dtype=np.int64))
+
+
+def or_pool(source: Population, name: str, size: int) -> tuple[Population, Projection]:
+    """A population that fires where any neuron in a window of the source did, and the projection into it."""
+    channels = source.shape[0]
+    op = Conv2d(np.ones((channels, 1, size, size), dtype=np.int64), (size, size), groups=channels)
+    shape = op.output_shape(source.shape)
+    population = Population(name, shape, _silent(0, prod(shape)))
+    return population, Projection(source.name, name, op)
+
+
+def _two_paths() -> Network:
+    """Two branches of one length into one population, with different exponents."""
+    rng = np.random.default_rng(7)
+    shape = (2, 5, 6)
+
+    def branch(name: str) -> tuple[Population, Projection]:
+        op = Conv2d(rng.integers(-6, 7, (3, 2, 3, 3)), padding=(1, 1))
+        neuron = Neuron(90, rng.integers(-50, 50, 90), 3)
+        return Population(name, (3, 5, 6), neuron), Projection("input", name, op)
+
+    (left, into_left), (right, into_right) = branch("left"), branch("right")
+    joined = Population("joined", (4, 5, 6), Neuron(70, rng.integers(-50, 50, 120), 2))
+    joins = (
+        Projection("left", "joined", Conv2d(rng.integers(-60, 61, (4, 3, 1, 1))), 0),
+        Projection("right", "joined", Conv2d(rng.integers(-30, 31, (4, 3, 3, 3)), padding=(1, 1)), 1),
+    )
+    out = Population("out", (3,), Neuron(150, np.zeros(3, dtype=np.int64)))
+    last = Projection("joined", "out", Dense(rng.integers(-90, 91, (3, 120))))
+    populations = (Population("input", shape, Input(5)), left, right, joined, out)
+    return Network("two-paths", populations, (into_left, into_right, *joins, last), 4, ("a", "b", "c"), integer=True)
