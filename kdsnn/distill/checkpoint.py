@@ -100,8 +100,8 @@ def _contiguous(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def _check_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[int, Mapping[str, Any]], path: Path) -> None:
     """Moments have the shapes of their parameters, and every parameter has the same ones."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    kind: type[torch.optim.Optimizer] = type(getattr(optimizer, "optimizer", optimizer))  # accelerate wraps it
-    names = set(MOMENTS[kind])
+    inner: torch.optim.Optimizer = getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
+    names = set(MOMENTS[type(inner)])
     problems = []
     for index in sorted(set(range(len(parameters))) ^ set(state)):
         problems.append(f"state of parameter {index} is missing, or belongs to no parameter")

@@ -36,7 +36,8 @@ class Learnt(nn.Module):
 
     def values(self) -> torch.Tensor:
         """The float values."""
-        return self.parameter * self.unit
+        values: torch.Tensor = self.parameter * self.unit
+        return values
 
     def integers(self, gain: float = 1.0) -> torch.Tensor:
         """The integers that the values, `gain` times, round to."""
@@ -66,7 +67,7 @@ class Weight(Learnt):
 
     def learnt(self) -> FloatArray:
         """The weight as the float network has it."""
-        return self.values().detach().cpu().numpy()  # type: ignore[no-any-return]
+        return self.values().detach().cpu().numpy()
 
 
 class Cell(Learnt):
@@ -121,7 +122,7 @@ class Cell(Learnt):
 
 
 class _Instead(torch.autograd.Function):
-    """The first argument, with the gradient of the second; a sum of differences would not be exact."""
+    """A function of its own, since `soft + (exact - soft)` is not `exact` in floating point."""
 
     @staticmethod
     def forward(_ctx: Any, exact: torch.Tensor, soft: torch.Tensor) -> torch.Tensor:
@@ -133,5 +134,6 @@ class _Instead(torch.autograd.Function):
 
 
 def straight_through(exact: torch.Tensor, soft: torch.Tensor) -> torch.Tensor:
-    result: torch.Tensor = _Instead.apply(exact, soft)  # type: ignore[no-untyped-call]
+    """The first argument, to the bit, with the gradient of the second."""
+    result: torch.Tensor = _Instead.apply(exact, soft)
     return result

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from kdsnn.bounds import overflows
 from kdsnn.errors import InputError, NetworkError
-from kdsnn.export.quantize import quantize
+from kdsnn.export.quantize import quantize, requantize
+from kdsnn.export.scales import METHODS, integers
 from kdsnn.linear import apply
 from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection
 from kdsnn.targets.reference import simulate
@@ -177,3 +179,109 @@ def test_wrong_calls_are_refused() -> None:
         quantize(integer)
     with pytest.raises(InputError, match="weight_bits must be 2 to 8"):
         quantize(chain(), weight_bits=9)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 6, 8])
+def test_the_least_error_is_no_larger_than_that_of_the_largest_weight(bits: int) -> None:
+    kept = {m: quantize(chain(), weight_bits=bits, input_bits=6, method=m) for m in METHODS}
+    for plain, searched in zip(kept["max"][1].layers, kept["mse"][1].layers, strict=True):
+        assert searched.weight_error <= plain.weight_error
+        assert plain.clipped == 0
+    for integer, report in kept.values():
+        assert overflows(integer) == {}
+        assert max(np.abs(p.op.weight).max() for p in integer.projections) == 2 ** (bits - 1) - 1
+        assert integer.population("pool").model.threshold == 0
+        assert (integer.incoming("pool")[0].op.weight == 1).all()
+        assert report.layers[1].limited_by == "exact"
+        assert report.method in integer.provenance["quantization"] + " max"
+    if bits <= 4:
+        assert kept["mse"][1].layers[2].weight_error < 0.8 * kept["max"][1].layers[2].weight_error
+        assert kept["mse"][1].layers[2].clipped > 0
+
+
+def test_the_least_error_is_that_of_a_search_by_hand() -> None:
+    """Every threshold and exponent that the hardware has, one population, one projection."""
+    network = chain()
+    weight = network.projections[2].op.weight
+    _, report = quantize(network, weight_bits=3, method="mse")
+    errors = []
+    for threshold in range(1, 100):
+        for exponent in range(4):
+            step = 2**exponent / threshold
+            errors.append(np.linalg.norm(np.clip(np.round(weight / step), -3, 3) * step - weight))
+    best = min(errors) / np.linalg.norm(weight)
+    assert best <= report.layers[2].weight_error * (1 + 1e-12)
+    assert report.layers[2].weight_error < 1.01 * best  # the search tries every 50th threshold
+
+
+def test_a_percentile_clips_an_outlier_and_the_largest_weight_does_not() -> None:
+    network = chain()
+    weight = np.random.default_rng(5).normal(0, 0.1, (50, 96))
+    weight[0, 0] = 5.0
+    out = Population("out", (50,), Neuron(1.0, np.zeros(50), decay_u=1.0))
+    wide = replace(
+        network,
+        populations=(*network.populations[:-1], out),
+        projections=(*network.projections[:2], Projection("pool", "out", Dense(weight))),
+        labels=tuple(map(str, range(50))),
+    )
+    layers = {m: quantize(wide, weight_bits=6, method=m)[1].layers[-1] for m in METHODS}
+    assert layers["max"].clipped == 0
+    assert 1 <= round(layers["percentile"].clipped * weight.size) <= weight.size / 1000 + 1
+    integer, _ = quantize(wide, weight_bits=6, method="percentile")
+    assert integer.incoming("out")[0].op.weight[0, 0] == 31
+    assert layers["percentile"].threshold > 5 * layers["max"].threshold
+
+
+def test_integers_are_exact_whatever_the_threshold() -> None:
+    """A threshold of 2.5 on whole inputs is one of 2, and the weights stay."""
+    network = chain()
+    pool = network.population("pool")
+    gated = replace(pool, model=replace(pool.model, threshold=2.5))
+    network = replace(network, populations=(*network.populations[:2], gated, network.output))
+    for method in METHODS:
+        integer, report = quantize(network, weight_bits=3, method=method)
+        assert integer.population("pool").model.threshold == 2
+        assert (integer.incoming("pool")[0].op.weight == 1).all()
+        assert report.layers[1].scale == 1.0
+    leaky = replace(pool, model=replace(pool.model, threshold=2.5, decay_v=0.25))
+    _, report = quantize(replace(network, populations=(*network.populations[:2], leaky, network.output)))
+    assert report.layers[1].limited_by != "exact"  # what a leak leaves is no whole number
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_silent_layer_by_every_method(method: str) -> None:
+    network = chain()
+    silent = replace(network.projections[2], op=Dense(np.zeros((5, 96))))
+    out = replace(network.output, model=replace(network.output.model, bias=np.full(5, 0.3)))
+    network = replace(
+        network, populations=(*network.populations[:-1], out), projections=(*network.projections[:2], silent)
+    )
+    integer, report = quantize(network, weight_bits=4, method=method)
+    model = integer.output.model
+    got = model.bias.astype(float) * 2.0 ** (model.bias_exponent - 6) * report.layers[-1].scale
+    assert got == pytest.approx(0.3, abs=1 / 64 / model.threshold)
+    assert report.layers[-1].weight_error == 0
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_requantizing_the_same_network_changes_nothing(method: str) -> None:
+    network = chain()
+    integer, report = quantize(network, weight_bits=4, input_bits=5, method=method)
+    again, same = requantize(network, integer, report)
+    assert again.fingerprint() == integer.fingerprint()
+    assert same == report
+
+
+def test_numpy_and_torch_round_alike() -> None:
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(0, 3, 5000), np.arange(-40, 41) / 2, [0.1 * k for k in range(100)]])
+    for step in (1.0, 0.1, 1 / 3, float(rng.random())):
+        made = integers(torch.from_numpy(values), torch.tensor(step, dtype=torch.float64), 7)
+        np.testing.assert_array_equal(made.numpy(), integers(values, step, 7))
+    assert integers(np.array([0.5, 1.5, -2.5, 9.0, -9.0]), 1.0, 7).tolist() == [0, 2, -2, 7, -7]
+
+
+def test_a_method_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InputError, match="there is no method 'best'"):
+        quantize(chain(), method="best")

@@ -1,0 +1,50 @@
+"""Images a second on real Lava: our process models against Lava's own convolution, and the in-process targets.
+
+    uv run python benchmarks/lava_throughput.py RUN [--samples 100] [--stock-samples 20]
+
+All in one process, in turn, on the same network and images; every result is compared with the reference.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from kdsnn.evaluate import check_same
+from kdsnn.targets.base import Program
+from kdsnn.targets.gpu import GpuTarget
+from kdsnn.targets.lava.adapter import LavaTarget
+from kdsnn.targets.lava.environment import setup_environment
+from kdsnn.targets.reference import ReferenceTarget
+from kdsnn.workflow import open_model, select_images
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run")
+    parser.add_argument("--samples", type=int, default=100)
+    parser.add_argument("--stock-samples", type=int, default=20)
+    arguments = parser.parse_args()
+    setup_environment()
+    model = open_model(arguments.run)
+    network = model.network
+    programs: dict[str, tuple[Program, int]] = {
+        "reference (numpy int64)": (ReferenceTarget().compile(network), arguments.samples),
+        "gpu target on the CPU": (GpuTarget("cpu").compile(network), arguments.samples),
+        "lava, our process models": (LavaTarget().compile(network), arguments.samples),
+        "lava, stock convolution": (LavaTarget(stock_conv=True).compile(network), arguments.stock_samples),
+    }
+    print(f"{'target':<28}{'images':>8}{'images/s':>12}{'of it simulating':>20}")
+    rates = {}
+    for name, (program, samples) in programs.items():
+        images, _ = select_images(model, samples=samples)
+        result = program.run(images, record="all")
+        check_same(result, ReferenceTarget().compile(network).run(images, record="all"))
+        inside = result.notes.get("run_s", result.wall_s)
+        rates[name] = samples / inside
+        print(f"{name:<28}{samples:>8}{samples / result.wall_s:>12.1f}{samples / inside:>20.1f}")
+    ratio = rates["lava, our process models"] / rates["lava, stock convolution"]
+    print(f"our process models over the stock convolution: {ratio:.1f}x (simulation alone)")
+
+
+if __name__ == "__main__":
+    main()
