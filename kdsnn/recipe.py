@@ -17,6 +17,7 @@ from kdsnn.errors import RecipeError
 __all__ = [
     "DataSection",
     "DistillSection",
+    "QatSection",
     "QuantizeSection",
     "Recipe",
     "StudentSection",
@@ -122,6 +123,20 @@ class DistillSection(_Section):
     logit_scale: Positive = 5.0
 
 
+class QatSection(_Section):
+    """Fine-tuning through the rounding (QAT), with the recipe's distillation loss.
+
+    Attributes:
+        epochs: passes over the training images; 0 leaves it out.
+        batch_size: images a step.
+        lr: highest learning rate, as a share of a projection's typical weight.
+    """
+
+    epochs: Annotated[int, Field(ge=0)] = 0
+    batch_size: Count = 64
+    lr: Positive = 1e-2
+
+
 class QuantizeSection(_Section):
     """The integer network.
 
@@ -129,11 +144,15 @@ class QuantizeSection(_Section):
         weight_bits: signed.
         input_bits: of an input message; `auto` chooses by the error on the calibration images.
         calibration_samples: training images to calibrate on.
+        method: how scales are chosen: `max` (no weight is clipped), `percentile`, or `mse` (least squared error).
+        qat: fine-tuning, if any.
     """
 
     weight_bits: Annotated[int, Field(ge=2, le=8)] = 8
     input_bits: Literal["auto"] | Annotated[int, Field(ge=1, le=8)] = "auto"
     calibration_samples: Count = 128
+    method: Literal["max", "percentile", "mse"] = "max"
+    qat: QatSection = QatSection()
 
 
 class Recipe(_Section):
@@ -173,6 +192,8 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         return Recipe.model_validate(_as_python(data))
     except ValidationError as error:
         raise RecipeError(f"recipe {str(recipe)!r} is not valid", problems=list(_problems(error))) from error
+    except RecursionError as error:
+        raise RecipeError(f"recipe {str(recipe)!r} is nested too deeply") from error
 
 
 def recipe_toml(recipe: Recipe) -> str:
@@ -183,9 +204,9 @@ def recipe_toml(recipe: Recipe) -> str:
 def _read(recipe: str) -> dict[str, Any]:
     if recipe.endswith(".toml"):
         path = Path(recipe)
-        if not path.is_file():
-            raise RecipeError(f"there is no recipe file {recipe}")
         try:
+            if not path.is_file():
+                raise RecipeError(f"there is no recipe file {recipe}")
             data = path.read_bytes()
         except OSError as error:
             raise RecipeError(f"recipe file {recipe} cannot be read: {error.strerror or error}") from error
@@ -199,7 +220,7 @@ def _read(recipe: str) -> dict[str, Any]:
         return tomllib.loads(data.decode())
     except UnicodeDecodeError as error:
         raise RecipeError(f"recipe {recipe!r} is not UTF-8: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # tomllib lets an integer of 5,000 digits be a plain ValueError
         raise RecipeError(f"recipe {recipe!r} is not TOML: {error}") from error
 
 
@@ -209,9 +230,10 @@ def _override(data: dict[str, Any], override: str) -> None:
     if not equals or not all(parts):
         raise RecipeError(f"change {override!r} is not KEY=VALUE", hint="for example: --set distill.alpha=0.5")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
+        parsed = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        parsed = {}
+    value = parsed["value"] if len(parsed) == 1 else text  # a line break could begin another key
     section = data
     for part in parts[:-1]:
         section = section.setdefault(part, {})
@@ -228,7 +250,11 @@ def _as_python(value: Any) -> Any:
 
 
 def _problems(error: ValidationError) -> Iterator[str]:
-    for problem in error.errors():
+    found = error.errors()
+    wrong_items = {problem["loc"][:-1] for problem in found}
+    for problem in found:
+        if problem["type"] == "too_short" and problem["loc"] in wrong_items:
+            continue  # pydantic counts the right items only
         where = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(("literal", "constrained")))
         where = repr(where)[1:-1][:200]  # a key may hold anything, terminal codes too
         if problem["type"] == "extra_forbidden":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +17,19 @@ from kdsnn.data.datasets import load_dataset
 from kdsnn.energy import EnergyReport, estimate, load_energy_model
 from kdsnn.errors import DoesNotFitError, InputError
 from kdsnn.evaluate import Evaluation, evaluate
-from kdsnn.export.lower import lower
 from kdsnn.export.nir import read_nir, write_nir
-from kdsnn.export.quantize import QuantizationReport, quantize
-from kdsnn.export.relays import balance
 from kdsnn.network import Network, Projection, neuron_of
 from kdsnn.runs import find_run, read_json, write_json
 from kdsnn.targets.base import Progress, Target
-from kdsnn.targets.gpu import GpuTarget
 
 __all__ = [
+    "MODEL_FILE",
     "Model",
-    "QuantizedRun",
     "energy_of",
     "evaluate_model",
     "export_bundle",
     "open_model",
     "plan",
-    "quantize_run",
     "select_images",
 ]
 
@@ -51,72 +46,6 @@ class Model:
     network: Network
     path: Path
     run: Path | None
-
-
-@dataclass(frozen=True)
-class QuantizedRun:
-    """What quantizing a run made, and what it cost."""
-
-    model: Model
-    report: QuantizationReport
-    float_accuracy: float
-    integer_accuracy: float
-
-    def as_json(self) -> dict[str, Any]:
-        """What stands in `quantization.json`."""
-        return {
-            "schema": "kdsnn.quantization/1",
-            "fingerprint": self.model.network.fingerprint(),
-            "float_accuracy": self.float_accuracy,
-            "integer_accuracy": self.integer_accuracy,
-            **asdict(self.report),
-        }
-
-
-def quantize_run(run: str | None, *, weight_bits: int | None = None, input_bits: int | None = None) -> QuantizedRun:
-    """Lowers and quantizes the student of a run, and writes `model.nir` and `quantization.json` into it.
-
-    Args:
-        run: path or name of a run; None is the latest.
-        weight_bits: instead of what the recipe says.
-        input_bits: likewise.
-
-    Raises:
-        InputError: there is no such run, or it has no student.
-        LoweringError, NetworkError: the student cannot be carried.
-    """
-    from kdsnn.distill.pipeline import load_student
-
-    folder = find_run(run)
-    recipe, student = load_student(folder)
-    dataset = load_dataset(recipe.data.dataset)
-    lowered = lower(
-        student.layers,
-        input_shape=_image_shape(dataset.train.images),
-        timesteps=recipe.student.timesteps,
-        labels=dataset.labels,
-        name=recipe.name,
-        provenance={"recipe": recipe.name, "dataset": recipe.data.dataset, "run": folder.name},
-    )
-    float_network = balance(lowered)
-    wanted_bits = recipe.quantize.input_bits
-    network, report = quantize(
-        float_network,
-        weight_bits=weight_bits or recipe.quantize.weight_bits,
-        input_bits=input_bits or (None if wanted_bits == "auto" else int(wanted_bits)),
-        calibration=dataset.train.images[: recipe.quantize.calibration_samples],
-    )
-    path = folder / MODEL_FILE
-    write_nir(network, path)
-    result = GpuTarget().compile(network).run(dataset.test.images)
-    done = QuantizedRun(
-        model=Model(network, path, folder),
-        report=report,
-        float_accuracy=float(read_json(folder / "student.json")["accuracy"]),
-        integer_accuracy=float((result.predictions == dataset.test.labels).mean()),
-    )
-    write_json(folder / "quantization.json", done.as_json())
-    return done
 
 
 def open_model(model: str | None) -> Model:
@@ -258,11 +187,6 @@ def export_bundle(model: Model, target: Target | None, folder: Path, images: Ima
     }
     write_json(folder / "manifest.json", manifest)
     return manifest
-
-
-def _image_shape(images: Images) -> tuple[int, int, int]:
-    _, channels, height, width = images.shape
-    return channels, height, width
 
 
 def _synapses(network: Network, projection: Projection) -> int:

@@ -1,7 +1,9 @@
-"""`kdsnn quantize`: lowers and quantizes the student of a run."""
+"""`kdsnn quantize`: makes the integer network of a run's student, or of anybody's NIR file."""
 
 from __future__ import annotations
 
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,40 +11,97 @@ import typer
 from kdsnn.cli.common import JsonOption, emit_json, output, percent, table
 
 if TYPE_CHECKING:
-    from kdsnn.workflow import QuantizedRun
+    from kdsnn.conversion import Quantized
 
-__all__ = ["quantize", "register", "show"]
+__all__ = ["Method", "quantize", "register", "show"]
+
+
+class Method(StrEnum):
+    """How scales are chosen."""
+
+    max = "max"
+    percentile = "percentile"
+    mse = "mse"
 
 
 def quantize(
-    run: Annotated[str | None, typer.Argument(help="Path or name of a run. Left out: the latest.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(metavar="[RUN|MODEL.nir]", help="A run, or a float NIR graph; the latest run.")
+    ] = None,
     weight_bits: Annotated[int | None, typer.Option(min=2, max=8, help="Instead of the recipe's.")] = None,
     input_bits: Annotated[
-        int | None, typer.Option(min=1, max=8, help="Instead of the recipe's; 'auto' there chooses by error.")
+        int | None, typer.Option(min=1, max=8, help="Left out: chosen by the error it makes.")
     ] = None,
+    method: Annotated[
+        Method | None, typer.Option(help="How scales are chosen; mse is best at 3 bits and below.")
+    ] = None,
+    qat_epochs: Annotated[
+        int | None, typer.Option("--qat-epochs", min=0, help="Fine-tune a run through the rounding for so long.")
+    ] = None,
+    sensitivity: Annotated[bool, typer.Option("--sensitivity", help="What quantizing each layer alone costs.")] = False,
+    calibrate: Annotated[str | None, typer.Option(help="NIR: data set to calibrate on and to be tested on.")] = None,
+    timesteps: Annotated[int, typer.Option("-T", "--timesteps", min=1, help="NIR: steps that an image is shown.")] = 4,
+    dt: Annotated[float | None, typer.Option(help="NIR: seconds in a step; needed where a neuron leaks.")] = None,
+    input_scale: Annotated[float, typer.Option(help="NIR: what the writer's net saw for a pixel of 1.")] = 1 / 255,
+    fires_at_threshold: Annotated[
+        bool, typer.Option("--fires-at-threshold", help="NIR: the writer's neurons fire at v >= threshold.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="NIR: the file to write; NAME-int8.nir.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Make the integer network of a run's student: model.nir, which every target runs.
+    """Make the integer network that every target runs: of a run's student, or of a float NIR graph of anybody's.
 
-    Example: kdsnn quantize --weight-bits 6
+    Examples:
+      kdsnn quantize --weight-bits 4 --qat-epochs 3
+
+      kdsnn quantize runs/mine --sensitivity
+
+      kdsnn quantize other.nir --calibrate mnist5k --timesteps 8 --dt 1e-4 -o other-int8.nir
     """
-    from kdsnn.workflow import quantize_run
+    from kdsnn.conversion import Foreign, quantize_file, quantize_run
+    from kdsnn.errors import UsageError
+    from kdsnn.recipe import QuantizeSection
 
-    done = quantize_run(run, weight_bits=weight_bits, input_bits=input_bits)
+    chosen = None if method is None else str(method.value)
+    if model is not None and model.endswith(".nir"):
+        if qat_epochs or sensitivity:
+            raise UsageError("a NIR file can be neither fine-tuned nor analysed yet: --qat-epochs, --sensitivity")
+        section = QuantizeSection(
+            weight_bits=weight_bits or 8,
+            input_bits=input_bits or "auto",
+            method=chosen or "max",  # type: ignore[arg-type]
+        )
+        foreign = Foreign(timesteps, dt, input_scale, ">=" if fires_at_threshold else ">")
+        path = Path(model)
+        done = quantize_file(
+            path, out or path.with_name(f"{path.stem}-int8.nir"), foreign, dataset=calibrate, section=section
+        )
+    else:
+        done = quantize_run(
+            model,
+            weight_bits=weight_bits,
+            input_bits=input_bits,
+            method=chosen,
+            qat_epochs=qat_epochs,
+            sensitivity=sensitivity,
+        )
     if json:
         emit_json(done.as_json())
     else:
         show(done)
 
 
-def show(done: QuantizedRun) -> None:
-    """Prints how a run was quantized."""
+def show(done: Quantized) -> None:
+    """Prints how a network was quantized."""
     report = done.report
     table(
-        f"Quantization: int{report.weight_bits} weights, {report.input_bits}-bit input",
-        ["layer", "threshold", "largest weight", "weight error", "bias exponent", "limited by"],
+        f"Quantization: int{report.weight_bits} weights ({report.method}), {report.input_bits}-bit input",
+        ["layer", "threshold", "largest weight", "clipped", "weight error", "bias exponent", "limited by"],
         [
-            [x.name, x.threshold, x.largest_weight, f"{100 * x.weight_error:.2f}%", x.bias_exponent, x.limited_by]
+            [
+                *(x.name, x.threshold, x.largest_weight, percent(x.clipped)),
+                *(percent(x.weight_error), x.bias_exponent, x.limited_by),
+            ]
             for x in report.layers
         ],
     )
@@ -52,10 +111,14 @@ def show(done: QuantizedRun) -> None:
             ["bits", "largest weight", "drive error / threshold"],
             [[t.bits, t.largest_weight, f"{100 * t.drive_error:.3f}%"] for t in report.input_trials],
         )
-    output().print(
-        f"{done.model.path}\nfloat {percent(done.float_accuracy)}, integer {percent(done.integer_accuracy)}",
-        markup=False,
-    )
+    if done.sensitivity:
+        table(
+            "Only this layer quantized",
+            ["layer", "accuracy", "firing rate, float", "firing rate"],
+            [[x.name, percent(x.accuracy), percent(x.float_rate), percent(x.rate)] for x in done.sensitivity],
+        )
+    accuracy = f"float {percent(done.float_accuracy)}, integer {percent(done.integer_accuracy)}"
+    output().print(f"{done.model.path}\n{accuracy}", markup=False, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

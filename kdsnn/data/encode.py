@@ -9,6 +9,8 @@ from snntorch import spikegen
 
 __all__ = ["ENCODERS", "direct", "latency", "rate"]
 
+DARKEST = 0.5 / 255  # a pixel below it is black
+
 
 def direct(images: torch.Tensor, timesteps: int) -> torch.Tensor:
     """The analog image at every step: `(B, ...)` becomes `(T, B, ...)`."""
@@ -24,7 +26,7 @@ def rate(images: torch.Tensor, timesteps: int) -> torch.Tensor:
 def latency(images: torch.Tensor, timesteps: int) -> torch.Tensor:
     """One spike a pixel, the earlier the brighter, linear in time; black pixels stay silent. `(T, B, ...)`."""
     spikes: torch.Tensor = spikegen.latency(
-        images, num_steps=timesteps, normalize=True, linear=True, clip=True, threshold=0.01
+        images, num_steps=timesteps, normalize=True, linear=True, clip=True, threshold=DARKEST
     )
     return spikes
 

@@ -72,10 +72,8 @@ def _read_idx_file(folder: Path, name: str, dimensions: int) -> Images:
     except (OSError, EOFError, struct.error, zlib.error) as error:
         raise InputError(f"{path} cannot be read: {error}", hint="it may be truncated: fetch it again") from error
     if len(data) != size:
-        what = (
-            f"truncated: {len(data)} of {size} bytes" if len(data) < size else f"longer than the {size} bytes it names"
-        )
-        raise InputError(f"{path} is {what}", hint="fetch it again")
+        what = f"truncated: {len(data)} of" if len(data) < size else "longer than its"
+        raise InputError(f"{path} is {what} {size} bytes", hint="fetch it again")
     return np.frombuffer(data, dtype=np.uint8).reshape(shape).copy()  # torch takes writable arrays only
 
 

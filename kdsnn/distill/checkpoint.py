@@ -65,6 +65,8 @@ def load_training(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path
     try:
         with safe_open(path, framework="pt") as file:
             epochs_done = int(file.metadata()["epochs_done"])
+        if epochs_done < 0:
+            raise ValueError(epochs_done)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is no checkpoint of a training: it does not say how many epochs are done") from error
     _check_optimizer(optimizer, state, path)
@@ -79,14 +81,14 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         InputError: it is missing, broken, or a pickle.
     """
-    if path.suffix in (".pt", ".pth", ".ckpt", ".pkl", ".bin"):
+    if path.suffix.lower() in (".pt", ".pth", ".ckpt", ".pkl", ".bin"):
         raise InputError(
             f"{path} may be a pickle, which can run code when it is read",
             hint="write it as safetensors: safetensors.torch.save_file(model.state_dict(), 'model.safetensors')",
         )
-    if not path.is_file():
-        raise InputError(f"there is no file {path}")
     try:
+        if not path.is_file():
+            raise InputError(f"there is no file {path}")
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
     except (SafetensorError, OSError, ValueError) as error:
@@ -111,7 +113,7 @@ def _check_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[int, Mappi
         if set(tensors) != names:
             problems.append(f"state of parameter {index} holds {sorted(tensors)}, not {sorted(names)}")
         for name, tensor in tensors.items():
-            if name != "step" and tensor.shape != parameters[index].shape:
+            if tensor.shape != (torch.Size() if name == "step" else parameters[index].shape):
                 problems.append(f"{name} of parameter {index} has shape {tuple(tensor.shape)}")
             elif not torch.isfinite(tensor).all():
                 problems.append(f"{name} of parameter {index} holds values that are not finite")

@@ -21,7 +21,7 @@ from kdsnn.models.teachers import build_teacher
 from kdsnn.recipe import Recipe, load_recipe, recipe_toml
 from kdsnn.runs import RECIPE, lock, read_json, runs_root, write_atomic, write_json
 
-__all__ = ["accuracy", "distill", "load_student", "load_teacher", "teach", "teacher_folder"]
+__all__ = ["accuracy", "distill", "load_student", "load_teacher", "teach", "teacher_folder", "training_split"]
 
 BATCH = 250  # images at once in evaluation
 
@@ -33,12 +33,12 @@ def teach(recipe: Recipe, *, device: str | None = None) -> Path:
     """
     folder = teacher_folder(recipe)
     dataset = load_dataset(recipe.data.dataset)
-    shape = _image_shape(dataset)
-    split = _training_split(recipe, dataset)
+    shape = dataset.image_shape
+    split = training_split(recipe, dataset)
     torch.manual_seed(recipe.seed)
     model = build_teacher(recipe.teacher, shape, len(dataset.labels))
     with lock(folder):
-        if (folder / "result.json").is_file():
+        if _has(folder, "teacher.safetensors", "result.json"):
             return folder
         loss_of = nn.CrossEntropyLoss(label_smoothing=recipe.teacher.label_smoothing)
 
@@ -81,13 +81,16 @@ def distill(recipe: Recipe, *, run: Path, resume: bool = False, device: str | No
         RecipeError: the recipe names something that does not exist, or that does not fit; nothing is written then.
     """
     dataset = load_dataset(recipe.data.dataset)
-    shape = _image_shape(dataset)
-    split = _training_split(recipe, dataset)
+    shape = dataset.image_shape
+    split = training_split(recipe, dataset)
+    if recipe.distill.kind != "none":
+        with torch.device("meta"):  # only to see that it can be built
+            build_teacher(recipe.teacher, shape, len(dataset.labels))
     torch.manual_seed(recipe.seed + 1)
     student = build_student(recipe.student, shape, len(dataset.labels))
     with lock(run):
         _claim(recipe, run, resume=resume)
-        if (run / "student.json").is_file():
+        if _has(run, "student.safetensors", "student.json"):
             return run
         teacher = None
         if recipe.distill.kind != "none":
@@ -134,7 +137,7 @@ def load_teacher(recipe: Recipe, dataset: Dataset | None = None) -> nn.Module:
         InputError: it was not trained yet, or its file is broken.
     """
     data = dataset or load_dataset(recipe.data.dataset)
-    model = build_teacher(recipe.teacher, _image_shape(data), len(data.labels))
+    model = build_teacher(recipe.teacher, data.image_shape, len(data.labels))
     load_model(model, teacher_folder(recipe) / "teacher.safetensors")
     return model.eval()
 
@@ -152,7 +155,7 @@ def load_student(run: Path) -> tuple[Recipe, Student]:
             f"run {run} has no student yet", hint=f"go on with: kdsnn distill {run / RECIPE} --run {run} --resume"
         )
     dataset = load_dataset(recipe.data.dataset)
-    student = build_student(recipe.student, _image_shape(dataset), len(dataset.labels))
+    student = build_student(recipe.student, dataset.image_shape, len(dataset.labels))
     load_model(student, weights)
     return recipe, student.eval()
 
@@ -171,6 +174,10 @@ def accuracy(model: nn.Module, split: Split) -> float:
     return right / len(split.labels)
 
 
+def _has(folder: Path, *names: str) -> bool:
+    return all((folder / name).is_file() for name in names)
+
+
 def _teacher_logits(teacher: nn.Module | None, x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     if teacher is None:
         return torch.zeros_like(like)
@@ -179,12 +186,8 @@ def _teacher_logits(teacher: nn.Module | None, x: torch.Tensor, like: torch.Tens
     return logits
 
 
-def _image_shape(dataset: Dataset) -> tuple[int, int, int]:
-    _, channels, height, width = dataset.train.images.shape
-    return channels, height, width
-
-
-def _training_split(recipe: Recipe, dataset: Dataset) -> Split:
+def training_split(recipe: Recipe, dataset: Dataset) -> Split:
+    """The training images of a recipe."""
     if recipe.data.train_samples is None:
         return dataset.train
     return stratified(dataset.train, recipe.data.train_samples, recipe.seed)[0]

@@ -27,7 +27,7 @@ from torch import nn
 from kdsnn.data.datasets import Split
 from kdsnn.distill.augment import AUGMENTATIONS
 from kdsnn.distill.checkpoint import load_training, save_training
-from kdsnn.errors import RecipeError
+from kdsnn.errors import InputError, RecipeError
 from kdsnn.recipe import TrainSection
 from kdsnn.runs import write_atomic
 
@@ -163,7 +163,10 @@ def _batches(plan: Plan, epoch: int) -> Iterator[tuple[int, torch.Tensor, torch.
 
 def _metrics(path: Path) -> list[str]:
     """The lines of the epochs that were trained before."""
-    return path.read_text().splitlines() if path.is_file() else []
+    try:
+        return path.read_text().splitlines() if path.is_file() else []
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
 
 
 @contextmanager

@@ -49,12 +49,13 @@ def count_operations(model: nn.Module, input_shape: tuple[int, int, int]) -> Ope
             hooks.append(module.register_forward_hook(linear))
         elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             hooks.append(module.register_forward_hook(norm))
-    training, device = model.training, next(model.parameters()).device
+    training, device = {m: m.training for m in model.modules()}, next(model.parameters()).device
     try:
         with torch.no_grad():
             model.eval()(torch.zeros(1, *input_shape, device=device))
     finally:
-        model.train(training)
+        for module, was in training.items():
+            module.training = was
         for hook in hooks:
             hook.remove()
     return Operations(macs, macs + BATCH_NORM_OPERATIONS * normalised)

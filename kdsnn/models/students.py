@@ -54,6 +54,9 @@ def build_student(section: StudentSection, input_shape: Shape, classes: int) -> 
     """
     if section.model not in STUDENTS:
         raise RecipeError(f"there is no student {section.model!r}", hint=f"students are: {', '.join(student_names())}")
+    given = {name for name in ("channels", "hidden") if getattr(section, name) is not None}
+    if unknown := given - OPTIONS.get(section.model, set()):
+        raise RecipeError(f"student {section.model!r} takes no {' and no '.join(sorted(unknown))}", hint="use width")
     return Student(STUDENTS[section.model](section, input_shape, classes), section.timesteps)
 
 
@@ -101,3 +104,4 @@ STUDENTS: dict[str, Callable[[StudentSection, Shape, int], nn.Module]] = {
     "vgg16": vgg16,
     "wrn16-2": wrn16_2,
 }
+OPTIONS = {"2conv": {"channels", "hidden"}, "vgg11": {"hidden"}, "vgg16": {"hidden"}}  # beside width

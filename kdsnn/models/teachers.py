@@ -14,6 +14,7 @@ from kdsnn.recipe import TeacherSection
 __all__ = ["TEACHERS", "build_teacher", "teacher_names"]
 
 Shape = tuple[int, int, int]
+SMALLEST = 4  # pixels of a side that every teacher can take: cnn pools twice by 2
 NARROWEST = 32  # channels of the narrowest layer of any teacher, at width 1
 TEACHERS: dict[str, Callable[[int, int, float], nn.Module]] = {"cnn": cnn, "resnet18": resnet18}
 
@@ -22,12 +23,14 @@ def build_teacher(section: TeacherSection, input_shape: Shape, classes: int) -> 
     """The teacher of a recipe, with new random weights; from images in [0, 1] to logits `(B, classes)`.
 
     Raises:
-        RecipeError: there is no such teacher, or its width leaves it no channels.
+        RecipeError: there is no such teacher, its width leaves it no channels, or the images are too small.
     """
     if section.model not in TEACHERS:
         raise RecipeError(f"there is no teacher {section.model!r}", hint=f"teachers are: {', '.join(teacher_names())}")
     if round(NARROWEST * section.width) < 1:
         raise RecipeError(f"width {section.width} leaves no channels of teacher {section.model!r}")
+    if min(input_shape[1:]) < SMALLEST:
+        raise RecipeError(f"teachers take images of {SMALLEST}x{SMALLEST} at least, not {input_shape}")
     return TEACHERS[section.model](input_shape[0], classes, section.width)
 
 

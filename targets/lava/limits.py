@@ -24,7 +24,7 @@ def _unequal_paths(network: Network) -> list[Violation]:
         Violation(
             projection.name,
             f"skips from depth {depths[projection.source]} to depth {depths[projection.target]}: every projection takes"
-            " one time step on Lava, so all paths into a population must be equally long: kdsnn.export.relays.balance makes them so",
+            " one time step on Lava, so all paths into a population must be equally long (kdsnn.export.relays.balance)",
         )
         for projection in network.projections
         if depths[projection.source] != depths[projection.target] - 1

@@ -51,9 +51,9 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of the digits recipe, quantized."""
+    from kdsnn.conversion import quantize_run
     from kdsnn.distill.pipeline import distill
     from kdsnn.recipe import load_recipe
-    from kdsnn.workflow import quantize_run
 
     root = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
@@ -66,4 +66,5 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
     """A copy of the run that a test may change."""
-    return Path(shutil.copytree(trained, tmp_path / "runs" / "digits"))
+    shutil.copytree(trained.parent, tmp_path / "runs")
+    return tmp_path / "runs" / "digits"

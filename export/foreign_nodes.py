@@ -1,0 +1,406 @@
+"""What each NIR node makes of the stream that enters it: `HANDLERS`; what cannot be lowered is refused by name.
+
+The neurons, stepped with dt (primitives of NIR, Pedersen et al. 2024, doi:10.1038/s41467-024-52259-9), with
+decay(tau) = dt / tau (Euler):
+
+    IF       v <- v + r dt S                                               r = 1: a weight a step, see `_if_gain`
+    LIF      v <- v + decay(tau) ((v_leak - v) + r S)
+    CubaLIF  I <- I + decay(tau_syn) (w_in S - I)
+             v <- v + decay(tau_mem) ((v_leak - v) + r I)                  with the new I
+
+and each fires where v > v_threshold, and then v <- v_reset, which must be zero. A float population computes the same:
+the factors of S fold into the weights (u = decay(tau_mem) r I), v_leak becomes a bias. snnTorch and spikingjelly write
+r and w_in so that the factors cancel (r = tau / dt), and tau = r = infinity for no decay at all: then the factor is 1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from math import prod
+from typing import Any
+
+import nir
+import numpy as np
+import torch
+
+from kdsnn.errors import InputError, LoweringError
+from kdsnn.export import stream as streams
+from kdsnn.export.combine import identity, merged, scaled, undilated
+from kdsnn.export.stream import FloatArray, Stream, Term
+from kdsnn.network import Conv2d, Dense, Input, Neuron, Population, Projection, Shape
+
+__all__ = ["HANDLERS", "REFUSED", "Port", "Reader", "lower_node", "shown"]
+
+MAX_CELLS = 2**24  # of a stream, padding included
+ROUNDING = 1e-6  # relative: files hold float32, whose products of a time constant and its inverse miss 1 by this
+NAME_LENGTH = 80  # leaves room for what is added to a name
+STEADY = "steady_"  # begins the name of a population that fires at every step
+
+
+class Port(Enum):
+    """The Input or Output of a graph in a graph: hands on what it gets."""
+
+    IN = "in"
+    OUT = "out"
+
+
+def shown(name: str | Sequence[str]) -> str:
+    """A node's name for a message: quoted and not too long."""
+    whole = name if isinstance(name, str) else "_".join(name)
+    return repr(whole if len(whole) <= 100 else whole[:97] + "...")
+
+
+@dataclass
+class Reader:
+    """The options of reading, and the populations and projections found so far."""
+
+    dt: float | None
+    input_scale: float
+    fires_at: str
+    solve: str
+    populations: list[Population] = field(default_factory=list)
+    projections: list[Projection] = field(default_factory=list)
+
+    def start(self, name: str, node: nir.Input, input_shape: Shape | None) -> Stream:
+        """The input population, and the stream of its raw pixels; `spiking` scales what it sends."""
+        found = node.input_type.get("input") if isinstance(node.input_type, dict) else None
+        said = input_shape if found is None else tuple(int(n) for n in np.asarray(found).reshape(-1))
+        if said is not None and len(said) in (2, 4) and (said[0] == 1 or input_shape is not None):
+            said = said[1:]  # of a batch, or of time
+        if said is None or len(said) not in (1, 3) or min(said) < 1 or prod(said) > MAX_CELLS:
+            raise InputError(
+                f"node {shown(name)} (Input) has shape {said}, neither (N,) nor (C, H, W)",
+                hint="say the shape of an image with input_shape (--input-shape)",
+            )
+        shape = said if input_shape is None else tuple(input_shape)
+        if prod(shape) != prod(said) or (len(said) == 3 and shape != said):
+            raise InputError(f"node {shown(name)} (Input) has shape {said}, and an image {shape}")
+        self.populations.append(Population(self.free_name(name), shape, Input(bits=8)))
+        stream = streams.spikes_of(self.populations[0].name, shape)
+        return stream if shape == said else streams.flatten(stream)
+
+    def free_name(self, name: str) -> str:
+        """A valid name for a population, like the node's, that no population has yet.
+
+        `output`, `_flatten` and `_to_` are what our NIR writer makes names of its own with.
+        """
+        safe = re.sub(r"[^A-Za-z0-9_.-]", "_", name[:NAME_LENGTH]).replace("_to_", "-to-")
+        safe = re.sub(r"(_flatten)+$", "", re.sub(r"^[^A-Za-z0-9_]", "_", safe)) or "_"
+        taken = {"output"} | {p.name for p in self.populations}
+        return next(n for n in [safe, *(f"{safe}_{i}" for i in range(2, len(taken) + 3))] if n not in taken)
+
+    def spiking(
+        self, stream: Stream, name: str, threshold: FloatArray, bias: FloatArray, decay_u: float, decay_v: float
+    ) -> Stream:
+        """Ends a stream: makes the population that it drives, and starts the stream of its spikes.
+
+        Thresholds that differ between neurons become one: each neuron is scaled by its own, which changes nothing, as
+        it is reset to zero. A constant drive of a current that decays enters as the spikes of a steady population.
+        """
+        if (threshold != threshold.flat[0]).any():
+            stream, bias, threshold = scaled(stream, 1 / threshold), bias / threshold, np.ones(1)
+        stream = merged(stream)
+        shape = stream.terms[0].shape
+        if decay_u == 1:
+            bias = bias + stream.offset
+        elif stream.offset.any():
+            steady = self.steady(stream.offset.reshape(shape), name)
+            stream = replace(stream, terms=(*stream.terms, steady))
+        name = self.free_name(name)
+        level = float(threshold.flat[0])
+        level = level if self.fires_at == ">" else float(np.nextafter(level, 0))
+        neuron = Neuron(level, bias.reshape(-1), decay_u=decay_u, decay_v=decay_v)
+        self.populations.append(Population(name, shape, neuron))
+        for term in stream.terms:
+            self._project(term.source, name, term.op if term.op is not None else identity(term.source_shape))
+        made = streams.spikes_of(name, shape)
+        return made if shape == stream.shape else streams.flatten(made)
+
+    def steady(self, drive: FloatArray, name: str) -> Term:
+        """A constant drive as a term: a population that fires at every step, with the drive as its weights.
+
+        For an image it has a neuron for each pixel that drives all channels, so that the padding of nothing is needed.
+        The rules of a network want it to have an input: weights of zero.
+        """
+        source = self.populations[0]
+        if drive.ndim == 1:
+            shape: Shape = (1,)
+            op: Conv2d | Dense = Dense(drive.reshape(-1, 1))
+            silent: Conv2d | Dense = Dense(np.zeros((1, source.neurons)))
+        else:
+            channel = drive.reshape(len(drive), -1)
+            if len(source.shape) != 3 or (channel != channel[:, :1]).any():
+                raise LoweringError("a current with memory has a bias that differs within a channel")
+            shape = (1, *drive.shape[1:])
+            op, silent = Conv2d(channel[:, :1].reshape(-1, 1, 1, 1)), _silent(source.shape, shape)
+        made = self.free_name(STEADY + name)
+        neuron = Neuron(0.5, np.ones(prod(shape)), decay_u=1.0, decay_v=0.0)
+        self.populations.append(Population(made, shape, neuron))
+        self._project(source.name, made, silent)
+        return Term(made, shape, op)
+
+    def _project(self, source: str, target: str, op: Conv2d | Dense) -> None:
+        if source == self.populations[0].name:
+            op = replace(op, weight=op.weight * self.input_scale)
+        self.projections.append(Projection(source, target, op))
+
+
+def _silent(source: Shape, target: Shape) -> Conv2d:
+    """A convolution of zeros, as small as it can be, from one shape to another of one channel."""
+    axes = []
+    for n, m in zip(source[1:], target[1:], strict=True):
+        stride, padding = (n // m, 0) if m <= n else (1, (m - n + 1) // 2)
+        axes.append((n + 2 * padding - (m - 1) * stride, stride, padding))
+    kernel, stride_, padding_ = zip(*axes, strict=True)
+    return Conv2d(np.zeros((1, source[0], *kernel)), stride_, padding_)
+
+
+def lower_node(reader: Reader, stream: Stream, node: Any, name: str) -> Stream:
+    """What a node makes of the stream that enters it.
+
+    Raises:
+        LoweringError: no target can run the node.
+        InputError: the node is broken.
+    """
+    if isinstance(node, Port):
+        return stream
+    kind = type(node).__name__
+    what = f"node {shown(name)} ({kind})"
+    for refused, reason in REFUSED.items():
+        if isinstance(node, refused):
+            raise LoweringError(f"{what} cannot be lowered: {reason}")
+    handler = next((HANDLERS[c] for c in type(node).__mro__ if c in HANDLERS), None)
+    if handler is None:
+        raise LoweringError(f"{what} cannot be lowered", hint=_supported())
+    try:
+        return handler(reader, stream, node, name)
+    except LoweringError as error:
+        raise LoweringError(f"{what} cannot be lowered: {error.message}", hint=error.hint) from error
+    except InputError as error:
+        raise InputError(f"{what}: {error.message}", hint=error.hint) from error
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise InputError(f"{what} is broken: {str(error)[:300]}") from error
+
+
+def _supported() -> str:
+    return f"nodes that can: {', '.join(sorted(kind.__name__ for kind in HANDLERS))}"
+
+
+# Handlers of linear nodes.
+
+
+def _conv2d(_reader: Reader, stream: Stream, node: nir.Conv2d, _name: str) -> Stream:
+    weight = _numbers(node.weight, "weight")
+    if weight.ndim != 4:
+        raise InputError(f"its weight has shape {weight.shape}, not (C_out, C_in / groups, H, W)")
+    stride, dilation = _pair(node.stride, "stride", 1), _pair(node.dilation, "dilation", 1)
+    padding, groups = node.padding, _pair(node.groups, "groups", 1)[0]
+    if isinstance(padding, bytes):
+        padding = padding.decode()
+    if isinstance(padding, str) and padding == "same":
+        if stride != (1, 1):
+            raise InputError(f"its padding is 'same', and its stride {stride}")
+        return _convolve(stream, _same_sized(weight, dilation, groups), node.bias)
+    padding = 0 if isinstance(padding, str) and padding == "valid" else padding
+    return _convolve(stream, Conv2d(weight, stride, _pair(padding, "padding", 0), dilation, groups), node.bias)
+
+
+def _same_sized(weight: FloatArray, dilation: tuple[int, int], groups: int) -> Conv2d:
+    """padding='same' as torch has it: an odd row or column of zeros goes to the end."""
+    if any(d * (k - 1) % 2 for d, k in zip(dilation, weight.shape[2:], strict=True)):
+        weight, dilation = undilated(weight, dilation), (1, 1)
+        even = [1 - k % 2 for k in weight.shape[2:]]
+        weight = np.pad(weight, ((0, 0), (0, 0), (even[0], 0), (even[1], 0)))
+    padding = tuple(d * (k - 1) // 2 for d, k in zip(dilation, weight.shape[2:], strict=True))
+    return Conv2d(weight, (1, 1), (padding[0], padding[1]), dilation, groups)
+
+
+def _sum_pool(_reader: Reader, stream: Stream, node: nir.SumPool2d | nir.AvgPool2d, _name: str) -> Stream:
+    kernel, stride = _pair(node.kernel_size, "kernel_size", 1), _pair(node.stride, "stride", 1)
+    cell = 1.0 if isinstance(node, nir.SumPool2d) else 1 / prod(kernel)
+    channels = stream.shape[0]
+    if channels * prod(kernel) > MAX_CELLS:
+        raise InputError(f"its kernel_size is {kernel}")
+    weight = np.full((channels, 1, *kernel), cell)
+    return _convolve(stream, Conv2d(weight, stride, _pair(node.padding, "padding", 0), groups=channels), None)
+
+
+def _convolve(stream: Stream, op: Conv2d, bias: Any) -> Stream:
+    shape = op.output_shape(stream.shape)
+    padded = [n + 2 * p for n, p in zip(stream.shape[1:], op.padding, strict=True)]
+    if max(prod(shape), stream.shape[0] * prod(padded)) > MAX_CELLS:
+        raise InputError(f"it makes {shape}, more than {MAX_CELLS} cells")
+    values = None if bias is None else np.broadcast_to(_numbers(bias, "bias").reshape(-1), shape[:1])
+    return streams.convolve(stream, op, values)
+
+
+def _linear(_reader: Reader, stream: Stream, node: nir.Linear | nir.Affine, _name: str) -> Stream:
+    """A matrix product; a Flatten before it that was left out is put in, as nothing else could be meant."""
+    weight = _numbers(node.weight, "weight")
+    if weight.ndim != 2 or weight.shape[1] != prod(stream.shape):
+        raise InputError(f"its weight has shape {weight.shape}, and {stream.shape} enters it")
+    bias = getattr(node, "bias", None)
+    values = None if bias is None else np.broadcast_to(_numbers(bias, "bias").reshape(-1), weight.shape[:1])
+    return streams.multiply(streams.flatten(stream), weight, values)
+
+
+def _scale(_reader: Reader, stream: Stream, node: nir.Scale, _name: str) -> Stream:
+    return scaled(stream, _spread(node.scale, "scale", stream.shape))
+
+
+def _flatten(_reader: Reader, stream: Stream, node: nir.Flatten, _name: str) -> Stream:
+    """Dimensions are counted without the batch, unless the node's own shape has one."""
+    start, end, dims = int(node.start_dim), int(node.end_dim), len(stream.shape)
+    said = node.input_type.get("input") if isinstance(node.input_type, dict) else None
+    batch = said is not None and tuple(map(int, np.asarray(said).reshape(-1))) == (1, *stream.shape)
+    start, end = (d if d < 0 else d - batch for d in (start, end))
+    first, last = (d + dims if d < 0 else d for d in (start, end))
+    if dims > 1 and (max(first, 0) != 0 or last < dims - 1):
+        raise LoweringError(f"it keeps a dimension of {stream.shape} (start_dim={start}, end_dim={end})")
+    return streams.flatten(stream)
+
+
+# Handlers of neurons.
+
+
+def _if(reader: Reader, stream: Stream, node: nir.IF, name: str) -> Stream:
+    stream, threshold = _neurons(stream, node)
+    stream = scaled(stream, _if_gain(reader, _spread(node.r, "r", stream.shape)))
+    return reader.spiking(stream, name, threshold, np.zeros(stream.shape), 1.0, 0.0)
+
+
+def _if_gain(reader: Reader, r: FloatArray) -> FloatArray:
+    """What a weight of one adds to the potential in a step.
+
+    NIR's equation gives r dt (spikingjelly: r = 1 / dt). Yet sinabs, norse and kdsnn write r = 1 for a weight a step,
+    whatever dt is; so r = 1 is taken as that. Any other r needs dt: without it, 1e4 would be taken for a weight.
+    """
+    if (r == 1).all():
+        return r
+    if reader.dt is None:
+        raise InputError(
+            f"its r is {r.flat[0]:g}, whose meaning depends on the time step",
+            hint=f"say --dt, for example {1 / r.flat[0]:g} if r is 1 / dt; --dt 1 takes r as it is",
+        )
+    return _snapped(r * reader.dt)
+
+
+def _lif(reader: Reader, stream: Stream, node: nir.LIF, name: str) -> Stream:
+    stream, threshold = _neurons(stream, node)
+    decay, gain = _decay(reader, stream, node.tau, node.r, ("tau", "r"))
+    leak = _spread(node.v_leak, "v_leak", stream.shape)
+    return reader.spiking(scaled(stream, gain), name, threshold, decay * leak, 1.0, decay)
+
+
+def _cuba_lif(reader: Reader, stream: Stream, node: nir.CubaLIF, name: str) -> Stream:
+    stream, threshold = _neurons(stream, node)
+    decay_u, into_current = _decay(reader, stream, node.tau_syn, node.w_in, ("tau_syn", "w_in"))
+    decay_v, into_potential = _decay(reader, stream, node.tau_mem, node.r, ("tau_mem", "r"))
+    leak = _spread(node.v_leak, "v_leak", stream.shape)
+    stream = scaled(stream, into_current * into_potential)
+    return reader.spiking(stream, name, threshold, decay_v * leak, decay_u, decay_v)
+
+
+def _neurons(stream: Stream, node: Any) -> tuple[Stream, FloatArray]:
+    """The stream in the shape of the neurons, and their thresholds."""
+    threshold = _spread(node.v_threshold, "v_threshold", stream.shape)
+    if threshold.min() <= 0:
+        raise LoweringError(f"its v_threshold is {threshold.min():g}, not positive")
+    if np.any(_numbers(0 if node.v_reset is None else node.v_reset, "v_reset")):
+        raise LoweringError("its v_reset is not zero, which is the only reset of the hardware")
+    return stream, threshold
+
+
+def _decay(reader: Reader, stream: Stream, tau: Any, r: Any, names: tuple[str, str]) -> tuple[float, FloatArray]:
+    """Share of the state lost in a step, and what a drive of one adds to it: r times that share."""
+    taus = _spread(tau, names[0], stream.shape, infinite=True)
+    gains = _spread(r, names[1], stream.shape, infinite=True)
+    if np.isinf(taus).all() and np.isinf(gains).all() and taus.min() > 0 and gains.min() > 0:
+        return 0.0, np.ones(stream.shape)
+    if not (np.isfinite(taus).all() and np.isfinite(gains).all()):
+        raise InputError(f"its {names[0]} and {names[1]} are not finite together")
+    if taus.min() <= 0:
+        raise InputError(f"its {names[0]} is {taus.min():g}, not positive")
+    if reader.dt is None:
+        raise InputError(
+            f"it leaks, and NIR does not say the time step ({names[0]} is {taus.flat[0]:g})",
+            hint="say --dt in seconds: snnTorch and spikingjelly write for 1e-4, sinabs for 1, norse for 1e-6"
+            f" (its dt squared); {names[0]} / {names[1]} is {taus.flat[0] / gains.flat[0]:g} here",
+        )
+    decays = reader.dt / taus if reader.solve == "euler" else -np.expm1(-reader.dt / taus)
+    if np.ptp(decays) > ROUNDING * decays.max():
+        raise LoweringError(f"its {names[0]} differs between neurons, and a population has one decay")
+    decay = float(_snapped(decays).flat[0])
+    if decay > 1:
+        raise LoweringError(f"its {names[0]} is {taus.min():g}, shorter than dt ({reader.dt:g})")
+    return decay, _snapped(gains * decays)
+
+
+def _snapped(values: FloatArray) -> FloatArray:
+    """The values, with those that miss one by no more than float32 does set to one."""
+    snapped: FloatArray = np.where(np.abs(values - 1) < ROUNDING, 1.0, values)
+    return snapped
+
+
+HANDLERS: dict[type, Callable[[Reader, Stream, Any, str], Stream]] = {
+    nir.Affine: _linear,
+    nir.AvgPool2d: _sum_pool,
+    nir.Conv2d: _conv2d,
+    nir.CubaLIF: _cuba_lif,
+    nir.Flatten: _flatten,
+    nir.IF: _if,
+    nir.LIF: _lif,
+    nir.Linear: _linear,
+    nir.Scale: _scale,
+    nir.SumPool2d: _sum_pool,
+}
+_NO_READOUT = "it never spikes, and the readout of a potential is not there yet"
+REFUSED: dict[type, str] = {
+    nir.Conv1d: "images have two dimensions",
+    nir.CubaLI: _NO_READOUT,
+    nir.Delay: "every spike arrives in its own step",
+    nir.I: _NO_READOUT,
+    nir.LI: _NO_READOUT,
+    nir.Threshold: "it fires without a state to reset; an IF does not compute that",
+}
+
+# Helpers: numbers from nodes.
+
+
+def _numbers(value: Any, what: str, *, infinite: bool = False) -> FloatArray:
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    try:
+        values = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"its {what} is not made of numbers") from error
+    if not values.size:
+        raise InputError(f"its {what} is empty")
+    if np.isnan(values).any() or not (infinite or np.isfinite(values).all()):
+        raise InputError(f"its {what} holds a value that is not finite")
+    return values
+
+
+def _spread(value: Any, what: str, shape: Shape, *, infinite: bool = False) -> FloatArray:
+    """A parameter for each neuron: from one, from `(C, 1, 1)`, or from as many as there are."""
+    values = _numbers(value, what, infinite=infinite)
+    if values.size == 1:
+        return np.full(shape, values.item())
+    if values.size == prod(shape):
+        return values.reshape(shape)
+    if len(shape) == 3 and values.shape == (shape[0], 1, 1):
+        return np.broadcast_to(values, shape).copy()
+    raise InputError(f"its {what} has shape {values.shape}, and its neurons {shape}")
+
+
+def _pair(value: Any, what: str, least: int) -> tuple[int, int]:
+    values = _numbers(value, what)
+    if values.size not in (1, 2) or (values != np.round(values)).any() or values.min() < least:
+        raise InputError(f"its {what} is {np.asarray(value).tolist()!r}, not whole numbers from {least}")
+    if values.max() > MAX_CELLS:
+        raise InputError(f"its {what} is {values.max():g}")
+    first, second = np.broadcast_to(values.reshape(-1), (2,))
+    return int(first), int(second)

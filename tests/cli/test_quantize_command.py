@@ -1,0 +1,90 @@
+"""`kdsnn quantize` beyond the default: few bits, fine-tuning, sensitivity, and graphs of other people."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import nir
+import numpy as np
+import pytest
+
+from kdsnn.export.nir import read_nir
+from tests.cli.conftest import Cli
+
+
+def test_fine_tuning_saves_what_few_bits_cost(cli: Cli, run: Path) -> None:
+    plain = cli("quantize", run, "--weight-bits", 2, "--method", "mse", "--json")
+    tuned = cli("quantize", run, "--weight-bits", 2, "--method", "mse", "--qat-epochs", 3, "--json")
+    assert (plain.code, tuned.code) == (0, 0), plain.err + tuned.err
+    assert tuned.json["integer_accuracy"] > plain.json["integer_accuracy"]
+    network = read_nir(run / "model.nir")
+    assert network.fingerprint() == tuned.json["fingerprint"] != plain.json["fingerprint"]
+    assert max(np.abs(p.op.weight).max() for p in network.projections) == 1
+    assert cli("evaluate", run, "-t", "gpu", "-n", 50).code == 0
+
+
+def test_sensitivity_has_a_row_for_each_layer_that_changes(cli: Cli, run: Path) -> None:
+    done = cli("quantize", run, "--weight-bits", 3, "--sensitivity", "--json")
+    assert done.code == 0, done.err
+    assert [row["name"] for row in done.json["sensitivity"]] == ["if1", "if2", "if3", "if4"]
+    assert all(0 <= row["accuracy"] <= 1 for row in done.json["sensitivity"])
+    assert "Only this layer quantized" in cli("quantize", run, "--sensitivity").out
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """A float graph written by hand with nir alone: images of 8x8, a convolution, a pool, a dense layer."""
+    rng = np.random.default_rng(0)
+    ones = np.ones((6, 8, 8))
+    nodes = {
+        "in": nir.Input(np.array([1, 8, 8])),
+        "a.b": nir.Conv2d((8, 8), rng.normal(0, 0.5, (6, 1, 3, 3)), 1, 1, 1, 1, rng.normal(0, 0.1, 6)),
+        "spikes": nir.IF(r=ones, v_threshold=ones, v_reset=0 * ones),
+        "pool": nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])),
+        "flat": nir.Flatten({"input": np.array([6, 4, 4])}, 0, -1),
+        "dense": nir.Affine(rng.normal(0, 0.4, (10, 96)), rng.normal(0, 0.1, 10)),
+        "last": nir.IF(r=np.ones(10), v_threshold=np.ones(10), v_reset=np.zeros(10)),
+        "out": nir.Output(np.array([10])),
+    }
+    names = list(nodes)
+    nir.write(tmp_path / "other.nir", nir.NIRGraph(nodes, list(pairwise(names)), type_check=False))
+    return tmp_path / "other.nir"
+
+
+def test_a_graph_of_somebody_else_runs_on_every_target(cli: Cli, foreign: Path) -> None:
+    done = cli("quantize", foreign, "--calibrate", "digits", "-T", 5, "--json")
+    assert done.code == 0, done.err
+    network = read_nir(foreign.with_name("other-int8.nir"))
+    assert network.timesteps == 5
+    assert network.fingerprint() == done.json["fingerprint"]
+    results = [
+        cli("evaluate", foreign.with_name("other-int8.nir"), "-t", target, "-n", 20, "--json")
+        for target in ("gpu", "lava")
+    ]
+    assert [r.code for r in results] == [0, 0], results[1].err
+    assert results[0].json["layers"] == results[1].json["layers"]
+    assert results[0].json["counts"]["spikes"] > 100
+
+
+def test_a_graph_that_is_not_an_integer_network_is_sent_to_quantize(cli: Cli, foreign: Path) -> None:
+    done = cli("export", foreign, "--target", "lava")
+    assert done.code == 3
+    assert "kdsnn quantize" in done.err
+
+
+def test_what_cannot_be_carried_is_named(cli: Cli, tmp_path: Path, foreign: Path) -> None:
+    graph = nir.read(foreign, type_check=False)
+    graph.nodes["spikes"] = nir.Delay(np.ones((6, 8, 8)))
+    nir.write(tmp_path / "delay.nir", graph)
+    done = cli("quantize", tmp_path / "delay.nir")
+    assert done.code == 3
+    assert "spikes" in done.err
+    assert "Delay" in done.err
+    assert cli("quantize", foreign, "--qat-epochs", 2).code == 2
+    assert cli("quantize", foreign, "--calibrate", "mnist5k").code == 3
+
+
+def test_quantization_json_is_kept(cli: Cli, run: Path) -> None:
+    done = cli("quantize", run, "--method", "percentile", "--json")
+    assert json.loads((run / "quantization.json").read_text()) == done.json
+    assert done.json["method"] == "percentile"

@@ -1,0 +1,235 @@
+"""Small files in the formats of MNIST and CIFAR-10: read to the byte, or refused with one line."""
+
+import gzip
+import hashlib
+import pickle
+import socket
+import struct
+from collections.abc import Iterator
+from http.client import IncompleteRead
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+
+from kdsnn.data import datasets, files
+from kdsnn.data.datasets import load_dataset
+from kdsnn.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    datasets._load.cache_clear()
+    yield
+    datasets._load.cache_clear()
+
+
+def idx(array: np.ndarray) -> bytes:
+    return struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape) + array.tobytes()
+
+
+def write_idx(folder: Path, *, zipped: bool) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The four files of MNIST with 12 and 6 random images of 5 x 4 pixels."""
+    rng = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {}
+    for split, count in (("train", 12), ("t10k", 6)):
+        images = rng.integers(0, 256, (count, 5, 4), dtype=np.uint8)
+        labels = np.arange(count, dtype=np.uint8) % 10
+        for name, array in ((f"{split}-images-idx3-ubyte", images), (f"{split}-labels-idx1-ubyte", labels)):
+            if zipped:
+                (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
+            else:
+                (folder / name).write_bytes(idx(array))
+        made[split] = images, labels
+    return made
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(("name", "folder"), [("mnist", "mnist"), ("mnist", "MNIST/raw"), ("fashion-mnist", ".")])
+def test_idx_files_are_read_to_the_byte(tmp_path: Path, name: str, folder: str, zipped: bool) -> None:
+    made = write_idx(tmp_path / folder, zipped=zipped)
+    dataset = load_dataset(name, tmp_path)
+    for split, got in (("train", dataset.train), ("t10k", dataset.test)):
+        assert np.array_equal(got.images[:, 0], made[split][0])
+        assert np.array_equal(got.labels, made[split][1])
+        assert got.images.flags.writeable
+
+
+def test_the_folder_can_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_idx(tmp_path, zipped=True)
+    monkeypatch.setenv("KDSNN_DATA", str(tmp_path))
+    assert len(load_dataset("fashion-mnist").train.labels) == 12
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: data[:-1], "truncated: 239 of 240 bytes"),
+        (lambda data: data + b"x", "longer than its 240 bytes"),
+        (lambda data: data[:10], "cannot be read"),
+        (lambda data: b"", "cannot be read"),
+        (lambda data: struct.pack(">4I", 0x0803, 2**31, 2**31, 2**31), "is not an idx file"),
+        (lambda data: struct.pack(">I", 0x0D03) + data[4:], "is not an idx file"),
+    ],
+)
+def test_a_damaged_idx_file_is_refused(tmp_path: Path, damage: Any, message: str) -> None:
+    write_idx(tmp_path / "mnist", zipped=False)
+    path = tmp_path / "mnist" / "train-images-idx3-ubyte"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match=message) as raised:
+        load_dataset("mnist", tmp_path)
+    assert "train-images-idx3-ubyte" in raised.value.message
+
+
+@pytest.mark.parametrize("part", [slice(0, -9), slice(0, 20), slice(5, None)])
+def test_a_damaged_gzip_file_is_refused(tmp_path: Path, part: slice) -> None:
+    write_idx(tmp_path / "mnist", zipped=True)
+    path = tmp_path / "mnist" / "train-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[part])
+    with pytest.raises(InputError, match="cannot be read"):
+        load_dataset("mnist", tmp_path)
+
+
+def test_a_gzip_file_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
+    write_idx(tmp_path / "mnist", zipped=True)
+    path = tmp_path / "mnist" / "train-images-idx3-ubyte.gz"
+    data = bytearray(path.read_bytes())
+    data[-8] ^= 1  # in the CRC32 of the trailer
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="cannot be read: CRC"):
+        load_dataset("mnist", tmp_path)
+
+
+def test_a_label_outside_the_classes_is_refused(tmp_path: Path) -> None:
+    write_idx(tmp_path / "mnist", zipped=False)
+    (tmp_path / "mnist" / "t10k-labels-idx1-ubyte").write_bytes(idx(np.array([0, 1, 2, 3, 4, 10], np.uint8)))
+    with pytest.raises(InputError, match="a test label is outside the 10 classes"):
+        load_dataset("mnist", tmp_path)
+
+
+def cifar_batch(seed: int, count: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 10, count, dtype=np.uint8), rng.integers(0, 256, (count, 3072), dtype=np.uint8)
+
+
+def write_cifar_binary(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, name in enumerate([*files.CIFAR_FILES["train"], *files.CIFAR_FILES["test"]]):
+        labels, pixels = cifar_batch(seed)
+        (folder / name).write_bytes(np.concatenate([labels[:, None], pixels], axis=1).tobytes())
+
+
+@pytest.mark.parametrize("folder", ["cifar-10-batches-bin", "."])
+def test_cifar10_in_the_binary_format(tmp_path: Path, folder: str) -> None:
+    write_cifar_binary(tmp_path / folder)
+    dataset = load_dataset("cifar10", tmp_path)
+    assert dataset.train.images.shape == (15, 3, 32, 32)
+    assert dataset.test.images.shape == (3, 3, 32, 32)
+    labels, pixels = cifar_batch(1)
+    assert np.array_equal(dataset.train.labels[3:6], labels)
+    assert np.array_equal(dataset.train.images[3:6], pixels.reshape(3, 3, 32, 32))  # red, green, blue; rows
+    assert dataset.train.images.flags.writeable
+
+
+@pytest.mark.parametrize("data", [b"", bytes(3072), bytes(3073 * 2 - 1)])
+def test_a_truncated_cifar_batch_is_refused(tmp_path: Path, data: bytes) -> None:
+    write_cifar_binary(tmp_path)
+    (tmp_path / "data_batch_2.bin").write_bytes(data)
+    with pytest.raises(InputError, match=r"data_batch_2.bin is no batch of CIFAR-10, or truncated"):
+        load_dataset("cifar10", tmp_path)
+
+
+def test_a_huge_cifar_batch_is_refused_unread(tmp_path: Path) -> None:
+    write_cifar_binary(tmp_path)
+    with (tmp_path / "data_batch_2.bin").open("wb") as file:
+        file.truncate(3073 * 100_000)  # a sparse file
+    with pytest.raises(InputError, match="no batch of CIFAR-10"):
+        load_dataset("cifar10", tmp_path)
+
+
+def test_cifar10_in_the_python_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torchvision reads it; its checksums, of the real files, are replaced by those of the small ones."""
+    from torchvision.datasets import CIFAR10
+
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+
+    def write(name: str, content: dict[str, Any]) -> list[str]:
+        data = pickle.dumps(content)
+        (folder / name).write_bytes(data)
+        return [name, hashlib.md5(data, usedforsecurity=False).hexdigest()]
+
+    def batch(seed: int) -> dict[str, Any]:
+        labels, pixels = cifar_batch(seed)
+        return {"data": pixels, "labels": labels.tolist()}
+
+    monkeypatch.setattr(CIFAR10, "train_list", [write(f"data_batch_{i + 1}", batch(i)) for i in range(5)])
+    monkeypatch.setattr(CIFAR10, "test_list", [write("test_batch", batch(5))])
+    name, digest = write("batches.meta", {"label_names": list(datasets.CIFAR10)})
+    monkeypatch.setattr(CIFAR10, "meta", {"filename": name, "key": "label_names", "md5": digest})
+    dataset = load_dataset("cifar10", tmp_path)
+    labels, pixels = cifar_batch(5)
+    assert np.array_equal(dataset.test.labels, labels)
+    assert np.array_equal(dataset.test.images, pixels.reshape(3, 3, 32, 32))
+    assert len(dataset.train.labels) == 15
+
+
+class Opened(BaseException):
+    """A pickle was read that must not be."""
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_explode, ())
+
+
+def _explode() -> None:
+    raise Opened
+
+
+def test_a_pickle_of_a_stranger_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    for name in ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"):
+        (folder / name).write_bytes(pickle.dumps(Bomb()))
+    (folder / "batches.meta").write_bytes(pickle.dumps(Bomb()))
+    no_network(monkeypatch, URLError("no network"))
+    with pytest.raises(InputError, match="cannot be had"):
+        load_dataset("cifar10", tmp_path)
+
+
+def no_network(monkeypatch: pytest.MonkeyPatch, error: Exception) -> list[float | None]:
+    """Lets every download fail; the list gets the time limit that was set at that moment."""
+    limits: list[float | None] = []
+
+    def fail(*_: Any, **__: Any) -> None:
+        limits.append(socket.getdefaulttimeout())
+        raise error
+
+    monkeypatch.setattr("urllib.request.urlopen", fail)
+    return limits
+
+
+@pytest.mark.parametrize(
+    "error", [URLError("no network"), TimeoutError("timed out"), IncompleteRead(b"half"), ConnectionResetError()]
+)
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_without_a_network_the_error_says_what_to_do(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    name: str,
+    error: Exception,
+) -> None:
+    limits = no_network(monkeypatch, error)
+    with pytest.raises(InputError, match="cannot be had") as raised:
+        load_dataset(name, tmp_path)
+    assert "KDSNN_DATA" in raised.value.hint
+    assert str(tmp_path) in raised.value.hint
+    assert limits
+    assert set(limits) == {files.SILENCE_S}
+    assert socket.getdefaulttimeout() is None
+    assert capfd.readouterr().out == ""
