@@ -150,26 +150,28 @@ def test_an_interrupt_ends_the_worker(error: type[BaseException]) -> None:
 
 
 def test_an_exception_inside_a_lava_process_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    write = adapter._write_job
+    write = adapter.write_job
 
-    def write_wrong_images(folder: Path, *arguments: object) -> None:
-        write(folder, *arguments)  # type: ignore[arg-type]
+    def write_wrong_images(folder: Path, *arguments: object, **options: object) -> list[Path]:
+        files = write(folder, *arguments, **options)  # type: ignore[arg-type]
         np.save(folder / "images.npy", np.zeros((4, 3), dtype=np.uint8))
+        return files
 
-    monkeypatch.setattr(adapter, "_write_job", write_wrong_images)
+    monkeypatch.setattr(adapter, "write_job", write_wrong_images)
     with pytest.raises(TargetUnavailableError, match="Lava process 'in' raised AssertionError") as caught:
         run()
     assert any("Mismatch" in line for line in caught.value.problems)
 
 
 def test_a_failure_while_building_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    write = adapter._write_job
+    write = adapter.write_job
 
-    def write_no_weights(folder: Path, *arguments: object) -> None:
-        write(folder, *arguments)  # type: ignore[arg-type]
+    def write_no_weights(folder: Path, *arguments: object, **options: object) -> list[Path]:
+        files = write(folder, *arguments, **options)  # type: ignore[arg-type]
         (folder / "weight.0.npy").write_bytes(b"not an array")
+        return files
 
-    monkeypatch.setattr(adapter, "_write_job", write_no_weights)
+    monkeypatch.setattr(adapter, "write_job", write_no_weights)
     with pytest.raises(TargetUnavailableError, match="the Lava worker was lost: ValueError"):
         run()
 
@@ -242,10 +244,10 @@ def test_an_answer_that_does_not_belong_to_the_job_is_refused(
 
 
 def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> list[Path]:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(adapter, "_write_job", full)
+    monkeypatch.setattr(adapter, "write_job", full)
     with pytest.raises(TargetUnavailableError, match="No space left"):
         run()
 
