@@ -28,7 +28,8 @@ import numpy as np
 
 from kdsnn.errors import InputError, LoweringError
 from kdsnn.export import stream as streams
-from kdsnn.export.foreign_nodes import Port, Reader, lower_node, shown
+from kdsnn.export.foreign_nodes import lower_node
+from kdsnn.export.foreign_reader import Port, Reader, shown
 from kdsnn.export.hdf5_guard import check_hdf5
 from kdsnn.export.stream import Stream
 from kdsnn.network import Network, Shape

@@ -258,12 +258,8 @@ def neuron_of(population: Population) -> Neuron:
 
 
 def _canonical(network: Network) -> list[bytes]:
-    header: dict[str, Any] = {
-        "schema": "kdsnn.network/1",
-        "timesteps": network.timesteps,
-        "labels": network.labels,
-        "integer": network.integer,
-    }
+    header: dict[str, Any] = {"schema": "kdsnn.network/1", "timesteps": network.timesteps, "labels": network.labels}
+    header["integer"] = network.integer
     parts = [json.dumps(header, sort_keys=True).encode()]
     for population in network.populations:
         record: dict[str, Any] = {"name": population.name, "shape": population.shape}

@@ -12,7 +12,7 @@ def simulate_float(network: Network, images: np.ndarray) -> dict[str, np.ndarray
     v = {p.name: np.zeros((len(images), *p.shape)) for p in network.spiking}
     out = {p.name: np.zeros((len(images), network.timesteps, *p.shape), np.uint8) for p in network.spiking}
     for t in range(network.timesteps):
-        sent = {network.input.name: images.astype(np.float64)}
+        sent = {network.input.name: images.reshape(-1, *network.input.shape).astype(np.float64)}
         for p in network.spiking:
             drive = sum(apply(q.op, sent[q.source]) for q in network.incoming(p.name))
             u[p.name] = (1 - p.model.decay_u) * u[p.name] + drive

@@ -18,8 +18,8 @@ from torch import nn
 
 from kdsnn.errors import LoweringError
 from kdsnn.export.foreign import from_graph, read_foreign
-from kdsnn.linear import apply
 from kdsnn.network import Network
+from tests.simulate import simulate_float
 
 pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore")]  # theirs
 STEPS, IMAGES = 12, 20
@@ -30,26 +30,10 @@ def images(shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (IMAGES, *shape)).astype(np.uint8)
 
 
-def fired(network: Network) -> np.ndarray:
-    pixels = images(network.input.shape)
-    u: dict[str, Any] = {p.name: 0.0 for p in network.spiking}
-    v, out = dict(u), []
-    for _ in range(STEPS):
-        sent = {network.input.name: pixels.astype(np.float64)}
-        for p in network.spiking:
-            drive = sum(apply(q.op, sent[q.source]) for q in network.incoming(p.name))
-            u[p.name] = u[p.name] * (1 - p.model.decay_u) + drive
-            v[p.name] = v[p.name] * (1 - p.model.decay_v) + u[p.name] + p.model.bias.reshape(p.shape)
-            spikes = v[p.name] > p.model.threshold
-            v[p.name] = np.where(spikes, 0.0, v[p.name])
-            sent[p.name] = spikes.astype(np.float64)
-        out.append(sent[network.output.name])
-    return np.stack(out, 1).reshape(IMAGES, STEPS, -1)
-
-
 def compare(network: Network, own: np.ndarray, *, differ: bool = False) -> None:
     assert 0.02 < own.mean() < 0.98
-    assert (fired(network) != own.reshape(IMAGES, STEPS, -1)).any() == differ
+    fired = simulate_float(network, images(network.input.shape))[network.output.name]
+    assert (fired != own.reshape(fired.shape)).any() == differ
 
 
 def pixels(shape: tuple[int, ...]) -> torch.Tensor:
