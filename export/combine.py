@@ -16,7 +16,7 @@ from kdsnn.export import stream as streams
 from kdsnn.export.stream import FloatArray, Stream, Term
 from kdsnn.network import Conv2d, Dense, Shape
 
-__all__ = ["identity", "merged", "scaled", "undilated"]
+__all__ = ["identity", "merged", "same_sized", "scaled"]
 
 MAX_CELLS = 2**24  # of a kernel made here
 MAX_SQUARE = 2**13  # neurons of a layer for which a square matrix is made
@@ -95,18 +95,18 @@ def _sum_of(first: Term, second: Term) -> Term:
     if a.groups != b.groups:
         a, b = _ungrouped(a), _ungrouped(b)
     if a.dilation != b.dilation:
-        a, b = (replace(c, weight=undilated(c.weight, c.dilation), dilation=(1, 1)) for c in (a, b))
+        a, b = (replace(c, weight=_undilated(c.weight, c.dilation), dilation=(1, 1)) for c in (a, b))
     assert a.dilation == b.dilation  # noqa: S101  made so above
     if a.dilation != (1, 1) and (a.padding != b.padding or a.weight.shape != b.weight.shape):
-        a, b = (replace(c, weight=undilated(c.weight, c.dilation), dilation=(1, 1)) for c in (a, b))
+        a, b = (replace(c, weight=_undilated(c.weight, c.dilation), dilation=(1, 1)) for c in (a, b))
     padding = (max(a.padding[0], b.padding[0]), max(a.padding[1], b.padding[1]))
     before = [[p - q for p, q in zip(padding, c.padding, strict=True)] for c in (a, b)]
     size = [max(c.weight.shape[i + 2] + 2 * s[i] for c, s in zip((a, b), before, strict=True)) for i in (0, 1)]
-    weight = sum(
+    padded = [
         np.pad(c.weight, ((0, 0), (0, 0), *((s[i], size[i] - c.weight.shape[i + 2] - s[i]) for i in (0, 1))))
         for c, s in zip((a, b), before, strict=True)
-    )
-    made = replace(first, op=replace(a, weight=weight, padding=padding))
+    ]
+    made = replace(first, op=replace(a, weight=padded[0] + padded[1], padding=padding))
     if made.shape != first.shape:
         raise LoweringError(f"two paths from population {first.source!r} meet in it that reach unequally far")
     return made
@@ -121,7 +121,7 @@ def _ungrouped(op: Conv2d) -> Conv2d:
     return replace(op, weight=weight, groups=1)
 
 
-def undilated(weight: FloatArray, dilation: tuple[int, int]) -> FloatArray:
+def _undilated(weight: FloatArray, dilation: tuple[int, int]) -> FloatArray:
     """The kernel with the zeros that dilation puts between its cells."""
     size = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True)]
     if prod(weight.shape[:2]) * prod(size) > MAX_CELLS:
@@ -129,3 +129,13 @@ def undilated(weight: FloatArray, dilation: tuple[int, int]) -> FloatArray:
     made = np.zeros((*weight.shape[:2], *size))
     made[:, :, :: dilation[0], :: dilation[1]] = weight
     return made
+
+
+def same_sized(weight: FloatArray, dilation: tuple[int, int], groups: int) -> Conv2d:
+    """padding='same' as torch has it: an odd row or column of zeros goes to the end."""
+    if any(d * (k - 1) % 2 for d, k in zip(dilation, weight.shape[2:], strict=True)):
+        weight, dilation = _undilated(weight, dilation), (1, 1)
+        even = [1 - k % 2 for k in weight.shape[2:]]
+        weight = np.pad(weight, ((0, 0), (0, 0), (even[0], 0), (even[1], 0)))
+    padding = tuple(d * (k - 1) // 2 for d, k in zip(dilation, weight.shape[2:], strict=True))
+    return Conv2d(weight, (1, 1), (padding[0], padding[1]), dilation, groups)

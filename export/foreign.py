@@ -125,12 +125,12 @@ def from_graph(
             entering = _sum(entering, values[source], key)
         values[key] = entering if key == end else lower_node(reader, entering, nodes[key], "_".join(key))
     _check_end(reader, values[end])
-    output = reader.populations[-1]
+    output = reader.found.populations[-1]
     said = {"source": "nir", "fires_at": fires_at, "solve": solve, "input_scale": f"{input_scale:g}"}
     return Network(
         name=name,
-        populations=tuple(reader.populations),
-        projections=tuple(reader.projections),
+        populations=tuple(reader.found.populations),
+        projections=tuple(reader.found.projections),
         timesteps=timesteps,
         labels=tuple(labels) if labels is not None else tuple(map(str, range(output.neurons))),
         integer=False,
@@ -258,8 +258,8 @@ def _sum(first: Stream, second: Stream, key: Key) -> Stream:
 
 
 def _check_end(reader: Reader, stream: Stream) -> None:
-    last = reader.populations[-1]
-    if len(reader.populations) < 2 or not stream.is_spikes or stream.terms[0].source != last.name:
+    last = reader.found.populations[-1]
+    if len(reader.found.populations) < 2 or not stream.is_spikes or stream.terms[0].source != last.name:
         raise LoweringError(
             "what enters the Output is not the spikes of one population",
             hint="let the last neurons feed the Output directly; a readout of potentials cannot be lowered yet",

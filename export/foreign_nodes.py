@@ -25,7 +25,7 @@ import torch
 
 from kdsnn.errors import InputError, LoweringError
 from kdsnn.export import stream as streams
-from kdsnn.export.combine import scaled, undilated
+from kdsnn.export.combine import same_sized, scaled
 from kdsnn.export.foreign_reader import MAX_CELLS, Port, Reader, shown
 from kdsnn.export.stream import FloatArray, Stream
 from kdsnn.network import Conv2d, Shape
@@ -80,19 +80,9 @@ def _conv2d(_reader: Reader, stream: Stream, node: nir.Conv2d, _name: str) -> St
     if isinstance(padding, str) and padding == "same":
         if stride != (1, 1):
             raise InputError(f"its padding is 'same', and its stride {stride}")
-        return _convolve(stream, _same_sized(weight, dilation, groups), node.bias)
+        return _convolve(stream, same_sized(weight, dilation, groups), node.bias)
     padding = 0 if isinstance(padding, str) and padding == "valid" else padding
     return _convolve(stream, Conv2d(weight, stride, _pair(padding, "padding", 0), dilation, groups), node.bias)
-
-
-def _same_sized(weight: FloatArray, dilation: tuple[int, int], groups: int) -> Conv2d:
-    """padding='same' as torch has it: an odd row or column of zeros goes to the end."""
-    if any(d * (k - 1) % 2 for d, k in zip(dilation, weight.shape[2:], strict=True)):
-        weight, dilation = undilated(weight, dilation), (1, 1)
-        even = [1 - k % 2 for k in weight.shape[2:]]
-        weight = np.pad(weight, ((0, 0), (0, 0), (even[0], 0), (even[1], 0)))
-    padding = tuple(d * (k - 1) // 2 for d, k in zip(dilation, weight.shape[2:], strict=True))
-    return Conv2d(weight, (1, 1), (padding[0], padding[1]), dilation, groups)
 
 
 def _sum_pool(_reader: Reader, stream: Stream, node: nir.SumPool2d | nir.AvgPool2d, _name: str) -> Stream:

@@ -1,8 +1,8 @@
 """Lowering: from a trained student to a float network in spiking normal form.
 
 The model's torch.fx graph is walked once. Every linear layer folds into the stream that flows through it (see
-`stream.py`); every spiking layer ends a stream as a population with projections. Dispatch is by layer type: `HANDLERS`.
-What is not in it is refused by name.
+`stream.py`); every spiking layer ends a stream as a population with projections (see `building.py`). Dispatch is by
+layer type: `HANDLERS`. What is not in it is refused by name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,11 @@ from torch import fx, nn
 
 from kdsnn.errors import LoweringError
 from kdsnn.export import stream as streams
-from kdsnn.export.stream import FloatArray, Stream, Term
+from kdsnn.export.building import Builder
+from kdsnn.export.combine import same_sized
+from kdsnn.export.stream import FloatArray, Stream
 from kdsnn.models.neurons import MultiStep, Normalize, Repeat
-from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection, Shape
+from kdsnn.network import Conv2d, Input, Network, Population
 
 __all__ = ["HANDLERS", "lower"]
 
@@ -56,7 +57,7 @@ def lower(
     """
     if model.training:
         raise LoweringError("the model is in training mode, where BatchNorm depends on the batch", hint="call .eval()")
-    walk = _Walk(Population(INPUT, input_shape, Input(bits=8)))
+    walk = Builder([Population(INPUT, input_shape, Input(bits=8))], input_scale=1 / PIXEL_SCALE)
     graph = _Tracer().trace(model)
     modules = dict(model.named_modules())
     values: dict[fx.Node, Stream] = {}
@@ -79,59 +80,6 @@ def lower(
     )
 
 
-@dataclass
-class _Walk:
-    """The populations and projections found so far."""
-
-    input: Population
-    populations: list[Population] = field(default_factory=list)
-    projections: list[Projection] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.populations.append(self.input)
-
-    def spiking(
-        self, stream: Stream, name: str, threshold: float, *, decay_u: float = 1.0, decay_v: float = 0.0
-    ) -> Stream:
-        """Ends a stream: makes the population that it drives, and starts the stream of its spikes."""
-        terms = _merged(stream.terms)
-        shape = terms[0].shape
-        neuron = Neuron(threshold, stream.offset.reshape(-1), decay_u=decay_u, decay_v=decay_v)
-        self.populations.append(Population(name, shape, neuron))
-        for term in terms:
-            op = term.op if term.op is not None else _identity(term.source_shape)
-            self.projections.append(Projection(term.source, name, op))
-        made = streams.spikes_of(name, shape)
-        return made if shape == stream.shape else streams.flatten(made)
-
-
-def _identity(shape: Shape) -> Conv2d | Dense:
-    if len(shape) == 3:
-        return Conv2d(np.ones((shape[0], 1, 1, 1)), groups=shape[0])
-    return Dense(np.eye(shape[0]))
-
-
-def _merged(terms: Sequence[Term]) -> list[Term]:
-    """The terms with those of one source added up: a pair of populations has one projection."""
-    merged: dict[str, Term] = {}
-    for term in terms:
-        other = merged.get(term.source)
-        merged[term.source] = term if other is None else _sum_of(other, term)
-    return list(merged.values())
-
-
-def _sum_of(first: Term, second: Term) -> Term:
-    a = first.op or _identity(first.source_shape)
-    b = second.op or _identity(second.source_shape)
-    geometry = [(x.stride, x.padding, x.dilation, x.groups) if isinstance(x, Conv2d) else () for x in (a, b)]
-    if type(a) is not type(b) or a.weight.shape != b.weight.shape or geometry[0] != geometry[1]:
-        raise LoweringError(
-            f"two different paths from population {first.source!r} meet in one population",
-            hint="put a neuron into one of them",
-        )
-    return replace(first, op=replace(a, weight=a.weight + b.weight))
-
-
 class _Tracer(fx.Tracer):
     """Takes the layers that have a handler as they are, and looks inside all others."""
 
@@ -141,12 +89,10 @@ class _Tracer(fx.Tracer):
 
 
 def _lower_node(
-    walk: _Walk, node: fx.Node, modules: Mapping[str, nn.Module], values: Mapping[fx.Node, Stream]
+    walk: Builder, node: fx.Node, modules: Mapping[str, nn.Module], values: Mapping[fx.Node, Stream]
 ) -> Stream:
     if node.op == "placeholder":
-        pixels = streams.spikes_of(INPUT, walk.input.shape)
-        channels = walk.input.shape[0]
-        return streams.scale_channels(pixels, np.full(channels, 1 / PIXEL_SCALE), np.zeros(channels))
+        return streams.spikes_of(INPUT, walk.populations[0].shape)
     if node.op == "call_function" and node.target in (operator.add, operator.iadd, torch.add):
         first, second = (values[argument] for argument in node.args if isinstance(argument, fx.Node))
         return streams.add(first, second)
@@ -186,22 +132,26 @@ def _handler(module: nn.Module) -> Handler | None:
 
 # Handlers: what each layer makes of the stream that enters it.
 
-Handler = Callable[[_Walk, Stream, Any, str], Stream]
+Handler = Callable[[Builder, Stream, Any, str], Stream]
 
 
-def _same(_walk: _Walk, stream: Stream, _module: nn.Module, _name: str) -> Stream:
+def _same(_walk: Builder, stream: Stream, _module: nn.Module, _name: str) -> Stream:
     return stream
 
 
-def _conv2d(_walk: _Walk, stream: Stream, module: nn.Conv2d, _name: str) -> Stream:
-    if module.padding_mode != "zeros" or isinstance(module.padding, str):
-        raise LoweringError("its padding is not a number of zeros", hint="pass padding as integers")
-    stride, padding, dilation = ((int(x[0]), int(x[1])) for x in (module.stride, module.padding, module.dilation))
-    op = Conv2d(_numpy(module.weight), stride, padding, dilation, module.groups)
+def _conv2d(_walk: Builder, stream: Stream, module: nn.Conv2d, _name: str) -> Stream:
+    if module.padding_mode != "zeros":
+        raise LoweringError(f"its padding_mode is {module.padding_mode!r}", hint="only zeros can be padded")
+    weight, stride, dilation = _numpy(module.weight), _pair(module.stride), _pair(module.dilation)
+    if isinstance(module.padding, str):
+        valid = Conv2d(weight, stride, (0, 0), dilation, module.groups)
+        op = same_sized(weight, dilation, module.groups) if module.padding == "same" else valid
+    else:
+        op = Conv2d(weight, stride, _pair(module.padding), dilation, module.groups)
     return streams.convolve(stream, op, None if module.bias is None else _numpy(module.bias))
 
 
-def _linear(_walk: _Walk, stream: Stream, module: nn.Linear, _name: str) -> Stream:
+def _linear(_walk: Builder, stream: Stream, module: nn.Linear, _name: str) -> Stream:
     if len(stream.shape) != 1:
         raise LoweringError(f"its input has shape {stream.shape}", hint="put a Flatten before it")
     if module.in_features != stream.shape[0]:
@@ -209,7 +159,7 @@ def _linear(_walk: _Walk, stream: Stream, module: nn.Linear, _name: str) -> Stre
     return streams.multiply(stream, _numpy(module.weight), None if module.bias is None else _numpy(module.bias))
 
 
-def _batch_norm(_walk: _Walk, stream: Stream, module: nn.BatchNorm2d, _name: str) -> Stream:
+def _batch_norm(_walk: Builder, stream: Stream, module: nn.BatchNorm2d, _name: str) -> Stream:
     if module.running_mean is None or module.running_var is None:
         raise LoweringError("it keeps no running statistics, so it depends on the batch")
     mean, variance = _numpy(module.running_mean), _numpy(module.running_var)
@@ -219,12 +169,12 @@ def _batch_norm(_walk: _Walk, stream: Stream, module: nn.BatchNorm2d, _name: str
     return streams.scale_channels(stream, factor, shift - mean * factor)
 
 
-def _normalize(_walk: _Walk, stream: Stream, module: Normalize, _name: str) -> Stream:
+def _normalize(_walk: Builder, stream: Stream, module: Normalize, _name: str) -> Stream:
     factor = 1 / _numpy(module.std).reshape(-1)
     return streams.scale_channels(stream, factor, -_numpy(module.mean).reshape(-1) * factor)
 
 
-def _avg_pool(_walk: _Walk, stream: Stream, module: nn.AvgPool2d, _name: str) -> Stream:
+def _avg_pool(_walk: Builder, stream: Stream, module: nn.AvgPool2d, _name: str) -> Stream:
     if (
         module.ceil_mode
         or module.divisor_override
@@ -234,7 +184,7 @@ def _avg_pool(_walk: _Walk, stream: Stream, module: nn.AvgPool2d, _name: str) ->
     return streams.average_pool(stream, _pair(module.kernel_size), _pair(module.stride), _pair(module.padding))
 
 
-def _adaptive_avg_pool(_walk: _Walk, stream: Stream, module: nn.AdaptiveAvgPool2d, _name: str) -> Stream:
+def _adaptive_avg_pool(_walk: Builder, stream: Stream, module: nn.AdaptiveAvgPool2d, _name: str) -> Stream:
     height, width = stream.shape[1:]
     wanted = module.output_size if isinstance(module.output_size, tuple) else (module.output_size,) * 2
     out = tuple(o or n for o, n in zip(wanted, (height, width), strict=True))
@@ -244,7 +194,7 @@ def _adaptive_avg_pool(_walk: _Walk, stream: Stream, module: nn.AdaptiveAvgPool2
     return streams.average_pool(stream, kernel, kernel)
 
 
-def _max_pool(walk: _Walk, stream: Stream, module: nn.MaxPool2d, name: str) -> Stream:
+def _max_pool(walk: Builder, stream: Stream, module: nn.MaxPool2d, name: str) -> Stream:
     """Exact on spikes as a population that fires when any cell of its window did (OR)."""
     if not stream.is_spikes or stream.terms[0].source == INPUT or len(stream.shape) != 3:
         raise LoweringError(
@@ -264,17 +214,17 @@ def _max_pool(walk: _Walk, stream: Stream, module: nn.MaxPool2d, name: str) -> S
     return walk.spiking(streams.convolve(stream, op), name, OR_THRESHOLD)
 
 
-def _flatten(_walk: _Walk, stream: Stream, module: nn.Flatten, _name: str) -> Stream:
+def _flatten(_walk: Builder, stream: Stream, module: nn.Flatten, _name: str) -> Stream:
     if module.start_dim != 1 or module.end_dim not in (-1, len(stream.shape)):
         raise LoweringError(f"it keeps a dimension (start_dim={module.start_dim}, end_dim={module.end_dim})")
     return streams.flatten(stream)
 
 
-def _multi_step(walk: _Walk, stream: Stream, module: MultiStep, name: str) -> Stream:
+def _multi_step(walk: Builder, stream: Stream, module: MultiStep, name: str) -> Stream:
     return _neuron(walk, stream, module.cell, name)
 
 
-def _neuron(walk: _Walk, stream: Stream, module: snntorch.Leaky | snntorch.Synaptic, name: str) -> Stream:
+def _neuron(walk: Builder, stream: Stream, module: snntorch.Leaky | snntorch.Synaptic, name: str) -> Stream:
     """IF and LIF neurons, with a current of their own (`Synaptic`) or without.
 
     A `Leaky` that resets at the next step fires like one that resets at once, since the reset is absolute. A `Synaptic`
@@ -291,8 +241,6 @@ def _neuron(walk: _Walk, stream: Stream, module: snntorch.Leaky | snntorch.Synap
     if isinstance(module, snntorch.Synaptic):
         if module.reset_delay:
             raise LoweringError("it loses its input at the step after a spike", hint="use reset_delay=False")
-        if stream.offset.any():
-            raise LoweringError("a bias enters its current, where the hardware has none", hint="use bias=False")
         decay_u = 1.0 - min(max(_one_number(module.alpha, "alpha"), 0.0), 1.0)
     return walk.spiking(stream, name, threshold, decay_u=decay_u, decay_v=decay_v)
 

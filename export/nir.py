@@ -1,9 +1,11 @@
 """The integer network as a NIR file, `model.nir`, and back.
 
 Arrays are float32 that hold integers (biases: multiples of 1/64), so that any simulator that keeps NIR's meaning
-computes the same spikes: `IF` with r = 1, a strict threshold and a hard reset to zero, one time step a step. What NIR
-cannot say stands in the metadata: time steps, input bits, exponents, labels and the fingerprint, which is computed anew
-on reading: a file that was changed is refused.
+computes the same spikes: `IF` with r = 1 and a hard reset to zero, one time step a step. A threshold stands half of the
+least step of a potential (1/128) above the integer, where no potential can be: whether a simulator fires at `>` or at
+`>=`, which NIR leaves open, makes no difference. What else NIR cannot say stands in
+the metadata: time steps, input bits, exponents, labels and the fingerprint, which is computed anew on reading: a file
+that was changed is refused.
 
 nir's own converters and shape inference are not used: nir 1.0.8 infers wrong shapes for grouped and rectangular
 convolutions, so files are written and read with `type_check=False`, and `kdsnn.network` checks every shape.
@@ -42,6 +44,7 @@ __all__ = ["SCHEMA", "read_nir", "to_nir", "write_nir"]
 
 SCHEMA = "kdsnn.nir/1"
 OUTPUT = "output"
+TIE_BREAK = 2.0 ** -(MEMBRANE_SHIFT + 1)  # with 17 bits of threshold, 24 bits: float32 holds them all
 NO_LEAK = 2.0**24  # time steps: a time constant that stands for none
 FLATTEN = "_flatten"  # suffix of the node between an image-shaped population and a dense projection
 FloatArray = npt.NDArray[np.float32]
@@ -127,7 +130,7 @@ def _node_name(projection: Projection) -> str:
 def _neuron_node(population: Population) -> nir.IF | nir.LIF | nir.CubaLIF:
     """`IF` exactly; a leak in units of time steps, without the hardware's rounding of it, which NIR cannot say."""
     neuron = neuron_of(population)
-    threshold = np.full(population.shape, neuron.threshold, dtype=np.float32)
+    threshold = np.full(population.shape, neuron.threshold + TIE_BREAK, dtype=np.float32)
     ones, zeros = np.ones_like(threshold), np.zeros_like(threshold)
     if neuron.decay_u == DECAY_UNITY and neuron.decay_v == 0:
         return nir.IF(r=ones, v_threshold=threshold, v_reset=zeros)
@@ -261,7 +264,7 @@ def _population(graph: nir.NIRGraph, record: dict[str, Any], projections: list[P
             part = getattr(graph.nodes[_node_name(projection)], "bias", np.zeros(1))
             bias = bias + (part.reshape(-1, 1, 1) if len(shape) == 3 else part)
     mantissa = _integers(np.ldexp(bias.reshape(-1), MEMBRANE_SHIFT - bias_exponent), np.int32)
-    threshold = int(_integers(thresholds, np.int64)[0])
+    threshold = int(_integers(thresholds - TIE_BREAK, np.int64)[0])
     neuron = Neuron(threshold, mantissa, bias_exponent, int(record["decay_u"]), int(record["decay_v"]))
     return Population(name, shape, neuron, relay=bool(record["relay"]))
 

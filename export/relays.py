@@ -48,7 +48,7 @@ def balance(network: Network) -> Network:
 
     projections = []
     for projection in network.projections:
-        delay = depths[projection.target] - depths[projection.source] - 1
+        delay = 0 if projection.target in network.steady else depths[projection.target] - depths[projection.source] - 1
         projections.append(replace(projection, source=relayed(projection.source, delay)))
     if not relays:
         return network

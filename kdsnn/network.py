@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.errors import NetworkError
+from kdsnn.operators import Conv2d, Dense, Shape
 
 __all__ = [
     "BIAS_BITS",
@@ -48,7 +49,6 @@ __all__ = [
     "neuron_of",
 ]
 
-Shape = tuple[int, ...]
 FloatArray = npt.NDArray[np.float64]
 
 MEMBRANE_SHIFT = 6  # u, v and bias carry 6 bits below one weight unit
@@ -115,49 +115,6 @@ class Population:
 
 
 @dataclass(frozen=True, eq=False)
-class Conv2d:
-    """A 2-d cross-correlation, as torch defines it. Weight `(C_out, C_in / groups, kernel_h, kernel_w)`."""
-
-    weight: npt.NDArray[Any]
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
-
-    kind = "conv2d"
-
-    def output_shape(self, source: Shape) -> Shape:
-        """Shape that a source of this shape is mapped to; raises ValueError where it cannot be."""
-        if len(source) != 3 or self.weight.ndim != 4:
-            raise ValueError(f"a convolution maps (C, H, W) with a 4-d weight, not {source} with {self.weight.shape}")
-        c_out, c_in, *kernel = self.weight.shape
-        if c_in * self.groups != source[0] or c_out % self.groups:
-            raise ValueError(f"weight {self.weight.shape} in {self.groups} groups does not fit {source[0]} channels")
-        size = [
-            (n + 2 * p - d * (k - 1) - 1) // s + 1
-            for n, p, d, k, s in zip(source[1:], self.padding, self.dilation, kernel, self.stride, strict=True)
-        ]
-        if min(size) < 1:
-            raise ValueError(f"a kernel of {kernel} leaves nothing of an image of {source[1:]}")
-        return (c_out, *size)
-
-
-@dataclass(frozen=True, eq=False)
-class Dense:
-    """A matrix product on the flattened source. Weight `(neurons out, neurons in)`, both in row-major order."""
-
-    weight: npt.NDArray[Any]
-
-    kind = "dense"
-
-    def output_shape(self, source: Shape) -> Shape:
-        """Shape that a source of this shape is mapped to; raises ValueError where it cannot be."""
-        if self.weight.ndim != 2 or self.weight.shape[1] != prod(source):
-            raise ValueError(f"a weight of {self.weight.shape} does not fit a source of {source}")
-        return (self.weight.shape[0],)
-
-
-@dataclass(frozen=True, eq=False)
 class Projection:
     """A linear map from one population to another, scaled by `2**exponent`; several into one population add up."""
 
@@ -170,6 +127,11 @@ class Projection:
     def name(self) -> str:
         """`source->target`."""
         return f"{self.source}->{self.target}"
+
+    @cached_property
+    def silent(self) -> bool:
+        """Whether it carries nothing: all its weights are zero."""
+        return not self.op.weight.any()
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,11 +193,27 @@ class Network:
         return tuple(p for p in self.projections if p.target == name)
 
     @cached_property
+    def steady(self) -> frozenset[str]:
+        """Populations that the image enters by weights of zero only: they do the same at every step, whatever it is."""
+        entered = {p.name: self.incoming(p.name) for p in self.spiking}
+        return frozenset(
+            name for name, all_ in entered.items() if all(p.silent and p.source == self.input.name for p in all_)
+        )
+
+    @cached_property
     def depths(self) -> dict[str, int]:
-        """Length of the longest path from the input to each population: 0 for the input."""
+        """Length of the longest path from the input to each population: 0 for the input.
+
+        A steady population, whose input does not matter, stands right before the first that it feeds.
+        """
         depth: dict[str, int] = {self.input.name: 0}
         for population in self.spiking:
-            depth[population.name] = 1 + max(depth[p.source] for p in self.incoming(population.name))
+            sources = {p.source for p in self.incoming(population.name)}
+            if population.name not in self.steady:
+                depth[population.name] = 1 + max((depth[s] for s in sources - self.steady), default=1)
+        for name in self.steady:
+            fed = [depth[p.target] - 1 for p in self.projections if p.source == name]
+            depth[name] = min(fed, default=1)
         return depth
 
     @cached_property

@@ -27,7 +27,7 @@ def _unequal_paths(network: Network) -> list[Violation]:
             " one time step on Lava, so all paths into a population must be equally long (kdsnn.export.relays.balance)",
         )
         for projection in network.projections
-        if depths[projection.source] != depths[projection.target] - 1
+        if depths[projection.source] != depths[projection.target] - 1 and projection.target not in network.steady
     ]
 
 

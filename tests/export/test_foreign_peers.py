@@ -1,9 +1,6 @@
 """What real writers write: their files, read here, fire as they do. And where they cannot, because NIR lost something.
 
-The writers are not dependencies of kdsnn. snnTorch writes with nirtorch; to run all of this:
-
-    uv pip install nirtorch==2.6 sinabs==2.0.3 spikingjelly==2.0.0 norse==1.1.0
-    pytest -m long tests/export/test_foreign_peers.py
+The writers are not dependencies of kdsnn: `uv run --group peers pytest -m peers`.
 """
 
 from collections.abc import Callable
@@ -17,11 +14,15 @@ import torch
 from torch import nn
 
 from kdsnn.errors import LoweringError
+from kdsnn.evaluate import evaluate
 from kdsnn.export.foreign import from_graph, read_foreign
+from kdsnn.export.quantize import quantize
+from kdsnn.export.relays import balance
 from kdsnn.network import Network
+from kdsnn.targets.lava.adapter import LavaTarget
 from tests.simulate import simulate_float
 
-pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore")]  # theirs
+pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]  # theirs
 STEPS, IMAGES = 12, 20
 IMAGE, FLAT = (1, 8, 8), (64,)
 
@@ -31,9 +32,14 @@ def images(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def compare(network: Network, own: np.ndarray, *, differ: bool = False) -> None:
+    """The writer's own spikes are the float network's; and its integer network runs on real Lava."""
     assert 0.02 < own.mean() < 0.98
     fired = simulate_float(network, images(network.input.shape))[network.output.name]
     assert (fired != own.reshape(fired.shape)).any() == differ
+    integer, _ = quantize(balance(network), calibration=images(network.input.shape))
+    result = evaluate(integer, LavaTarget(), images(network.input.shape), np.zeros(IMAGES, np.int64))
+    assert result.compared == tuple(p.name for p in integer.spiking)
+    assert all(layer.spikes for layer in result.counts.layers)
 
 
 def pixels(shape: tuple[int, ...]) -> torch.Tensor:

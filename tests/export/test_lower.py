@@ -11,6 +11,7 @@ from torch import nn
 
 from kdsnn.errors import LoweringError
 from kdsnn.export.lower import lower
+from kdsnn.export.relays import balance
 from kdsnn.models.neurons import IF, MultiStep, Normalize, Repeat
 from kdsnn.network import Conv2d, Dense, Network
 from tests.simulate import simulate_float
@@ -182,9 +183,43 @@ class Residual(nn.Module):
 
 
 def test_sums_merge_into_one_projection_a_pair() -> None:
-    """Both paths of a sum come from one population: a 3x3 and a 1x1 kernel cannot be one projection of either size."""
-    with pytest.raises(LoweringError, match="two different paths from population 'if1' meet"):
-        lowered(Residual(), (1, 6, 6), 5)
+    """Both paths of a sum come from one population: a 3x3 and a 1x1 kernel become one of 3x3."""
+    network = assert_same_spikes(Residual(), (1, 6, 6), 5)
+    assert [p.name for p in network.projections] == ["input->if1", "if1->if2", "if2->if3", "if3->out"]
+
+
+def test_paths_that_are_no_one_convolution_are_refused() -> None:
+    model = Residual()
+    model.conv, model.shortcut = nn.Conv2d(4, 4, 2, stride=2), nn.Sequential(nn.Conv2d(4, 4, 1), nn.AvgPool2d(3, 1))
+    with pytest.raises(LoweringError, match="two paths from population 'if1' meet"):
+        lowered(model, (1, 4, 4), 5)
+
+
+@pytest.mark.parametrize("kernel", [3, 4])
+def test_padding_same(kernel: int) -> None:
+    conv = nn.Conv2d(1, 4, kernel, padding="same", dilation=kernel - 2)
+    model = sequential(conv, Repeat(T), IF(T, threshold=0.2), nn.Flatten(), nn.Linear(4 * 48, 5), IF(T, threshold=0.1))
+    assert_same_spikes(model, (1, 8, 6), 5)
+
+
+def test_a_bias_of_a_current_comes_from_a_steady_population() -> None:
+    """In the first layer, where the image cannot wait for it, and in a deep one, without relays."""
+    model = sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        trained_norm(nn.BatchNorm2d(4)),
+        Repeat(T),
+        synaptic(0.6),
+        nn.Conv2d(4, 4, 3, padding=1),
+        IF(T, threshold=0.2),
+        nn.Flatten(),
+        nn.Linear(4 * 48, 5),
+        synaptic(0.3),
+    )
+    network = assert_same_spikes(model, (1, 8, 6), 5)
+    assert network.steady == {"steady_multistep3", "steady_multistep8"}
+    depths = [("multistep3", 1), ("multistep8", 3), ("steady_multistep3", 0), ("steady_multistep8", 2)]
+    assert [(name, network.depths[name]) for name, _ in depths] == depths
+    assert balance(network) is network
 
 
 class Sum(nn.Module):
@@ -231,7 +266,7 @@ def chain_with(*layers: nn.Module) -> nn.Sequential:
         (chain_with(IF(T), nn.AdaptiveAvgPool2d(4), IF(T)), "does not divide"),
         (chain_with(IF(T), nn.Linear(6, 3), IF(T)), "put a Flatten before it"),
         (chain_with(IF(T), nn.Flatten(2), IF(T)), "keeps a dimension"),
-        (chain_with(IF(T), nn.Conv2d(2, 2, 3, padding="same"), IF(T)), "padding is not a number"),
+        (chain_with(IF(T), nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), IF(T)), "padding_mode is 'reflect'"),
         (chain_with(nn.BatchNorm2d(2, track_running_stats=False), IF(T)), "no running statistics"),
         (chain_with(IF(T), nn.Conv2d(2, 2, 9), IF(T)), "leaves nothing of an image"),
         (chain_with(IF(T), nn.Flatten(), nn.Linear(72, 3)), "the last layer of the model is not a spiking layer"),

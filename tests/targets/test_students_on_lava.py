@@ -3,11 +3,18 @@
 from pathlib import Path
 
 import pytest
+import snntorch
+import torch
+from torch import nn
 
 from kdsnn.conversion import quantize_run
 from kdsnn.data.datasets import load_dataset
 from kdsnn.distill.pipeline import distill
 from kdsnn.evaluate import evaluate
+from kdsnn.export.lower import lower
+from kdsnn.export.quantize import quantize
+from kdsnn.export.relays import balance
+from kdsnn.models.neurons import MultiStep, Repeat
 from kdsnn.recipe import Recipe
 from kdsnn.targets.lava.adapter import LavaTarget
 from kdsnn.targets.lava.environment import setup_environment
@@ -38,3 +45,23 @@ def test_deep_students(tmp_path: Path, model: str, width: float) -> None:
         assert result.counts.totals()["relay_neurons"] > 0
         assert result.counts.totals()["relay_spikes"] > 0
     assert all(layer.spikes > 0 for layer in result.counts.layers if not layer.name.startswith("out"))
+
+
+def test_currents_with_biases() -> None:
+    """They come from steady populations, which stand beside the pipeline, in the first layer and in the last."""
+    setup_environment()
+    torch.manual_seed(0)
+    cells = [snntorch.Synaptic(0.6, 0.8, 0.3, reset_mechanism="zero", reset_delay=False) for _ in range(3)]
+    model = nn.Sequential(
+        *(nn.Conv2d(1, 4, 3, padding=1), Repeat(4), MultiStep(4, cells[0])),
+        *(nn.Conv2d(4, 4, 3, stride=2), nn.BatchNorm2d(4), MultiStep(4, cells[1])),
+        *(nn.Flatten(), nn.Linear(36, 10), MultiStep(4, cells[2])),
+    )
+    test = load_dataset("digits").test
+    labels = [str(i) for i in range(10)]
+    lowered = balance(lower(model.eval(), input_shape=(1, 8, 8), timesteps=4, labels=labels))
+    network, _ = quantize(lowered, calibration=test.images[:64])
+    assert len(network.steady) == 3
+    result = evaluate(network, LavaTarget(), test.images[:8], test.labels[:8])
+    assert result.compared == tuple(p.name for p in network.spiking)
+    assert all(layer.spikes > 0 for layer in result.counts.layers)

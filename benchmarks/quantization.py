@@ -1,0 +1,49 @@
+"""What quantization costs: accuracy of the integer networks of some runs, on the whole test split, against the float.
+
+    uv run python benchmarks/quantization.py RUN... [--bits8-epochs 1] [--bits4-epochs 2]
+
+Runs of one recipe that differ in their seed. Nothing is chosen by the test split: epochs and learning rate are the
+arguments' and the recipe's. The last integer network of each run stays in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from statistics import mean
+
+from kdsnn.conversion import quantize_run
+
+ROWS = {
+    "int8 PTQ, max": {"weight_bits": 8, "method": "max", "qat_epochs": 0},
+    "int8 PTQ, mse": {"weight_bits": 8, "method": "mse", "qat_epochs": 0},
+    "int4 PTQ, mse": {"weight_bits": 4, "method": "mse", "qat_epochs": 0},
+    "int8 QAT": {"weight_bits": 8, "method": "max"},
+    "int4 QAT": {"weight_bits": 4, "method": "mse"},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+")
+    parser.add_argument("--bits8-epochs", type=int, default=1)
+    parser.add_argument("--bits4-epochs", type=int, default=2)
+    arguments = parser.parse_args()
+    epochs = {"int8 QAT": arguments.bits8_epochs, "int4 QAT": arguments.bits4_epochs}
+    losses: dict[str, list[float]] = {}
+    for name, options in ROWS.items():
+        for run in arguments.runs:
+            began = time.perf_counter()
+            done = quantize_run(run, **{"qat_epochs": epochs.get(name), **options})
+            assert done.float_accuracy is not None
+            assert done.integer_accuracy is not None
+            losses.setdefault(name, []).append(100 * (done.float_accuracy - done.integer_accuracy))
+            row = {"row": name, "run": run, "float": done.float_accuracy, "integer": done.integer_accuracy}
+            print(json.dumps(row | {"seconds": round(time.perf_counter() - began, 1)}), flush=True)
+    for name, lost in losses.items():
+        print(f"{name:<16}{mean(lost):>8.2f} points lost, mean of {len(lost)}: {', '.join(f'{x:.2f}' for x in lost)}")
+
+
+if __name__ == "__main__":
+    main()
