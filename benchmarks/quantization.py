@@ -36,10 +36,8 @@ def main() -> None:
         for run in arguments.runs:
             began = time.perf_counter()
             done = quantize_run(run, **{"qat_epochs": epochs.get(name), **options})
-            assert done.float_accuracy is not None
-            assert done.integer_accuracy is not None
-            losses.setdefault(name, []).append(100 * (done.float_accuracy - done.integer_accuracy))
-            row = {"row": name, "run": run, "float": done.float_accuracy, "integer": done.integer_accuracy}
+            row = {"row": name, "run": run, **{k: done.as_json()[k] for k in ("float_accuracy", "integer_accuracy")}}
+            losses.setdefault(name, []).append(100 * (row["float_accuracy"] - row["integer_accuracy"]))
             print(json.dumps(row | {"seconds": round(time.perf_counter() - began, 1)}), flush=True)
     for name, lost in losses.items():
         print(f"{name:<16}{mean(lost):>8.2f} points lost, mean of {len(lost)}: {', '.join(f'{x:.2f}' for x in lost)}")

@@ -1,9 +1,12 @@
 """What all tests share. Every test writes its runs and its cache-independent files under its own tmp_path."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded; see kdsnn.cli.main
 
 from kdsnn.network import Dense, Input, Network, Neuron, Population, Projection
 
