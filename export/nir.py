@@ -20,6 +20,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import h5py
 import nir
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +41,7 @@ from kdsnn.network import (
     neuron_of,
 )
 
-__all__ = ["SCHEMA", "read_nir", "to_nir", "write_nir"]
+__all__ = ["SCHEMA", "is_ours", "read_nir", "to_nir", "write_nir"]
 
 SCHEMA = "kdsnn.nir/1"
 OUTPUT = "output"
@@ -69,6 +70,13 @@ def write_nir(network: Network, path: Path) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a NIR file says that kdsnn wrote it; raises InputError where it is unsafe, or not HDF5."""
+    check_hdf5(path)
+    with h5py.File(path, "r") as file:
+        return "node/metadata/kdsnn" in file
 
 
 def read_nir(path: Path) -> Network:

@@ -21,7 +21,17 @@ from kdsnn.errors import InputError, NetworkError
 from kdsnn.export import scales
 from kdsnn.export.scales import Candidate, Source
 from kdsnn.linear import apply
-from kdsnn.network import MEMBRANE_SHIFT, WEIGHT_BITS, Input, Network, Population, Projection, neuron_of
+from kdsnn.network import (
+    DECAY_UNITY,
+    MEMBRANE_SHIFT,
+    WEIGHT_BITS,
+    Input,
+    Network,
+    Neuron,
+    Population,
+    Projection,
+    neuron_of,
+)
 
 __all__ = ["InputTrial", "LayerQuantization", "QuantizationReport", "quantize", "requantize"]
 
@@ -43,6 +53,8 @@ class LayerQuantization:
         limited_by: what kept the scale from being finer: `weight bits`, `weight error` (a finer one clips more than it
             gains), `threshold bits`, `bias bits` or `overflow`; `exact` where the weights were integers already.
         clipped: share of the weights whose magnitude was cut to the largest integer.
+        bias_error: largest error of rounding a bias, over the threshold. The threshold itself is exact.
+        decay_error: largest error of rounding decay_u and decay_v to 12 bits, as a share of the state lost in a step.
     """
 
     name: str
@@ -53,6 +65,8 @@ class LayerQuantization:
     bias_exponent: int
     limited_by: str
     clipped: float
+    bias_error: float
+    decay_error: float
 
 
 @dataclass(frozen=True)
@@ -130,7 +144,7 @@ def requantize(network: Network, like: Network, report: QuantizationReport) -> t
         candidate = Candidate(int(neuron.threshold), old.scale, exponents)
         sources = scales.sources_of(network, population, like.input_bits)
         rounded = scales.round_at(population, sources, candidate, neuron.bias_exponent, largest)
-        made.append(_quantized(rounded, sources, old.scale, largest, old.limited_by))
+        made.append(_quantized(population, rounded, sources, old.scale, largest, old.limited_by))
     text = f"qat, int{report.weight_bits} weights, {like.input_bits}-bit input"
     integer = _assemble(network, made, like.input_bits, text)
     return integer, replace(report, layers=tuple(q.layer for q in made))
@@ -172,7 +186,7 @@ def _quantize_population(
     for candidate in candidates:
         made = scales.fit(population, sources, candidate, largest, network.timesteps)
         if not isinstance(made, str):
-            return _quantized(made, sources, candidate.scale, largest, limited_by)
+            return _quantized(population, made, sources, candidate.scale, largest, limited_by)
         limited_by = made
     raise NetworkError(
         f"population {population.name!r} fits the hardware's state at no scale ({limited_by})",
@@ -181,6 +195,7 @@ def _quantize_population(
 
 
 def _quantized(
+    exact: Population,
     made: tuple[Population, tuple[Projection, ...]],
     sources: Sequence[Source],
     scale: float,
@@ -189,7 +204,7 @@ def _quantized(
 ) -> _Quantized:
     """A rounded population with its row of the report."""
     population, projections = made
-    neuron = neuron_of(population)
+    neuron, wanted = neuron_of(population), neuron_of(exact)
     error = total = 0.0
     clipped = count = 0
     for projection, source in zip(projections, sources, strict=True):
@@ -207,8 +222,18 @@ def _quantized(
         bias_exponent=neuron.bias_exponent,
         limited_by=limited_by,
         clipped=clipped / count,
+        bias_error=float(np.abs(_bias(neuron, scale) - wanted.bias).max() / wanted.threshold),
+        decay_error=max(
+            abs(neuron.decay_u / DECAY_UNITY - wanted.decay_u), abs(neuron.decay_v / DECAY_UNITY - wanted.decay_v)
+        ),
     )
     return _Quantized(population, projections, layer)
+
+
+def _bias(neuron: Neuron, scale: float) -> npt.NDArray[np.float64]:
+    """What an integer neuron's bias adds in float units."""
+    added: npt.NDArray[np.float64] = np.ldexp(neuron.bias.astype(np.float64), neuron.bias_exponent - MEMBRANE_SHIFT)
+    return added * scale
 
 
 def _try_input_bits(network: Network, weight_bits: int, images: Images, method: str) -> tuple[InputTrial, ...]:
@@ -232,7 +257,7 @@ def _try_input_bits(network: Network, weight_bits: int, images: Images, method: 
 def _drive_error(network: Network, population: Population, done: _Quantized, images: Images, bits: int) -> float:
     """RMS of the error of one step's drive from the image, bias included, over the threshold."""
     wanted, got = neuron_of(population), neuron_of(done.population)
-    error = (got.bias.astype(np.float64) * 2.0 ** (got.bias_exponent - MEMBRANE_SHIFT)) * done.layer.scale - wanted.bias
+    error = _bias(got, done.layer.scale) - wanted.bias
     total = np.broadcast_to(error.reshape(population.shape), (len(images), *population.shape)).copy()
     messages = (images >> np.uint8(8 - bits)).astype(np.float64)
     for exact, made in zip(network.incoming(population.name), done.projections, strict=True):

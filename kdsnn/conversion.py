@@ -17,16 +17,16 @@ from kdsnn.distill.sensitivity import LayerSensitivity, layer_sensitivity
 from kdsnn.errors import InputError
 from kdsnn.export.foreign import read_foreign
 from kdsnn.export.lower import lower
-from kdsnn.export.nir import write_nir
+from kdsnn.export.nir import is_ours, write_nir
 from kdsnn.export.quantize import QuantizationReport, quantize
 from kdsnn.export.relays import balance
 from kdsnn.network import Network
 from kdsnn.recipe import QatSection, QuantizeSection, Recipe
 from kdsnn.runs import find_run, read_json, write_json
 from kdsnn.targets.gpu import GpuTarget
-from kdsnn.workflow import MODEL_FILE, Model
+from kdsnn.workflow import MODEL_FILE, Model, open_model
 
-__all__ = ["Foreign", "Quantized", "quantize_file", "quantize_run"]
+__all__ = ["Foreign", "Quantized", "open_or_quantize", "quantize_file", "quantize_run"]
 
 
 @dataclass(frozen=True)
@@ -126,14 +126,19 @@ class Foreign:
 
 
 def quantize_file(
-    path: Path, out: Path, foreign: Foreign, *, dataset: str | None = None, section: QuantizeSection | None = None
+    path: Path,
+    foreign: Foreign,
+    *,
+    out: Path | None = None,
+    dataset: str | None = None,
+    section: QuantizeSection | None = None,
 ) -> Quantized:
     """Quantizes anybody's float NIR graph, and writes the integer network.
 
     Args:
         path: of the float graph.
-        out: of the integer network.
         foreign: what the file leaves open.
+        out: of the integer network; None is `NAME-intBITS.nir` beside the graph.
         dataset: to calibrate on and to be tested on; None does neither.
         section: how to quantize.
 
@@ -157,7 +162,9 @@ def quantize_file(
         if len(data.labels) == len(read.labels):
             read = replace(read, labels=data.labels)
         read = replace(read, provenance={**read.provenance, "dataset": data.name})
-    network, report = _post_training(balance(read), section or QuantizeSection(), None if data is None else data.train)
+    section = section or QuantizeSection()
+    network, report = _post_training(balance(read), section, None if data is None else data.train)
+    out = out or path.with_name(f"{path.stem}-int{section.weight_bits}.nir")
     write_nir(network, out)
     known = data is not None and len(data.labels) == len(network.labels)
     return Quantized(
@@ -166,6 +173,13 @@ def quantize_file(
         float_accuracy=None,
         integer_accuracy=_accuracy(network, data.test) if data is not None and known else None,
     )
+
+
+def open_or_quantize(model: str | None, foreign: Foreign, *, dataset: str | None = None) -> Model:
+    """Opens a run, or a NIR file: one that kdsnn wrote as it is, anybody else's float graph by quantizing it first."""
+    if model is not None and model.endswith(".nir") and not is_ours(Path(model)):
+        return quantize_file(Path(model), foreign, dataset=dataset).model
+    return open_model(model)
 
 
 def _changed(

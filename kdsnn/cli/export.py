@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kdsnn.cli.common import (
+    CalibrateOption,
     DeviceOption,
     ImagesOption,
     JsonOption,
     ModelArgument,
     OptionOption,
+    StepOption,
+    StepsOption,
     emit_json,
     make_target,
     output,
@@ -34,6 +37,9 @@ def export(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder. Left out: export/TARGET in the run.")] = None,
     images: ImagesOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what it needs, and whether it fits.")] = False,
+    calibrate: CalibrateOption = None,
+    timesteps: StepsOption = 4,
+    dt: StepOption = None,
     device: DeviceOption = None,
     option: OptionOption = None,
     json: JsonOption = False,
@@ -46,11 +52,16 @@ def export(
       kdsnn export runs/mine/model.nir --target gpu --device cpu -o bundle
 
       kdsnn export --target lava --dry-run
+
+      kdsnn export other.nir --target lava --calibrate mnist5k
+
+    A float NIR graph of anybody's is quantized first, to other-int8.nir; kdsnn quantize has more options for that.
     """
-    from kdsnn.workflow import export_bundle, open_model, select_images
+    from kdsnn.conversion import Foreign, open_or_quantize
+    from kdsnn.workflow import export_bundle, select_images
 
     chosen = None if target == "nir" else make_target(target, option, device)
-    opened = open_model(model)
+    opened = open_or_quantize(model, Foreign(timesteps, dt), dataset=calibrate)
     if dry_run:
         _dry_run(opened, chosen, json)
         return

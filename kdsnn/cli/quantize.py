@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kdsnn.cli.common import JsonOption, emit_json, output, percent, table
+from kdsnn.cli.common import (
+    CalibrateOption,
+    JsonOption,
+    ScaleOption,
+    StepOption,
+    StepsOption,
+    TieOption,
+    emit_json,
+    output,
+    percent,
+    table,
+)
 
 if TYPE_CHECKING:
     from kdsnn.conversion import Quantized
@@ -39,13 +50,11 @@ def quantize(
         int | None, typer.Option("--qat-epochs", min=0, help="Fine-tune a run through the rounding for so long.")
     ] = None,
     sensitivity: Annotated[bool, typer.Option("--sensitivity", help="What quantizing each layer alone costs.")] = False,
-    calibrate: Annotated[str | None, typer.Option(help="NIR: data set to calibrate on and to be tested on.")] = None,
-    timesteps: Annotated[int, typer.Option("-T", "--timesteps", min=1, help="NIR: steps that an image is shown.")] = 4,
-    dt: Annotated[float | None, typer.Option(help="NIR: seconds in a step; needed where a neuron leaks.")] = None,
-    input_scale: Annotated[float, typer.Option(help="NIR: what the writer's net saw for a pixel of 1.")] = 1 / 255,
-    fires_at_threshold: Annotated[
-        bool, typer.Option("--fires-at-threshold", help="NIR: the writer's neurons fire at v >= threshold.")
-    ] = False,
+    calibrate: CalibrateOption = None,
+    timesteps: StepsOption = 4,
+    dt: StepOption = None,
+    input_scale: ScaleOption = 1 / 255,
+    fires_at_threshold: TieOption = False,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="NIR: the file to write; NAME-int8.nir.")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -72,10 +81,7 @@ def quantize(
             method=chosen or "max",  # type: ignore[arg-type]
         )
         foreign = Foreign(timesteps, dt, input_scale, ">=" if fires_at_threshold else ">")
-        path = Path(model)
-        done = quantize_file(
-            path, out or path.with_name(f"{path.stem}-int8.nir"), foreign, dataset=calibrate, section=section
-        )
+        done = quantize_file(Path(model), foreign, out=out, dataset=calibrate, section=section)
     else:
         done = quantize_run(
             model,
@@ -96,11 +102,11 @@ def show(done: Quantized) -> None:
     report = done.report
     table(
         f"Quantization: int{report.weight_bits} weights ({report.method}), {report.input_bits}-bit input",
-        ["layer", "threshold", "largest weight", "clipped", "weight error", "bias exponent", "limited by"],
+        ["layer", "threshold", "largest weight", "clipped", "weight error", "bias error", "decay error", "limited by"],
         [
             [
                 *(x.name, x.threshold, x.largest_weight, percent(x.clipped)),
-                *(percent(x.weight_error), x.bias_exponent, x.limited_by),
+                *(percent(x.weight_error), percent(x.bias_error), percent(x.decay_error), x.limited_by),
             ]
             for x in report.layers
         ],

@@ -66,10 +66,16 @@ def test_a_graph_of_somebody_else_runs_on_every_target(cli: Cli, foreign: Path) 
     assert results[0].json["counts"]["spikes"] > 100
 
 
-def test_a_graph_that_is_not_an_integer_network_is_sent_to_quantize(cli: Cli, foreign: Path) -> None:
-    done = cli("export", foreign, "--target", "lava")
-    assert done.code == 3
-    assert "kdsnn quantize" in done.err
+def test_a_float_graph_is_quantized_and_exported_in_one_go(cli: Cli, foreign: Path, tmp_path: Path) -> None:
+    done = cli(
+        "export", foreign, "--target", "lava", "--calibrate", "digits", "-T", 3, "-o", tmp_path / "lava", "--json"
+    )
+    assert done.code == 0, done.err
+    assert done.json["verified"]["images"] == 4
+    assert read_nir(foreign.with_name("other-int8.nir")).fingerprint() == done.json["fingerprint"]
+    evaluated = cli("evaluate", foreign, "--target", "gpu")
+    assert evaluated.code == 3
+    assert "kdsnn quantize" in evaluated.err
 
 
 def test_what_cannot_be_carried_is_named(cli: Cli, tmp_path: Path, foreign: Path) -> None:

@@ -13,6 +13,7 @@ from kdsnn.export.scales import METHODS, integers
 from kdsnn.linear import apply
 from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection
 from kdsnn.targets.reference import simulate
+from tests.simulate import simulate_float
 
 
 def chain(seed: int = 0, *, theta: float = 1.0, gain: float = 1.0, steps: int = 4) -> Network:
@@ -40,21 +41,6 @@ def images(n: int = 40, seed: int = 1) -> np.ndarray:
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 256, (n, 1, 8, 8))
     return np.where(rng.random(x.shape) < 0.6, 0, x).astype(np.uint8)
-
-
-def simulate_float(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
-    v = {p.name: 0.0 for p in network.spiking}
-    out = {p.name: np.zeros((len(x), network.timesteps, *p.shape), np.uint8) for p in network.spiking}
-    for t in range(network.timesteps):
-        sent = {"input": x.astype(np.float64)}
-        for p in network.spiking:
-            drive = sum(apply(q.op, sent[q.source]) for q in network.incoming(p.name))
-            v[p.name] = v[p.name] + drive + p.model.bias.reshape(p.shape)
-            fired = v[p.name] > p.model.threshold
-            v[p.name] = np.where(fired, 0.0, v[p.name])
-            out[p.name][:, t] = fired
-            sent[p.name] = fired.astype(np.float64)
-    return out
 
 
 def test_spikes_stay_close_to_the_float_network_and_nothing_overflows() -> None:
@@ -164,6 +150,19 @@ def test_a_large_bias_limits_the_scale() -> None:
     model = integer.output.model
     got = (model.bias.astype(float) * 2.0**model.bias_exponent / 64) * report.layers[-1].scale
     assert got == pytest.approx(900.0, rel=1e-3)
+
+
+def test_the_errors_of_rounding_biases_and_decays_are_reported() -> None:
+    network = chain()
+    leaky = [replace(p, model=replace(p.model, decay_u=0.3, decay_v=0.1)) for p in network.spiking]
+    integer, report = quantize(replace(network, populations=(network.input, *leaky)), input_bits=8)
+    layer, neuron = report.layers[0], integer.population("if1").model
+    assert layer.decay_error == pytest.approx(max(abs(1229 / 4096 - 0.3), abs(410 / 4096 - 0.1)))
+    assert (neuron.decay_u, neuron.decay_v) == (1229, 410)
+    added = neuron.bias * 2.0**neuron.bias_exponent / 64 * layer.scale
+    assert layer.bias_error == pytest.approx(np.abs(added - network.population("if1").model.bias).max() / 1.0)
+    assert 0 < layer.bias_error < 0.01
+    assert report.layers[1].bias_error == 0
 
 
 def test_what_fits_at_no_scale_is_named() -> None:
