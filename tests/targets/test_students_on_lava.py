@@ -22,17 +22,20 @@ from kdsnn.targets.lava.environment import setup_environment
 SECTIONS = {
     "data": {"dataset": "digits"},
     "distill": {"kind": "none"},
-    "train": {"epochs": 8, "lr": 3e-3, "batch_size": 32},
 }
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("model", "width"), [("vgg11", 0.25), ("resnet18", 0.125), ("wrn16-2", 0.25), ("preresnet20", 0.25)]
+    ("model", "epochs", "lr"),
+    [("vgg11", 10, 3e-3), ("resnet18", 10, 5e-3), ("wrn16-2", 4, 5e-3), ("preresnet20", 4, 5e-3)],
 )
-def test_deep_students(tmp_path: Path, model: str, width: float) -> None:
+def test_deep_students(tmp_path: Path, model: str, epochs: int, lr: float) -> None:
     setup_environment()
-    recipe = Recipe.model_validate({"name": model, **SECTIONS, "student": {"model": model, "width": width}})
+    train = {"epochs": epochs, "lr": lr, "batch_size": 32}
+    recipe = Recipe.model_validate(
+        {"name": model, **SECTIONS, "student": {"model": model, "width": 0.25}, "train": train}
+    )
     run = distill(recipe, run=tmp_path / "runs" / model)
     done = quantize_run(str(run))
     assert done.float_accuracy > 0.5  # it learnt something: chance is 0.1
