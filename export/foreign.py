@@ -2,7 +2,7 @@
 
 NIR says what a neuron's differential equation is, and neither the time step nor how writers step it. Read here as:
 synchronous and feed-forward, one step per `dt`, a spike reaches the next neuron within its step. `foreign_nodes.py` has
-the equations of each node. What else a file leaves open is an argument of `read_foreign`.
+the equations of each node. What else a file leaves open is in `Foreign`.
 
 Files as their writers make them (releases snntorch 1.0.0, norse 1.1.0, sinabs 2.0.3, spikingjelly 2.0.0):
 
@@ -16,25 +16,23 @@ Files as their writers make them (releases snntorch 1.0.0, norse 1.1.0, sinabs 2
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import h5py
 import nir
-import numpy as np
 
 from kdsnn.errors import InputError, LoweringError
 from kdsnn.export import stream as streams
 from kdsnn.export.foreign_nodes import lower_node
-from kdsnn.export.foreign_reader import Port, Reader, shown
+from kdsnn.export.foreign_reader import Foreign, Port, Reader, shown
 from kdsnn.export.hdf5_guard import check_hdf5
+from kdsnn.export.nir import read_graph
 from kdsnn.export.stream import Stream
-from kdsnn.network import Network, Shape
+from kdsnn.network import Network
 
-__all__ = ["from_graph", "read_foreign"]
+__all__ = ["Foreign", "from_graph", "read_foreign"]
 
 Key = tuple[str, ...]  # the names of a node and of the graphs it lies in, outermost first
 Edge = tuple[Key, Key]
@@ -42,28 +40,12 @@ MAX_DEPTH = 50  # of graphs in graphs
 MAJOR_VERSION = 1  # of NIR, the newest that we read
 
 
-def read_foreign(
-    path: Path,
-    *,
-    timesteps: int,
-    dt: float | None = None,
-    input_scale: float = 1 / 255,
-    input_shape: Shape | None = None,
-    labels: Sequence[str] | None = None,
-    fires_at: Literal[">", ">="] = ">",
-    solve: Literal["euler", "exact"] = "euler",
-) -> Network:
+def read_foreign(path: Path, options: Foreign) -> Network:
     """The float network of a NIR file.
 
     Args:
         path: of an HDF5 file as `nir.write` makes it.
-        timesteps: T, for which an image is shown.
-        dt: seconds in a step. Needed where a neuron leaks, and where an IF has r other than 1.
-        input_scale: what the writer's network saw for a pixel of 1. Folds into the first weights.
-        input_shape: `(C, H, W)` of an image, where the graph's Input is flat or has no shape.
-        labels: name of each output neuron; None numbers them.
-        fires_at: whether a potential equal to the threshold fires. NIR says not.
-        solve: how a leak is stepped: decay dt / tau (Euler), or 1 - exp(-dt / tau) (exact while the input is constant).
+        options: what the file leaves open.
 
     Raises:
         InputError: not HDF5, unsafe, no NIR graph, or a broken one.
@@ -71,54 +53,25 @@ def read_foreign(
     """
     check_hdf5(path)
     _check_version(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            graph = nir.read(path, type_check=False)
-    except Exception as error:
-        raise InputError(f"{path} is not a NIR graph: {type(error).__name__}: {str(error)[:300]}") from error
-    if not isinstance(graph, nir.NIRGraph):
-        raise InputError(f"{path} holds a single {type(graph).__name__}, not a graph")
+    graph = read_graph(path)
     if "kdsnn" in graph.metadata:
         raise InputError(
             f"{path} is an integer network that kdsnn wrote, not a float one", hint="it is quantized already: use it"
         )
-    return from_graph(
-        graph,
-        timesteps=timesteps,
-        dt=dt,
-        input_scale=input_scale,
-        input_shape=input_shape,
-        labels=labels,
-        fires_at=fires_at,
-        solve=solve,
-        name=path.stem,
-    )
+    return from_graph(graph, options, name=path.stem)
 
 
-def from_graph(
-    graph: nir.NIRGraph,
-    *,
-    timesteps: int,
-    dt: float | None = None,
-    input_scale: float = 1 / 255,
-    input_shape: Shape | None = None,
-    labels: Sequence[str] | None = None,
-    fires_at: Literal[">", ">="] = ">",
-    solve: Literal["euler", "exact"] = "euler",
-    name: str = "foreign",
-) -> Network:
+def from_graph(graph: nir.NIRGraph, options: Foreign, *, name: str = "foreign") -> Network:
     """The float network of a NIR graph in memory. See `read_foreign`."""
-    _check_options(dt, input_scale, fires_at, solve)
     nodes, edges = _flattened(graph, (), 0)
     order = _in_order(nodes, edges)
     start, end = _only(nodes, nir.Input, "Input"), _only(nodes, nir.Output, "Output")
     _check_reach(nodes, edges, start, end)
-    reader = Reader(dt, input_scale, fires_at, solve)
+    reader = Reader(options)
     values: dict[Key, Stream] = {}
     for key in order:
         if key == start:
-            values[key] = reader.start("_".join(key), nodes[key], input_shape)
+            values[key] = reader.start("_".join(key), nodes[key])
             continue
         entering = values[next(a for a, b in edges if b == key)]
         for source in [a for a, b in edges if b == key][1:]:
@@ -126,27 +79,17 @@ def from_graph(
         values[key] = entering if key == end else lower_node(reader, entering, nodes[key], "_".join(key))
     _check_end(reader, values[end])
     output = reader.found.populations[-1]
-    said = {"source": "nir", "fires_at": fires_at, "solve": solve, "input_scale": f"{input_scale:g}"}
+    said = {"source": "nir", "fires_at": options.fires_at, "solve": options.solve}
+    said["input_scale"] = f"{options.input_scale:g}"
     return Network(
         name=name,
         populations=tuple(reader.found.populations),
         projections=tuple(reader.found.projections),
-        timesteps=timesteps,
-        labels=tuple(labels) if labels is not None else tuple(map(str, range(output.neurons))),
+        timesteps=options.timesteps,
+        labels=tuple(options.labels or map(str, range(output.neurons))),
         integer=False,
-        provenance=said if dt is None else said | {"dt": f"{dt:g}"},
+        provenance=said if options.dt is None else said | {"dt": f"{options.dt:g}"},
     )
-
-
-def _check_options(dt: float | None, input_scale: float, fires_at: str, solve: str) -> None:
-    if dt is not None and not (np.isfinite(dt) and dt > 0):
-        raise InputError(f"dt must be a positive number of seconds, not {dt}")
-    if not (np.isfinite(input_scale) and input_scale > 0):
-        raise InputError(f"input_scale must be a positive number, not {input_scale}")
-    if fires_at not in (">", ">="):
-        raise InputError(f"fires_at must be '>' or '>=', not {fires_at!r}")
-    if solve not in ("euler", "exact"):
-        raise InputError(f"solve must be 'euler' or 'exact', not {solve!r}")
 
 
 def _check_version(path: Path) -> None:

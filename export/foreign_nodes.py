@@ -147,12 +147,12 @@ def _if_gain(reader: Reader, r: FloatArray) -> FloatArray:
     """
     if (r == 1).all():
         return r
-    if reader.dt is None:
+    if reader.options.dt is None:
         raise InputError(
             f"its r is {r.flat[0]:g}, whose meaning depends on the time step",
             hint=f"say --dt, for example {1 / r.flat[0]:g} if r is 1 / dt; --dt 1 takes r as it is",
         )
-    return _snapped(r * reader.dt)
+    return _snapped(r * reader.options.dt)
 
 
 def _lif(reader: Reader, stream: Stream, node: nir.LIF, name: str) -> Stream:
@@ -191,18 +191,18 @@ def _decay(reader: Reader, stream: Stream, tau: Any, r: Any, names: tuple[str, s
         raise InputError(f"its {names[0]} and {names[1]} are not finite together")
     if taus.min() <= 0:
         raise InputError(f"its {names[0]} is {taus.min():g}, not positive")
-    if reader.dt is None:
+    if reader.options.dt is None:
         raise InputError(
             f"it leaks, and NIR does not say the time step ({names[0]} is {taus.flat[0]:g})",
             hint="say --dt in seconds: snnTorch and spikingjelly write for 1e-4, sinabs for 1, norse for 1e-6"
             f" (its dt squared); {names[0]} / {names[1]} is {taus.flat[0] / gains.flat[0]:g} here",
         )
-    decays = reader.dt / taus if reader.solve == "euler" else -np.expm1(-reader.dt / taus)
+    decays = reader.options.dt / taus if reader.options.solve == "euler" else -np.expm1(-reader.options.dt / taus)
     if np.ptp(decays) > ROUNDING * decays.max():
         raise LoweringError(f"its {names[0]} differs between neurons, and a population has one decay")
     decay = float(_snapped(decays).flat[0])
     if decay > 1:
-        raise LoweringError(f"its {names[0]} is {taus.min():g}, shorter than dt ({reader.dt:g})")
+        raise LoweringError(f"its {names[0]} is {taus.min():g}, shorter than dt ({reader.options.dt:g})")
     return decay, _snapped(gains * decays)
 
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from math import prod
+from math import isfinite, prod
+from typing import Literal
 
 import nir
 import numpy as np
@@ -18,7 +19,7 @@ from kdsnn.export.combine import scaled
 from kdsnn.export.stream import FloatArray, Stream
 from kdsnn.network import Input, Population, Shape
 
-__all__ = ["MAX_CELLS", "Port", "Reader", "shown"]
+__all__ = ["MAX_CELLS", "Foreign", "Port", "Reader", "shown"]
 
 MAX_CELLS = 2**24  # of a stream, padding included
 NAME_LENGTH = 80  # leaves room for what is added to a name
@@ -37,18 +38,52 @@ def shown(name: str | Sequence[str]) -> str:
     return repr(whole if len(whole) <= 100 else whole[:97] + "...")
 
 
+@dataclass(frozen=True)
+class Foreign:
+    """What a NIR file leaves open.
+
+    Attributes:
+        timesteps: T, for which an image is shown.
+        dt: seconds in a step. Needed where a neuron leaks, and where an IF has r other than 1.
+        input_scale: what the writer's network saw for a pixel of 1. Folds into the first weights.
+        input_shape: `(C, H, W)` of an image, where the graph's Input is flat or has no shape.
+        labels: name of each output neuron; None numbers them.
+        fires_at: whether a potential equal to the threshold fires.
+        solve: how a leak is stepped: decay dt / tau (Euler), or 1 - exp(-dt / tau) (exact while the input is constant).
+
+    Raises:
+        InputError: a value that makes no sense.
+    """
+
+    timesteps: int
+    dt: float | None = None
+    input_scale: float = 1 / 255
+    input_shape: Shape | None = None
+    labels: Sequence[str] | None = None
+    fires_at: Literal[">", ">="] = ">"
+    solve: Literal["euler", "exact"] = "euler"
+
+    def __post_init__(self) -> None:
+        if self.dt is not None and not (isfinite(self.dt) and self.dt > 0):
+            raise InputError(f"dt must be a positive number of seconds, not {self.dt}")
+        if not (isfinite(self.input_scale) and self.input_scale > 0):
+            raise InputError(f"input_scale must be a positive number, not {self.input_scale}")
+        if self.fires_at not in (">", ">="):
+            raise InputError(f"fires_at must be '>' or '>=', not {self.fires_at!r}")
+        if self.solve not in ("euler", "exact"):
+            raise InputError(f"solve must be 'euler' or 'exact', not {self.solve!r}")
+
+
 @dataclass
 class Reader:
     """The options of reading, and what has been found so far."""
 
-    dt: float | None
-    input_scale: float
-    fires_at: str
-    solve: str
+    options: Foreign
     found: Builder = field(init=False)
 
-    def start(self, name: str, node: nir.Input, input_shape: Shape | None) -> Stream:
+    def start(self, name: str, node: nir.Input) -> Stream:
         """The input population, and the stream of its raw pixels; `spiking` scales what it sends."""
+        input_shape = self.options.input_shape
         found = node.input_type.get("input") if isinstance(node.input_type, dict) else None
         said = input_shape if found is None else tuple(int(n) for n in np.asarray(found).reshape(-1))
         if said is not None and len(said) in (2, 4) and (said[0] == 1 or input_shape is not None):
@@ -56,12 +91,12 @@ class Reader:
         if said is None or len(said) not in (1, 3) or min(said) < 1 or prod(said) > MAX_CELLS:
             raise InputError(
                 f"node {shown(name)} (Input) has shape {said}, neither (N,) nor (C, H, W)",
-                hint="say the shape of an image with input_shape (--input-shape)",
+                hint="say the shape of an image: input_shape, or a data set of such images (--calibrate)",
             )
         shape = said if input_shape is None else tuple(input_shape)
         if prod(shape) != prod(said) or (len(said) == 3 and shape != said):
             raise InputError(f"node {shown(name)} (Input) has shape {said}, and an image {shape}")
-        self.found = Builder([], self.input_scale)
+        self.found = Builder([], self.options.input_scale)
         self.found.populations.append(Population(self.free_name(name), shape, Input(bits=8)))
         stream = streams.spikes_of(self.found.populations[0].name, shape)
         return stream if shape == said else streams.flatten(stream)
@@ -88,5 +123,5 @@ class Reader:
         if (threshold != threshold.flat[0]).any():
             stream, bias, threshold = scaled(stream, 1 / threshold), bias / threshold, np.ones(1)
         level = float(threshold.flat[0])
-        level = level if self.fires_at == ">" else float(np.nextafter(level, 0))
+        level = level if self.options.fires_at == ">" else float(np.nextafter(level, 0))
         return self.found.spiking(stream, self.free_name(name), level, bias=bias, decay_u=decay_u, decay_v=decay_v)

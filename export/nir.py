@@ -41,7 +41,7 @@ from kdsnn.network import (
     neuron_of,
 )
 
-__all__ = ["SCHEMA", "is_ours", "read_nir", "to_nir", "write_nir"]
+__all__ = ["SCHEMA", "is_ours", "read_graph", "read_nir", "to_nir", "write_nir"]
 
 SCHEMA = "kdsnn.nir/1"
 OUTPUT = "output"
@@ -85,13 +85,7 @@ def read_nir(path: Path) -> Network:
     Raises:
         InputError: not HDF5, unsafe, not written by kdsnn, or changed since.
     """
-    check_hdf5(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            graph = nir.read(path, type_check=False)
-    except Exception as error:
-        raise InputError(f"{path} is not a NIR graph: {type(error).__name__}: {error}") from error
+    graph = read_graph(path)
     try:
         header = json.loads(_text(graph.metadata["kdsnn"]))
         network = _from_nir(graph, header)
@@ -103,6 +97,20 @@ def read_nir(path: Path) -> Network:
     if network.fingerprint() != header["fingerprint"]:
         raise InputError(f"{path} was changed since it was written: its fingerprint does not match")
     return network
+
+
+def read_graph(path: Path) -> nir.NIRGraph:
+    """The graph of anybody's NIR file; raises InputError where it is unsafe to read, or holds no graph."""
+    check_hdf5(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            graph = nir.read(path, type_check=False)
+    except Exception as error:
+        raise InputError(f"{path} is not a NIR graph: {type(error).__name__}: {str(error)[:300]}") from error
+    if not isinstance(graph, nir.NIRGraph):
+        raise InputError(f"{path} holds a single {type(graph).__name__}, not a graph")
+    return graph
 
 
 def to_nir(network: Network) -> nir.NIRGraph:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from kdsnn.distill.pipeline import load_student, load_teacher, teach, training_s
 from kdsnn.distill.qat import QatSettings, qat
 from kdsnn.distill.sensitivity import LayerSensitivity, layer_sensitivity
 from kdsnn.errors import InputError
-from kdsnn.export.foreign import read_foreign
+from kdsnn.export.foreign import Foreign, read_foreign
 from kdsnn.export.lower import lower
 from kdsnn.export.nir import is_ours, write_nir
 from kdsnn.export.quantize import QuantizationReport, quantize
@@ -26,7 +26,7 @@ from kdsnn.runs import find_run, read_json, write_json
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.workflow import MODEL_FILE, Model, open_model
 
-__all__ = ["Foreign", "Quantized", "open_or_quantize", "quantize_file", "quantize_run"]
+__all__ = ["Quantized", "open_or_quantize", "quantize_file", "quantize_run"]
 
 
 @dataclass(frozen=True)
@@ -114,17 +114,6 @@ def quantize_run(
     return done
 
 
-@dataclass(frozen=True)
-class Foreign:
-    """What a foreign NIR file leaves open; see `kdsnn.export.foreign.read_foreign`."""
-
-    timesteps: int
-    dt: float | None = None
-    input_scale: float = 1 / 255
-    fires_at: Literal[">", ">="] = ">"
-    solve: Literal["euler", "exact"] = "euler"
-
-
 def quantize_file(
     path: Path,
     foreign: Foreign,
@@ -147,15 +136,7 @@ def quantize_file(
         LoweringError: it holds what cannot be carried, by node name.
     """
     data = None if dataset is None else load_dataset(dataset)
-    read = read_foreign(
-        path,
-        timesteps=foreign.timesteps,
-        dt=foreign.dt,
-        input_scale=foreign.input_scale,
-        input_shape=None if data is None else data.image_shape,
-        fires_at=foreign.fires_at,
-        solve=foreign.solve,
-    )
+    read = read_foreign(path, foreign if data is None else replace(foreign, input_shape=data.image_shape))
     if data is not None:
         if read.input.shape != data.image_shape:
             raise InputError(f"{path} takes images of {read.input.shape}, and {dataset} has {data.image_shape}")

@@ -57,7 +57,8 @@ def export(
 
     A float NIR graph of anybody's is quantized first, to other-int8.nir; kdsnn quantize has more options for that.
     """
-    from kdsnn.conversion import Foreign, open_or_quantize
+    from kdsnn.conversion import open_or_quantize
+    from kdsnn.export.foreign import Foreign
     from kdsnn.workflow import export_bundle, select_images
 
     chosen = None if target == "nir" else make_target(target, option, device)

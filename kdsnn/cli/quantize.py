@@ -67,8 +67,9 @@ def quantize(
 
       kdsnn quantize other.nir --calibrate mnist5k --timesteps 8 --dt 1e-4 -o other-int8.nir
     """
-    from kdsnn.conversion import Foreign, quantize_file, quantize_run
+    from kdsnn.conversion import quantize_file, quantize_run
     from kdsnn.errors import UsageError
+    from kdsnn.export.foreign import Foreign
     from kdsnn.recipe import QuantizeSection
 
     chosen = None if method is None else str(method.value)
@@ -80,7 +81,7 @@ def quantize(
             input_bits=input_bits or "auto",
             method=chosen or "max",  # type: ignore[arg-type]
         )
-        foreign = Foreign(timesteps, dt, input_scale, ">=" if fires_at_threshold else ">")
+        foreign = Foreign(timesteps, dt, input_scale, fires_at=">=" if fires_at_threshold else ">")
         done = quantize_file(Path(model), foreign, out=out, dataset=calibrate, section=section)
     else:
         done = quantize_run(

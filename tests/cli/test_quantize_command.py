@@ -13,13 +13,13 @@ from tests.cli.conftest import Cli
 
 
 def test_fine_tuning_saves_what_few_bits_cost(cli: Cli, run: Path) -> None:
-    plain = cli("quantize", run, "--weight-bits", 2, "--method", "mse", "--json")
-    tuned = cli("quantize", run, "--weight-bits", 2, "--method", "mse", "--qat-epochs", 3, "--json")
+    plain = cli("quantize", run, "--weight-bits", 3, "--method", "max", "--json")
+    tuned = cli("quantize", run, "--weight-bits", 3, "--method", "max", "--qat-epochs", 5, "--json")
     assert (plain.code, tuned.code) == (0, 0), plain.err + tuned.err
-    assert tuned.json["integer_accuracy"] > plain.json["integer_accuracy"]
+    assert tuned.json["integer_accuracy"] > plain.json["integer_accuracy"] + 0.01
     network = read_nir(run / "model.nir")
     assert network.fingerprint() == tuned.json["fingerprint"] != plain.json["fingerprint"]
-    assert max(np.abs(p.op.weight).max() for p in network.projections) == 1
+    assert max(np.abs(p.op.weight).max() for p in network.projections) == 3
     assert cli("evaluate", run, "-t", "gpu", "-n", 50).code == 0
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from kdsnn.export.foreign import from_graph
+from kdsnn.export.foreign import Foreign, from_graph
 from kdsnn.network import Network
 from tests.simulate import simulate_float
 
@@ -131,7 +131,7 @@ def images(shape: tuple[int, ...] = (2, 8, 6), n: int = 12) -> np.ndarray:
 
 
 def read(graph: nir.NIRGraph, **options: Any) -> Network:
-    return from_graph(graph, **({"timesteps": STEPS, "dt": DT} | options))
+    return from_graph(graph, Foreign(**({"timesteps": STEPS, "dt": DT} | options)))
 
 
 def check(graph: nir.NIRGraph, **options: Any) -> Network:

@@ -14,7 +14,7 @@ from torch import nn
 
 from kdsnn.errors import InputError, NetworkError
 from kdsnn.evaluate import check_same
-from kdsnn.export.foreign import from_graph, read_foreign
+from kdsnn.export.foreign import Foreign, from_graph, read_foreign
 from kdsnn.export.nir import read_nir, write_nir
 from kdsnn.export.quantize import quantize
 from kdsnn.targets.gpu import GpuTarget
@@ -138,7 +138,7 @@ def test_so_does_the_file(tmp_path: Path, case: str) -> None:
         if isinstance(node, nir.Conv2d):
             node.input_shape = (8, 6)
     nir.write(tmp_path / "model.nir", graph)
-    network = read_foreign(tmp_path / "model.nir", timesteps=STEPS, dt=DT)
+    network = read_foreign(tmp_path / "model.nir", Foreign(timesteps=STEPS, dt=DT))
     assert network.fingerprint() == read(graph).fingerprint()
     assert network.name == "model"
 
@@ -159,7 +159,7 @@ def test_random_chains(data: st.DataObject) -> None:
     neuron = draw(st.sampled_from([fire, lif, cuba]))
     pool = [nir.AvgPool2d(1, 1, 0)] if draw(st.booleans()) else []
     first = chain(conv(4, 2, kernel, groups=groups, **options), neuron())
-    made = from_graph(first, timesteps=1, dt=DT)
+    made = from_graph(first, Foreign(timesteps=1, dt=DT))
     graph = chain(
         *(first.nodes["n0"], first.nodes["n1"], *pool, nir.Flatten(None, 0)),
         *(nir.Affine(weights(5, made.output.neurons), np.linspace(-0.1, 0.1, 5)), neuron()),
@@ -281,7 +281,7 @@ def test_a_flat_input_takes_images() -> None:
     for wrong in ((1, 8, 7), (49,)):
         with pytest.raises(InputError, match=r"'input'.*and an image"):
             read(graph, input_shape=wrong)
-    with pytest.raises(InputError, match=r"'input'.*shape \(3, 5\).*\n.*--input-shape"):
+    with pytest.raises(InputError, match=r"'input'.*shape \(3, 5\).*\n.*--calibrate"):
         read(chain(fire(3), shape=(3, 5)))
 
 
@@ -342,4 +342,4 @@ def test_quantized_it_comes_back_from_our_own_files(tmp_path: Path) -> None:
     write_nir(integer, tmp_path / "m.nir")
     assert read_nir(tmp_path / "m.nir").fingerprint() == integer.fingerprint()
     with pytest.raises(InputError, match="integer network that kdsnn wrote"):
-        read_foreign(tmp_path / "m.nir", timesteps=STEPS)
+        read_foreign(tmp_path / "m.nir", Foreign(timesteps=STEPS))

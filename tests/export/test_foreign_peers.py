@@ -15,7 +15,7 @@ from torch import nn
 
 from kdsnn.errors import LoweringError
 from kdsnn.evaluate import evaluate
-from kdsnn.export.foreign import from_graph, read_foreign
+from kdsnn.export.foreign import Foreign, from_graph, read_foreign
 from kdsnn.export.quantize import quantize
 from kdsnn.export.relays import balance
 from kdsnn.network import Network
@@ -92,7 +92,7 @@ class TestSnnTorch:
 
         net = self.net(neuron)
         nir.write(tmp_path / "m.nir", export(net, torch.rand(1, *IMAGE), ignore_dims=[0]))
-        network = read_foreign(tmp_path / "m.nir", timesteps=STEPS, dt=1e-4)
+        network = read_foreign(tmp_path / "m.nir", Foreign(timesteps=STEPS, dt=1e-4))
         utils.reset(net)
         compare(network, step_by_step(net, IMAGE))
         assert network.output.model.decay_v == pytest.approx(1 - beta, abs=1e-6)
@@ -105,7 +105,7 @@ class TestSnnTorch:
             return snntorch.Leaky(beta=torch.full(shape, 0.9), threshold=torch.ones(shape), init_hidden=True, **options)
 
         net = self.net(neuron)
-        network = from_graph(export(net, torch.rand(1, *IMAGE), ignore_dims=[0]), timesteps=STEPS, dt=1e-4)
+        network = from_graph(export(net, torch.rand(1, *IMAGE), ignore_dims=[0]), Foreign(timesteps=STEPS, dt=1e-4))
         utils.reset(net)
         compare(network, step_by_step(net, IMAGE), differ=True)
 
@@ -116,7 +116,7 @@ class TestSnnTorch:
         last = snntorch.Leaky(beta=torch.full((5,), 0.9), threshold=torch.ones(5), init_hidden=True, output=True)
         net = nn.Sequential(nn.Linear(64, 20), recurrent, nn.Linear(20, 5), last)
         with pytest.raises(LoweringError, match=r"recurrent: '1.w_rec' -> '1.lif' -> '1.w_rec'"):
-            from_graph(export(net, torch.rand(1, *FLAT), ignore_dims=[0]), timesteps=STEPS, dt=1e-4)
+            from_graph(export(net, torch.rand(1, *FLAT), ignore_dims=[0]), Foreign(timesteps=STEPS, dt=1e-4))
 
 
 @pytest.mark.parametrize("fires_at", [">", ">="])
@@ -140,7 +140,7 @@ def test_spikingjelly(neuron: str, fires_at: Any, tmp_path: Path) -> None:
     net = boosted(nn.Sequential(*layers), 9, 12)
     nir.write(tmp_path / "m.nir", export_to_nir(net, torch.rand(1, *IMAGE)))
     functional.reset_net(net)
-    network = read_foreign(tmp_path / "m.nir", timesteps=STEPS, dt=1e-4, fires_at=fires_at)
+    network = read_foreign(tmp_path / "m.nir", Foreign(timesteps=STEPS, dt=1e-4, fires_at=fires_at))
     compare(network, step_by_step(net, IMAGE))
 
 
@@ -167,16 +167,16 @@ class TestNorse:
     @pytest.mark.parametrize("cell", ["IAFCell", "LIFBoxCell"])
     def test_without_a_current(self, cell: str) -> None:
         graph, own = self.made(cell)
-        compare(from_graph(graph, timesteps=STEPS, dt=1e-6), own)
+        compare(from_graph(graph, Foreign(timesteps=STEPS, dt=1e-6)), own)
 
     def test_with_a_current(self) -> None:
         """It adds w S to the current, NIR adds w S dt / tau_syn: with w_in = tau_syn / dt it matches."""
         graph, own = self.made("LIFCell")
-        compare(from_graph(graph, timesteps=STEPS, dt=1e-6), own, differ=True)
+        compare(from_graph(graph, Foreign(timesteps=STEPS, dt=1e-6)), own, differ=True)
         for node in graph.nodes.values():
             if isinstance(node, nir.CubaLIF):
                 node.w_in = node.tau_syn / 1e-6
-        compare(from_graph(graph, timesteps=STEPS, dt=1e-6), own)
+        compare(from_graph(graph, Foreign(timesteps=STEPS, dt=1e-6)), own)
 
 
 class TestSinabs:
@@ -214,7 +214,7 @@ class TestSinabs:
             return [nn.Conv2d(1, 4, 3, padding=1), first, sl.SumPool2d(2), nn.Flatten(), nn.Linear(64, 5), second]
 
         graph, own = self.made(layers, IMAGE)
-        compare(from_graph(graph, timesteps=STEPS, fires_at=">="), own, differ=not single)
+        compare(from_graph(graph, Foreign(timesteps=STEPS, fires_at=">=")), own, differ=not single)
 
     @pytest.mark.parametrize(("solve", "differ"), [("exact", False), ("euler", True)])
     def test_lif(self, solve: Any, differ: bool) -> None:
@@ -223,5 +223,5 @@ class TestSinabs:
             return list(boosted(nn.Sequential(nn.Linear(64, 20), first, nn.Linear(20, 5), second), 30, 60))
 
         graph, own = self.made(layers, FLAT)
-        network = from_graph(graph, timesteps=STEPS, dt=1.0, fires_at=">=", solve=solve, input_shape=FLAT)
+        network = from_graph(graph, Foreign(timesteps=STEPS, dt=1.0, fires_at=">=", solve=solve, input_shape=FLAT))
         compare(network, own, differ=differ)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kdsnn.errors import InputError, LoweringError, NetworkError
-from kdsnn.export.foreign import read_foreign
+from kdsnn.export.foreign import Foreign, read_foreign
 from kdsnn.export.nir import write_nir
 from kdsnn.export.quantize import quantize
 from tests.export.foreign_graphs import (
@@ -262,17 +262,17 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_files_that_are_no_nir_graph(file: Path, tmp_path: Path) -> None:
-    assert read_foreign(file, timesteps=2).timesteps == 2
+    assert read_foreign(file, Foreign(timesteps=2)).timesteps == 2
     with pytest.raises(InputError, match="there is no file"):
-        read_foreign(tmp_path / "none.nir", timesteps=2)
+        read_foreign(tmp_path / "none.nir", Foreign(timesteps=2))
     (tmp_path / "text.nir").write_text("no")
     with pytest.raises(InputError, match="not a readable HDF5 file"):
-        read_foreign(tmp_path / "text.nir", timesteps=2)
+        read_foreign(tmp_path / "text.nir", Foreign(timesteps=2))
     nir.write(tmp_path / "node.nir", fire(3))
     with pytest.raises(InputError, match=r"not a NIR graph|not a graph"):
-        read_foreign(tmp_path / "node.nir", timesteps=2)
+        read_foreign(tmp_path / "node.nir", Foreign(timesteps=2))
     with pytest.raises(NetworkError, match="timesteps"):
-        read_foreign(file, timesteps=0)
+        read_foreign(file, Foreign(timesteps=0))
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_versions(file: Path, version: Any, what: str) -> None:
         if version is not None:
             opened["version"] = version
     with pytest.raises(InputError, match=what):
-        read_foreign(file, timesteps=2)
+        read_foreign(file, Foreign(timesteps=2))
 
 
 def test_unknown_types_links_and_missing_fields(file: Path) -> None:
@@ -292,16 +292,16 @@ def test_unknown_types_links_and_missing_fields(file: Path) -> None:
         del opened["node/nodes/n1/type"]
         opened["node/nodes/n1/type"] = "__import__"
     with pytest.raises(InputError, match="not a NIR graph"):
-        read_foreign(file, timesteps=2)
+        read_foreign(file, Foreign(timesteps=2))
     with h5py.File(file, "r+") as opened:
         del opened["node/nodes/n1"]
         opened["node/nodes/n1"] = h5py.ExternalLink("/etc/passwd", "/")
     with pytest.raises(InputError, match="link to somewhere else"):
-        read_foreign(file, timesteps=2)
+        read_foreign(file, Foreign(timesteps=2))
 
 
 def test_our_own_integer_files_are_told_apart(tmp_path: Path) -> None:
     network, _ = quantize(read(chain(nir.Linear(weights(5, 20)), fire(5), shape=(20,))))
     write_nir(network, tmp_path / "m.nir")
     with pytest.raises(InputError, match="quantized already"):
-        read_foreign(tmp_path / "m.nir", timesteps=2)
+        read_foreign(tmp_path / "m.nir", Foreign(timesteps=2))
