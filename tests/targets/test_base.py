@@ -40,7 +40,7 @@ def test_ours_are_registered() -> None:
 def test_an_unknown_target_suggests_a_name() -> None:
     with pytest.raises(UsageError, match="did you mean 'lava'"):
         load_target("larva")
-    with pytest.raises(UsageError, match="targets are: gpu, lava, reference"):
+    with pytest.raises(UsageError, match="targets are: gpu, lava, onnx, reference"):
         load_target("spinnaker2")
 
 

@@ -1,6 +1,6 @@
-"""Images a second on real Lava: our process models against Lava's own convolution, and the in-process targets.
+"""Images a second on every target, and on real Lava with Lava's own convolution in place of ours.
 
-    uv run python benchmarks/lava_throughput.py RUN [--samples 100] [--stock-samples 20]
+    uv run python benchmarks/throughput.py RUN [--samples 100] [--stock-samples 20]
 
 All in one process, in turn, on the same network and images; every result is compared with the reference.
 """
@@ -14,6 +14,7 @@ from kdsnn.targets.base import Program
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.lava.adapter import LavaTarget
 from kdsnn.targets.lava.environment import setup_environment
+from kdsnn.targets.onnx import OnnxTarget
 from kdsnn.targets.reference import ReferenceTarget
 from kdsnn.workflow import open_model, select_images
 
@@ -30,6 +31,8 @@ def main() -> None:
     programs: dict[str, tuple[Program, int]] = {
         "reference (numpy int64)": (ReferenceTarget().compile(network), arguments.samples),
         "gpu target on the CPU": (GpuTarget("cpu").compile(network), arguments.samples),
+        "onnx, float32": (OnnxTarget().compile(network), arguments.samples),
+        "onnx, int8": (OnnxTarget(flavour="int8").compile(network), arguments.samples),
         "lava, our process models": (LavaTarget().compile(network), arguments.samples),
         "lava, stock convolution": (LavaTarget(stock_conv=True).compile(network), arguments.stock_samples),
     }

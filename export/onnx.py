@@ -1,0 +1,261 @@
+"""The integer network as ONNX, built node by node: every value is a whole number that its type holds exactly.
+
+`model.onnx` takes uint8 images `(N, C, H, W)` and runs all T steps in a Loop, so its size does not grow with T; what
+the image drives is computed once, before the loop. `step.onnx` computes one step, with the state as inputs and outputs.
+
+Two flavours. `float32` keeps drives and potentials in units of 1/64 of a weight as whole numbers below 2**24, which
+float32 holds exactly in any order of summation, as long as no algorithm with fractions (Winograd, FFT) is chosen: ONNX
+Runtime's CPU kernels choose none. `int8` uses ConvInteger and MatMulInteger with int32 sums, exact whatever is chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Conv2d, Network, Neuron, Population, Projection, neuron_of
+
+__all__ = ["EMITTED", "TRAIN", "Flavour", "step_model", "to_onnx"]
+
+Flavour = Literal["float32", "int8"]
+OPSET = 17
+IR_VERSION = 8
+EMITTED, TRAIN = "emitted.", "train."  # begin the names of outputs of a population
+NUMBER = {"float32": TensorProto.FLOAT, "int8": TensorProto.INT32}  # what drives and potentials are made of
+
+
+def to_onnx(
+    network: Network, *, flavour: Flavour = "float32", emitted: bool = False, trains: Sequence[str] = ()
+) -> onnx.ModelProto:
+    """The whole model: images in, counts out.
+
+    Its outputs are `counts` int64 `(N, classes)`, the spikes of each output neuron over T, and `layer_spikes` int64
+    `(N, populations)`.
+
+    Args:
+        network: an integer network.
+        flavour: of the arithmetic; both are exact.
+        emitted: put out, besides, `emitted.NAME` int64 in each population's shape, summed over images and steps.
+        trains: populations whose spikes to put out, besides, as `train.NAME` uint8 `(T, N, *shape)`.
+    """
+    outer = _Graph(network, flavour)
+    messages = _messages(outer)
+    driven = {p.name: outer.drive(p, messages) for p in network.projections if p.source == network.input.name}
+    states = _states(network)
+    batch = outer.add("Gather", outer.add("Shape", "image"), outer.integers([0]), axis=0)
+    for state, shape in states.items():
+        outer.add("ConstantOfShape", outer.concat([batch, outer.integers(shape)]), to=f"{state}.0", value=outer.zero())
+    body = _loop_body(network, outer, driven, trains)
+    ends = [f"{state}.end" for state in states]
+    steps = outer.constant(np.array(network.timesteps, dtype=np.int64))
+    inputs = [steps, "", *(f"{state}.0" for state in states)]
+    outer.nodes.append(
+        helper.make_node("Loop", inputs, [*ends, *(f"{TRAIN}{n}" for n in trains)], name="time", body=body)
+    )
+    kept = [_value(f"{TRAIN}{n}", TensorProto.UINT8, ["T", "N", *network.population(n).shape]) for n in trains]
+    return _model(network, outer, [*_totals(network, outer, emitted=emitted), *kept], flavour)
+
+
+def step_model(network: Network, *, flavour: Flavour = "float32") -> onnx.ModelProto:
+    """One time step: `image` and the state in, `spikes` uint8 `(N, classes)` and the next state out; from zeros.
+
+    The state of a population is `v.NAME` (times 64 to a weight unit), and `u.NAME` where it has a current of its own.
+    """
+    graph = _Graph(network, flavour)
+    sent = {network.input.name: _messages(graph)}
+    states = [name for name in _states(network) if not name.startswith("n.")]
+    shapes = _states(network)
+    for population in network.spiking:
+        drives = [graph.drive(p, sent[p.source]) for p in network.incoming(population.name)]
+        sent[population.name] = graph.neurons(population, drives)
+    graph.add("Cast", graph.flat(sent[network.output.name]), to="spikes", dtype=TensorProto.UINT8)
+    number = NUMBER[flavour]
+    ends = [_value(f"{name}.next", number, ["N", *shapes[name]]) for name in states]
+    spikes = _value("spikes", TensorProto.UINT8, ["N", network.output.neurons])
+    inputs = [_value(name, number, ["N", *shapes[name]]) for name in states]
+    return _model(network, graph, [spikes, *ends], flavour, inputs)
+
+
+def _states(network: Network) -> dict[str, tuple[int, ...]]:
+    """What goes from step to step: potential, current where it has a memory, number of spikes so far."""
+    made: dict[str, tuple[int, ...]] = {}
+    for population in network.spiking:
+        made[f"v.{population.name}"] = population.shape
+        if neuron_of(population).decay_u != DECAY_UNITY:
+            made[f"u.{population.name}"] = population.shape
+        made[f"n.{population.name}"] = population.shape
+    return made
+
+
+def _messages(graph: _Graph) -> str:
+    """What the input population sends, as the type that projections read."""
+    shift = graph.constant(np.array(8 - graph.network.input_bits, dtype=np.uint8))
+    sent = graph.add("BitShift", "image", shift, direction="RIGHT")
+    return graph.spikes_of(sent)
+
+
+def _loop_body(network: Network, outer: _Graph, driven: dict[str, str], trains: Sequence[str]) -> onnx.GraphProto:
+    body = _Graph(network, outer.flavour, prefix="step.", constants=outer.constants)  # a body sees the names around it
+    number, states = NUMBER[outer.flavour], _states(network)
+    sent: dict[str, str] = {}
+    for population in network.spiking:
+        name = population.name
+        drives = [driven.get(p.name) or body.drive(p, sent[p.source]) for p in network.incoming(name)]
+        sent[name] = body.neurons(population, drives)
+        body.add("Add", f"n.{name}", body.add("Cast", sent[name], dtype=number), to=f"n.{name}.next")
+    for name in trains:
+        body.add("Cast", sent[name], to=f"step.{name}", dtype=TensorProto.UINT8)
+    scans = [_value(f"step.{name}", TensorProto.UINT8, ["N", *network.population(name).shape]) for name in trains]
+    body.add("Identity", "going", to="going.next")
+    inputs = [_value("t", TensorProto.INT64, []), _value("going", TensorProto.BOOL, [])]
+    inputs += [_value(name, number, ["N", *shape]) for name, shape in states.items()]
+    outputs = [_value("going.next", TensorProto.BOOL, [])]
+    outputs += [_value(f"{name}.next", number, ["N", *shape]) for name, shape in states.items()]
+    return helper.make_graph(body.nodes, "step", inputs, [*outputs, *scans])
+
+
+def _totals(network: Network, graph: _Graph, *, emitted: bool) -> list[onnx.ValueInfoProto]:
+    """Outputs made of the numbers of spikes at the end of the loop."""
+    layers, made = [], []
+    for population in network.spiking:
+        number = graph.add("Cast", f"n.{population.name}.end", dtype=TensorProto.INT64)
+        layers.append(graph.add("ReduceSum", graph.flat(number), graph.integers([1]), keepdims=1))
+        if emitted:
+            graph.add("ReduceSum", number, graph.integers([0]), to=f"{EMITTED}{population.name}", keepdims=0)
+            made.append(_value(f"{EMITTED}{population.name}", TensorProto.INT64, population.shape))
+    graph.add("Cast", graph.flat(f"n.{network.output.name}.end"), to="counts", dtype=TensorProto.INT64)
+    graph.concat(layers, axis=1, to="layer_spikes")
+    return [
+        _value("counts", TensorProto.INT64, ["N", network.output.neurons]),
+        _value("layer_spikes", TensorProto.INT64, ["N", len(layers)]),
+        *made,
+    ]
+
+
+@dataclass
+class _Graph:
+    """Nodes and constants so far; every method adds some and returns the name of its result."""
+
+    network: Network
+    flavour: Flavour
+    prefix: str = ""
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
+
+    @property
+    def number(self) -> npt.DTypeLike:
+        return np.float32 if self.flavour == "float32" else np.int32
+
+    def add(self, kind: str, *inputs: str, to: str = "", dtype: int | None = None, **attributes: Any) -> str:
+        name = to or f"{self.prefix}{kind.lower()}.{len(self.nodes)}"
+        if dtype is not None:
+            attributes["to"] = dtype
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=f"{kind}:{name}", **attributes))
+        return name
+
+    def constant(self, values: npt.NDArray[Any], name: str = "") -> str:
+        name = name or f"constant.{values.dtype}.{'x'.join(map(str, values.shape))}.{values.tobytes().hex()[:64]}"
+        self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
+        return name
+
+    def integers(self, values: Sequence[int]) -> str:
+        return self.constant(np.array(values, dtype=np.int64))
+
+    def zero(self) -> onnx.TensorProto:
+        return numpy_helper.from_array(np.zeros(1, dtype=self.number))
+
+    def concat(self, parts: Sequence[str], *, axis: int = 0, to: str = "") -> str:
+        return self.add("Concat", *parts, to=to, axis=axis)
+
+    def flat(self, value: str) -> str:
+        return self.add("Flatten", value, axis=1)
+
+    def spikes_of(self, value: str) -> str:
+        """Bits or messages in the type that projections read."""
+        return self.add("Cast", value, dtype=TensorProto.FLOAT if self.flavour == "float32" else TensorProto.UINT8)
+
+    def drive(self, projection: Projection, sent: str) -> str:
+        """What a projection brings, in 1/64 of a weight unit."""
+        op, exponent = projection.op, projection.exponent + MEMBRANE_SHIFT
+        whole = np.float32 if self.flavour == "float32" else np.int8
+        weight = op.weight.astype(whole) if self.flavour == "int8" else np.ldexp(op.weight.astype(np.float32), exponent)
+        if isinstance(op, Conv2d):
+            constant = self.constant(weight, f"weight.{projection.name}")
+            kind = "Conv" if self.flavour == "float32" else "ConvInteger"
+            pads = [*op.padding, *op.padding]
+            made = self.add(kind, sent, constant, strides=op.stride, pads=pads, dilations=op.dilation, group=op.groups)
+        else:
+            constant = self.constant(np.ascontiguousarray(weight.T), f"weight.{projection.name}")
+            made = self.add("MatMul" if self.flavour == "float32" else "MatMulInteger", self.flat(sent), constant)
+        if self.flavour == "float32":
+            return made
+        return self.add("Mul", made, self.constant(np.array(2**exponent, dtype=np.int32)))
+
+    def neurons(self, population: Population, drives: Sequence[str]) -> str:
+        """One step of a population; leaves its state in `v.NAME.next`, and gives its spikes."""
+        neuron, name = neuron_of(population), population.name
+        total = drives[0]
+        for other in drives[1:]:
+            total = self.add("Add", total, other)
+        if neuron.decay_u != DECAY_UNITY:
+            kept = self.decay(f"u.{name}", int(neuron.decay_u))
+            total = self.add("Add", kept, total, to=f"u.{name}.next")
+        v = self.add("Add", self.decay(f"v.{name}", int(neuron.decay_v)), total)
+        if neuron.bias.any():
+            v = self.add("Add", v, self.constant(self.bias(neuron, population), f"bias.{name}"))
+        threshold = self.constant(np.array(int(neuron.threshold) << MEMBRANE_SHIFT, dtype=self.number))
+        fired = self.add("Greater", v, threshold)
+        self.add("Where", fired, self.constant(np.array(0, dtype=self.number)), v, to=f"v.{name}.next")
+        return self.spikes_of(fired)
+
+    def bias(self, neuron: Neuron, population: Population) -> npt.NDArray[Any]:
+        bias = (neuron.bias.astype(np.int64) << neuron.bias_exponent).reshape(1, *population.shape)
+        return bias.astype(self.number)
+
+    def decay(self, value: str, amount: int) -> str:
+        """`sign(x) * (|x| * (4096 - d) >> 12)`, in int64: the product passes what float32 and int32 hold."""
+        if amount == 0:
+            return value
+        x = self.add("Cast", value, dtype=TensorProto.INT64)
+        share = self.constant(np.array(DECAY_UNITY - amount, dtype=np.int64))
+        unity = self.constant(np.array(DECAY_UNITY, dtype=np.int64))
+        kept = self.add("Div", self.add("Mul", self.add("Abs", x), share), unity)
+        return self.add("Cast", self.add("Mul", self.add("Sign", x), kept), dtype=NUMBER[self.flavour])
+
+
+def _value(name: str, dtype: int, shape: Sequence[int | str]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, dtype, list(shape))
+
+
+def _model(
+    network: Network,
+    graph: _Graph,
+    outputs: Sequence[onnx.ValueInfoProto],
+    flavour: Flavour,
+    inputs: Sequence[onnx.ValueInfoProto] = (),
+) -> onnx.ModelProto:
+    image = _value("image", TensorProto.UINT8, ["N", *network.input.shape])
+    made = helper.make_model(
+        helper.make_graph(graph.nodes, network.name, [image, *inputs], outputs, list(graph.constants.values())),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="kdsnn",
+    )
+    helper.set_model_props(
+        made,
+        {
+            "kdsnn.fingerprint": network.fingerprint(),
+            "kdsnn.flavour": flavour,
+            "kdsnn.timesteps": str(network.timesteps),
+            "kdsnn.labels": "\n".join(network.labels),
+            "kdsnn.populations": "\n".join(p.name for p in network.spiking),
+        },
+    )
+    onnx.checker.check_model(made)
+    return made

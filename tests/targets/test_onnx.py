@@ -1,0 +1,104 @@
+"""The ONNX target computes the reference's spikes and counts in both flavours, and so do the files that it exports."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdsnn.errors import TimedOutError, UsageError, VerificationError
+from kdsnn.evaluate import check_same
+from kdsnn.export.onnx import to_onnx
+from kdsnn.network import Network
+from kdsnn.targets import onnx as target_module
+from kdsnn.targets.base import load_target
+from kdsnn.targets.onnx import OnnxTarget
+from kdsnn.targets.reference import ReferenceTarget, simulate
+from kdsnn.testing import check_target, example_networks, random_images, random_network
+
+FLAVOURS = ["float32", "int8"]
+
+
+@pytest.fixture
+def network() -> Network:
+    return example_networks()[0]
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_conformance(flavour: str) -> None:
+    result = check_target(OnnxTarget(flavour=flavour))
+    assert list(result.passed) == [n.name for n in example_networks()]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 100_000), st.sampled_from(FLAVOURS))
+def test_random_networks(seed: int, flavour: str) -> None:
+    network = random_network(seed)
+    images = random_images(network, 5, seed)
+    result = OnnxTarget(flavour=flavour).compile(network).run(images, record="all")
+    check_same(result, ReferenceTarget().compile(network).run(images, record="all"))
+
+
+def test_batches_do_not_change_the_result(network: Network) -> None:
+    images = random_images(network, 11)
+    program = OnnxTarget().compile(network)
+    whole = program.run(images, record="all")
+    program.batch = 4
+    seen: list[int] = []
+    check_same(program.run(images, record="all", progress=seen.append), whole)
+    assert seen == [4, 8, 11]
+    assert list(program.run(images).spikes) == [network.output.name]
+    with pytest.raises(TimedOutError, match="after 4 images"):
+        program.run(images, time_limit_s=0)
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("leaky", [False, True])
+def test_the_files_alone_count_the_references_spikes(tmp_path: Path, flavour: str, leaky: bool) -> None:
+    """With ONNX Runtime and the file, as somebody without kdsnn would; and one graph serves any number of images."""
+    network = random_network(7, leaky=leaky)
+    images = random_images(network, 9)
+    files = OnnxTarget(flavour=flavour).bundle(network, images, tmp_path)
+    assert [f.name for f in files] == ["model.onnx", "step.onnx"]
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    for shown in (images, images[:1]):
+        counts, layers = session.run(["counts", "layer_spikes"], {"image": shown})
+        wanted = simulate(network, shown)
+        assert np.array_equal(counts, wanted[network.output.name].sum(1).reshape(len(shown), -1))
+        assert layers.sum(0).tolist() == [int(train.sum()) for train in wanted.values()]
+    properties = session.get_modelmeta().custom_metadata_map
+    assert properties["kdsnn.fingerprint"] == network.fingerprint()
+    assert properties["kdsnn.populations"].split("\n") == list(wanted)
+
+
+def test_a_wrong_file_is_not_a_bundle(network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = random_network(3)
+    monkeypatch.setattr(target_module, "to_onnx", lambda _network, **options: to_onnx(other, **options))
+    images = random_images(other, 4)
+    monkeypatch.setattr(target_module, "simulate", lambda *_: {n: 1 - t for n, t in simulate(other, images).items()})
+    with pytest.raises(VerificationError, match=r"model\.onnx does not count"):
+        OnnxTarget().bundle(other, images, tmp_path)
+
+
+def test_the_size_does_not_grow_with_time(network: Network) -> None:
+    sizes = [to_onnx(replace(network, timesteps=steps)).ByteSize() for steps in (2, 200)]
+    assert sizes[1] - sizes[0] < 50
+
+
+def test_weights_are_stored_once_and_as_they_are(network: Network) -> None:
+    model = to_onnx(network, flavour="int8")
+    stored = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer if t.name.startswith("weight.")}
+    assert set(stored) == {f"weight.{p.name}" for p in network.projections}
+    assert all(weight.dtype == np.int8 for weight in stored.values())
+
+
+def test_options_are_checked() -> None:
+    with pytest.raises(UsageError, match="no device 'tpu'"):
+        load_target("onnx", {"device": "tpu"})
+    with pytest.raises(UsageError, match="no flavour 'int4'"):
+        load_target("onnx", {"flavour": "int4"})
+    assert not OnnxTarget("cuda").probe().available or "CUDAExecutionProvider" in onnxruntime.get_available_providers()
