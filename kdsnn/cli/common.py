@@ -87,6 +87,9 @@ TieOption = Annotated[
 ]
 
 
+WIDEST = 20  # characters that a cell keeps, however narrow the terminal
+
+
 def output() -> Console:
     """The console for data, on stdout."""
     from rich.console import Console
@@ -119,15 +122,18 @@ def percent(value: float | None) -> str:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Prints a table to stdout; numbers are set right."""
+    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
 
-    shown = Table(title=title, title_justify="left")
+    shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
     for index, column in enumerate(columns):
         numeric = all(isinstance(row[index], int | float) for row in rows) and bool(rows)
-        shown.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
-    for row in rows:
-        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else escape(str(cell)) for cell in row))
+        width = min(max(len(text) for text in (*column.split(), *(row[index] for row in cells))), WIDEST)
+        shown.add_column(column, justify="right" if numeric else "left", overflow="fold", min_width=width)
+    for line in cells:
+        shown.add_row(*map(escape, line))
     output().print(shown)
 
 

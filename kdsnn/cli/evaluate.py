@@ -71,7 +71,7 @@ def evaluate(
 
 def show(result: Evaluation) -> None:
     """Prints an evaluation."""
-    columns = ["layer", "kind", "neurons", "spikes", "SynOps dense", "SynOps effective", "input MACs"]
+    columns = ["layer", "kind", "neurons", "spikes", "SynOps\ndense", "SynOps\neffective", "input\nMACs"]
     rows = [
         [x.name, x.kind, x.neurons, x.spikes, x.synops_dense, x.synops_effective, x.input_macs]
         for x in result.counts.layers

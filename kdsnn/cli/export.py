@@ -93,18 +93,22 @@ def _dry_run(model: Model, target: Target | None, json: bool) -> None:
     if json:
         emit_json(_as_json(model, target, rows, violations))
     else:
-        columns = ["name", "kind", "shape", "neurons", "synapses", "threshold", "largest_weight", "depth", "relay"]
+        columns = ["name", "kind", "shape", "neurons", "synapses", "threshold", "largest_weight", "depth"]
         cells = [[_cell(row[c]) for c in columns] for row in rows]
-        table(f"{model.network.name}, T = {model.network.timesteps}", columns, cells)
+        for row, line in zip(rows, cells, strict=True):
+            line[1] = "relay" if row["relay"] else line[1]
+        headings = [c.replace("_", "\n") for c in columns]
+        table(f"{model.network.name}, T = {model.network.timesteps}", headings, cells)
+        relays = sum(row["neurons"] for row in rows if row["relay"])
+        neurons, synapses = (sum(row[c] for row in rows) for c in ("neurons", "synapses"))
+        output().print(f"{neurons:,} neurons, {relays:,} of them relays; {synapses:,} synapses", markup=False)
     if violations:
         name = target.name if target else "nir"
         raise DoesNotFitError(f"it does not fit target {name!r}", problems=[str(v) for v in violations])
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, list):
-        return "x".join(map(str, value))
-    return ("yes" if value else "") if isinstance(value, bool) else value
+    return "x".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _as_json(model: Model, target: Target | None, rows: list[dict[str, Any]], violations: list[Any]) -> dict[str, Any]:

@@ -103,7 +103,16 @@ def show(done: Quantized) -> None:
     report = done.report
     table(
         f"Quantization: int{report.weight_bits} weights ({report.method}), {report.input_bits}-bit input",
-        ["layer", "threshold", "largest weight", "clipped", "weight error", "bias error", "decay error", "limited by"],
+        [
+            "layer",
+            "threshold",
+            "largest\nweight",
+            "clipped",
+            "weight\nerror",
+            "bias\nerror",
+            "decay\nerror",
+            "limited by",
+        ],
         [
             [
                 *(x.name, x.threshold, x.largest_weight, percent(x.clipped)),
@@ -124,7 +133,8 @@ def show(done: Quantized) -> None:
             ["layer", "accuracy", "firing rate, float", "firing rate"],
             [[x.name, percent(x.accuracy), percent(x.float_rate), percent(x.rate)] for x in done.sensitivity],
         )
-    accuracy = f"float {percent(done.float_accuracy)}, integer {percent(done.integer_accuracy)}"
+    known = {"float": done.float_accuracy, "integer": done.integer_accuracy}
+    accuracy = ", ".join(f"{what} {percent(value)}" for what, value in known.items() if value is not None)
     output().print(f"{done.model.path}\n{accuracy}", markup=False, soft_wrap=True)
 
 
