@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded; see kdsnn.cli.main
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is loaded; see kdsnn.cli.main
 
 from kdsnn.network import Dense, Input, Network, Neuron, Population, Projection
 

@@ -70,8 +70,8 @@ for module in (targets, doctor, setup, list_, recipe):
 
 def main() -> None:
     """Runs the command line and exits with its code."""
-    # OpenMP threads that wait spin by default: beside any other load, torch's small steps then become 60 times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Beside other load, threads that spin 300,000 times for each other lose most of their time (benchmarks/README.md).
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     debug = "--debug" in sys.argv or os.environ.get("KDSNN_DEBUG") == "1"
     try:
         app()

@@ -1,0 +1,74 @@
+"""A whole student of the paper, 3x32x32 images, T = 4, through real Lava: seconds an image, memory, the same spikes.
+
+    uv run python benchmarks/deep_on_lava.py [--student resnet18] [--samples 4]
+
+The weights are random, with gains that keep every layer awake: what counts here is the size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+
+import numpy as np
+import torch
+from torch import nn
+
+from kdsnn.evaluate import check_same
+from kdsnn.export.lower import lower
+from kdsnn.export.quantize import quantize
+from kdsnn.export.relays import balance
+from kdsnn.models.students import build_student
+from kdsnn.recipe import StudentSection
+from kdsnn.targets.gpu import GpuTarget
+from kdsnn.targets.lava.adapter import LavaTarget
+from kdsnn.targets.lava.environment import setup_environment
+
+SHAPE = (3, 32, 32)
+
+
+def awake(student: nn.Module) -> nn.Module:
+    """The student with BatchNorm statistics of random images, and gains at which spikes reach the output."""
+    for module in student.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.constant_(module.weight, 2.0)
+        elif isinstance(module, nn.Linear):
+            module.weight.data *= 8
+    with torch.no_grad():
+        for _ in range(20):
+            student.train()(torch.rand(16, *SHAPE))
+    return student.eval()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--student", default="resnet18")
+    parser.add_argument("--samples", type=int, default=4)
+    arguments = parser.parse_args()
+    setup_environment()
+    torch.manual_seed(0)
+    student = awake(build_student(StudentSection(model=arguments.student), SHAPE, 10))
+    images = np.random.default_rng(0).integers(0, 256, (arguments.samples, *SHAPE)).astype(np.uint8)
+    network = balance(lower(student.layers, input_shape=SHAPE, timesteps=4, labels=[str(i) for i in range(10)]))
+    integer, _ = quantize(network, calibration=images)
+    wanted = GpuTarget("cpu").compile(integer).run(images, record="all")
+    silent = [layer.name for layer in wanted.counts.layers if not layer.spikes]
+    began = time.perf_counter()
+    result = LavaTarget().compile(integer).run(images, record="all")
+    seconds = time.perf_counter() - began
+    check_same(result, wanted)
+    neurons = sum(p.neurons for p in integer.spiking)
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    print(f"{arguments.student}: {neurons:,} neurons, {wanted.counts.total('synops_dense') / len(images):,.0f} SynOps")
+    print(f"silent populations: {', '.join(silent) or 'none'}")
+    print(
+        f"Lava: {seconds / len(images):.2f} s an image end to end, {result.notes['run_s'] / len(images):.2f} simulating"
+    )
+    print(
+        f"largest process {memory:.2f} GiB; every spike equals the torch target's in {len(integer.spiking)} populations"
+    )
+
+
+if __name__ == "__main__":
+    main()
