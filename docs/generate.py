@@ -29,6 +29,8 @@ COMMANDS = (
     "recipe",
     "recipe show",
     "recipe validate",
+    "paper",
+    "paper table3",
 )
 MADE = "<!-- Made by docs/generate.py: edit the code, not this page. -->\n\n"
 

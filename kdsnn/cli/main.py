@@ -15,6 +15,7 @@ from kdsnn.cli import (
     evaluate,
     export,
     list_,
+    paper,
     quantize,
     recipe,
     report,
@@ -64,7 +65,7 @@ def _options(
 
 for module in (demo, teach, distill, quantize, export, evaluate, energy, report):
     module.register(app)
-for module in (targets, doctor, setup, list_, recipe):
+for module in (targets, doctor, setup, list_, recipe, paper):
     module.register(app)
 
 

@@ -8,6 +8,8 @@ from torch import nn
 
 from kdsnn.errors import RecipeError
 from kdsnn.models.cnn import cnn
+from kdsnn.models.preact import preresnet20, wrn28_4
+from kdsnn.models.pyramidnet import pyramidnet18
 from kdsnn.models.resnet import resnet18
 from kdsnn.recipe import TeacherSection
 
@@ -15,8 +17,14 @@ __all__ = ["TEACHERS", "build_teacher", "teacher_names"]
 
 Shape = tuple[int, int, int]
 SMALLEST = 4  # pixels of a side that every teacher can take: cnn pools twice by 2
-NARROWEST = 32  # channels of the narrowest layer of any teacher, at width 1
-TEACHERS: dict[str, Callable[[int, int, float], nn.Module]] = {"cnn": cnn, "resnet18": resnet18}
+NARROWEST = 16  # channels of the narrowest layer of any teacher, at width 1
+TEACHERS: dict[str, Callable[[int, int, float], nn.Module]] = {
+    "cnn": cnn,
+    "preresnet20": preresnet20,
+    "pyramidnet18": pyramidnet18,
+    "resnet18": resnet18,
+    "wrn28-4": wrn28_4,
+}
 
 
 def build_teacher(section: TeacherSection, input_shape: Shape, classes: int) -> nn.Module:

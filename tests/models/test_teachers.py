@@ -54,7 +54,7 @@ def test_every_teacher_gives_logits(name: str, shape: tuple[int, int, int]) -> N
 
 
 def test_a_teacher_that_cannot_be_built() -> None:
-    with pytest.raises(RecipeError, match=r"no teacher 'cn'.*\n.*cnn, resnet18"):
+    with pytest.raises(RecipeError, match=r"no teacher 'cn'.*\n.*cnn, preresnet20"):
         build_teacher(TeacherSection(model="cn"), (1, 8, 8), 10)
     with pytest.raises(RecipeError, match="leaves no channels"):
         build_teacher(TeacherSection(width=0.01), (1, 8, 8), 10)
