@@ -14,7 +14,7 @@ from kdsnn.data.datasets import Dataset, Split, load_dataset
 from kdsnn.distill.pipeline import load_student, load_teacher, teach, training_split
 from kdsnn.distill.qat import QatSettings, qat
 from kdsnn.distill.sensitivity import LayerSensitivity, layer_sensitivity
-from kdsnn.errors import InputError
+from kdsnn.errors import InputError, UsageError
 from kdsnn.export.foreign import Foreign, read_foreign
 from kdsnn.export.lower import lower
 from kdsnn.export.nir import is_ours, write_nir
@@ -121,6 +121,7 @@ def quantize_file(
     out: Path | None = None,
     dataset: str | None = None,
     section: QuantizeSection | None = None,
+    keep: bool = True,
 ) -> Quantized:
     """Quantizes anybody's float NIR graph, and writes the integer network.
 
@@ -130,11 +131,17 @@ def quantize_file(
         out: of the integer network; None is `NAME-intBITS.nir` beside the graph.
         dataset: to calibrate on and to be tested on; None does neither.
         section: how to quantize.
+        keep: whether to write it.
 
     Raises:
+        UsageError: `out` is the float graph itself.
         InputError: the file is broken, or does not fit the data set.
         LoweringError: it holds what cannot be carried, by node name.
     """
+    section = section or QuantizeSection()
+    out = out or path.with_name(f"{path.stem}-int{section.weight_bits}.nir")
+    if out.resolve() == path.resolve():
+        raise UsageError(f"{out} is the float graph itself", hint="write the integer network to another file")
     data = None if dataset is None else load_dataset(dataset)
     read = read_foreign(path, foreign if data is None else replace(foreign, input_shape=data.image_shape))
     if data is not None:
@@ -143,23 +150,18 @@ def quantize_file(
         if len(data.labels) == len(read.labels):
             read = replace(read, labels=data.labels)
         read = replace(read, provenance={**read.provenance, "dataset": data.name})
-    section = section or QuantizeSection()
     network, report = _post_training(balance(read), section, None if data is None else data.train)
-    out = out or path.with_name(f"{path.stem}-int{section.weight_bits}.nir")
-    write_nir(network, out)
-    known = data is not None and len(data.labels) == len(network.labels)
-    return Quantized(
-        model=Model(network, out, None),
-        report=report,
-        float_accuracy=None,
-        integer_accuracy=_accuracy(network, data.test) if data is not None and known else None,
-    )
+    if keep:
+        write_nir(network, out)
+    tested = data.test if data is not None and len(data.labels) == len(network.labels) else None
+    accuracy = None if tested is None else _accuracy(network, tested)
+    return Quantized(Model(network, out, None), report, float_accuracy=None, integer_accuracy=accuracy)
 
 
-def open_or_quantize(model: str | None, foreign: Foreign, *, dataset: str | None = None) -> Model:
+def open_or_quantize(model: str | None, foreign: Foreign, *, dataset: str | None = None, keep: bool = True) -> Model:
     """Opens a run, or a NIR file: one that kdsnn wrote as it is, anybody else's float graph by quantizing it first."""
     if model is not None and model.endswith(".nir") and not is_ours(Path(model)):
-        return quantize_file(Path(model), foreign, dataset=dataset).model
+        return quantize_file(Path(model), foreign, dataset=dataset, keep=keep).model
     return open_model(model)
 
 

@@ -62,7 +62,7 @@ def export(
     from kdsnn.workflow import export_bundle, select_images
 
     chosen = None if target == "nir" else make_target(target, option, device)
-    opened = open_or_quantize(model, Foreign(timesteps, dt), dataset=calibrate)
+    opened = open_or_quantize(model, Foreign(timesteps, dt), dataset=calibrate, keep=not dry_run)
     if dry_run:
         _dry_run(opened, chosen, json)
         return

@@ -73,6 +73,12 @@ def test_a_float_graph_is_quantized_and_exported_in_one_go(cli: Cli, foreign: Pa
     assert done.code == 0, done.err
     assert done.json["verified"]["images"] == 4
     assert read_nir(foreign.with_name("other-int8.nir")).fingerprint() == done.json["fingerprint"]
+    foreign.with_name("other-int8.nir").unlink()
+    dry = cli("export", foreign, "--target", "lava", "--dry-run")
+    assert dry.code == 0, dry.err
+    assert "0 of them relays" in dry.out
+    assert not foreign.with_name("other-int8.nir").exists()
+    assert cli("quantize", foreign, "-o", foreign).code == 2
     evaluated = cli("evaluate", foreign, "--target", "gpu")
     assert evaluated.code == 3
     assert "kdsnn quantize" in evaluated.err

@@ -1,5 +1,6 @@
 """Float NIR graphs of others: the network's spikes are those of NIR's equations."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -332,13 +333,17 @@ def test_quantized_it_runs_on_targets(case: str) -> None:
 
 
 def test_quantized_it_comes_back_from_our_own_files(tmp_path: Path) -> None:
-    graph = chain(conv(3, 2), fire(3, 6, 4), nir.Flatten(None, 0), nir.Linear(weights(5, 72)), fire(5))
-    hostile = {"output": "n1", "a_to_b": "n4"}
-    back = {new: old for old, new in {v: k for k, v in hostile.items()}.items()}
-    renamed = {old: new for new, old in back.items()}
-    nodes = {renamed.get(name, name) if name != "output" else "o": node for name, node in graph.nodes.items()}
-    edges = [tuple(renamed.get(n, "o" if n == "output" else n) for n in edge) for edge in graph.edges]
-    integer, _ = quantize(read(nir.NIRGraph(nodes, edges, type_check=False)))
+    """Names that our writer gives to nodes of its own, too."""
+    nodes = {
+        "in": nir.Input(np.array([2, 8, 6])),
+        "conv": conv(3, 2),
+        "output": fire(3, 6, 4),
+        "flat": nir.Flatten(None, 0),
+        "linear": nir.Linear(weights(5, 72)),
+        "a_to_b": fire(5),
+        "end": nir.Output(np.array([5])),
+    }
+    integer, _ = quantize(read(nir.NIRGraph(nodes, list(pairwise(nodes)), type_check=False)))
     write_nir(integer, tmp_path / "m.nir")
     assert read_nir(tmp_path / "m.nir").fingerprint() == integer.fingerprint()
     with pytest.raises(InputError, match="integer network that kdsnn wrote"):
