@@ -1,6 +1,6 @@
-"""A whole student of the paper, 3x32x32 images, T = 4, through real Lava: seconds an image, memory, the same spikes.
+"""A whole student of the paper, T = 4, through real Lava: seconds an image, memory, the same spikes; and its peers.
 
-    uv run python benchmarks/deep_on_lava.py [--student resnet18] [--samples 4]
+    uv run python benchmarks/deep_on_lava.py [--student resnet18] [--samples 4] [--batch 64] [--stock]
 
 The weights are random, with gains that keep every layer awake: what counts here is the size.
 """
@@ -21,14 +21,15 @@ from kdsnn.export.quantize import quantize
 from kdsnn.export.relays import balance
 from kdsnn.models.students import build_student
 from kdsnn.recipe import StudentSection
+from kdsnn.targets.base import Target
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.lava.adapter import LavaTarget
 from kdsnn.targets.lava.environment import setup_environment
+from kdsnn.targets.onnx import OnnxTarget
+from kdsnn.targets.reference import ReferenceTarget
 
-SHAPE = (3, 32, 32)
 
-
-def awake(student: nn.Module) -> nn.Module:
+def awake(student: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
     """The student with BatchNorm statistics of random images, and gains at which spikes reach the output."""
     for module in student.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -37,20 +38,24 @@ def awake(student: nn.Module) -> nn.Module:
             module.weight.data *= 8
     with torch.no_grad():
         for _ in range(20):
-            student.train()(torch.rand(16, *SHAPE))
+            student.train()(torch.rand(16, *shape))
     return student.eval()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--student", default="resnet18")
-    parser.add_argument("--samples", type=int, default=4)
+    parser.add_argument("--samples", type=int, default=4, help="images through Lava")
+    parser.add_argument("--batch", type=int, default=64, help="images through torch and ONNX Runtime")
+    parser.add_argument("--stock", action="store_true", help="one image through Lava's own convolution, too")
     arguments = parser.parse_args()
     setup_environment()
     torch.manual_seed(0)
-    student = awake(build_student(StudentSection(model=arguments.student), SHAPE, 10))
-    images = np.random.default_rng(0).integers(0, 256, (arguments.samples, *SHAPE)).astype(np.uint8)
-    network = balance(lower(student.layers, input_shape=SHAPE, timesteps=4, labels=[str(i) for i in range(10)]))
+    shape = (1, 28, 28) if arguments.student == "2conv" else (3, 32, 32)
+    student = awake(build_student(StudentSection(model=arguments.student), shape, 10), shape)
+    many = np.random.default_rng(0).integers(0, 256, (arguments.batch, *shape)).astype(np.uint8)
+    images = many[: arguments.samples]
+    network = balance(lower(student.layers, input_shape=shape, timesteps=4, labels=[str(i) for i in range(10)]))
     integer, _ = quantize(network, calibration=images)
     wanted = GpuTarget("cpu").compile(integer).run(images, record="all")
     silent = [layer.name for layer in wanted.counts.layers if not layer.spikes]
@@ -68,6 +73,20 @@ def main() -> None:
     print(
         f"largest process {memory:.2f} GiB; every spike equals the torch target's in {len(integer.spiking)} populations"
     )
+    others: dict[str, Target] = {
+        "torch target on the CPU": GpuTarget("cpu"),
+        "onnx, float32": OnnxTarget(),
+        "onnx, int8": OnnxTarget(flavour="int8"),
+    }
+    for name, target in others.items():
+        program = target.compile(integer)
+        program.run(many[:2])
+        done = program.run(many)
+        print(f"{name}: {len(many) / done.wall_s:.1f} images/s")
+    if arguments.stock:
+        done = LavaTarget(stock_conv=True).compile(integer).run(images[:1], record="all")
+        check_same(done, ReferenceTarget().compile(integer).run(images[:1], record="all"))
+        print(f"Lava's own convolution: {done.notes['run_s']:.2f} s for one image, simulating")
 
 
 if __name__ == "__main__":
