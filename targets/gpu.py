@@ -7,7 +7,6 @@ algorithms, whose intermediate values are fractions.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,9 +18,10 @@ import torch.nn.functional as F
 
 from kdsnn import counters
 from kdsnn.bounds import overflows
-from kdsnn.errors import TargetUnavailableError, TimedOutError
+from kdsnn.errors import TargetUnavailableError
 from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Conv2d, Dense, Network, Neuron, Population, neuron_of
-from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, check_images, predict
+from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation
+from kdsnn.targets.batches import Simulated, recorded, run_in_batches
 
 __all__ = ["GpuProgram", "GpuTarget"]
 
@@ -82,32 +82,22 @@ class GpuProgram:
         progress: Progress | None = None,
     ) -> RunResult:
         """See `kdsnn.targets.base.Program.run`."""
-        check_images(self.network, images)
-        network, start = self.network, time.perf_counter()
-        recorded = [p.name for p in network.spiking if record == "all" or p is network.output]
-        kept: dict[str, list[npt.NDArray[np.uint8]]] = {name: [] for name in recorded}
-        emitted = {p.name: np.zeros(p.shape, dtype=np.int64) for p in network.populations}
-        for begin in range(0, len(images), self.batch):
-            batch = counters.input_messages(network, images[begin : begin + self.batch])
-            emitted[network.input.name] += (batch > 0).sum(axis=0, dtype=np.int64) * network.timesteps
-            for name, train in self._simulate(batch):
-                emitted[name] += train.sum(dim=(0, 1), dtype=torch.int64).cpu().numpy()
-                if name in kept:
-                    kept[name].append(train.transpose(0, 1).to(torch.uint8).cpu().numpy())
-            done = begin + len(batch)
-            if progress:
-                progress(done)
-            if time_limit_s is not None and time.perf_counter() - start > time_limit_s:
-                raise TimedOutError(f"the torch target passed its limit of {time_limit_s:g} s after {done} images")
-        trains = {name: np.concatenate(parts) for name, parts in kept.items()}
-        return RunResult(
+        names = recorded(self.network, record)
+
+        def simulated(batch: npt.NDArray[np.uint8]) -> Simulated:
+            for name, train in self._simulate(counters.input_messages(self.network, batch)):
+                spikes = train.sum(dim=(0, 1), dtype=torch.int64).cpu().numpy()
+                yield name, spikes, train.transpose(0, 1).to(torch.uint8).cpu().numpy() if name in names else None
+
+        return run_in_batches(
+            self.network,
+            images,
+            simulated,
             target="gpu",
-            fingerprint=network.fingerprint(),
-            predictions=predict(trains[network.output.name]),
-            spikes=trains,
-            counts=counters.count(network, emitted, len(images)),
-            wall_s=time.perf_counter() - start,
+            batch=self.batch,
             versions={"torch": torch.__version__, "device": str(self.device)},
+            time_limit_s=time_limit_s,
+            progress=progress,
         )
 
     def _simulate(self, messages: npt.NDArray[np.uint8]) -> Iterator[tuple[str, torch.Tensor]]:

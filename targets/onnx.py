@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn import counters
 from kdsnn.bounds import overflows
-from kdsnn.errors import TargetUnavailableError, TimedOutError, UsageError, VerificationError
+from kdsnn.errors import TargetUnavailableError, UsageError, VerificationError
 from kdsnn.export.onnx import EMITTED, TRAIN, Flavour, step_model, to_onnx
 from kdsnn.network import Network
-from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, check_images, predict
+from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation
+from kdsnn.targets.batches import Simulated, recorded, run_in_batches
 from kdsnn.targets.reference import simulate
 
 __all__ = ["OnnxProgram", "OnnxTarget"]
@@ -99,42 +98,31 @@ class OnnxProgram:
         progress: Progress | None = None,
     ) -> RunResult:
         """See `kdsnn.targets.base.Program.run`."""
-        check_images(self.network, images)
-        network = self.network
         session = self._session(record)
-        start = time.perf_counter()
-        trains: dict[str, list[npt.NDArray[np.uint8]]] = {}
-        emitted = {p.name: np.zeros(p.shape, dtype=np.int64) for p in network.populations}
         names = [output.name for output in session.get_outputs()]
-        for begin in range(0, len(images), self.batch):
-            batch = images[begin : begin + self.batch]
-            messages = counters.input_messages(network, batch)
-            emitted[network.input.name] += (messages > 0).sum(axis=0, dtype=np.int64) * network.timesteps
-            for name, values in zip(names, session.run(names, {"image": batch}), strict=True):
-                if name.startswith(EMITTED):
-                    emitted[name.removeprefix(EMITTED)] += values
-                elif name.startswith(TRAIN):
-                    trains.setdefault(name.removeprefix(TRAIN), []).append(values.swapaxes(0, 1))
-            done = begin + len(batch)
-            if progress:
-                progress(done)
-            if time_limit_s is not None and time.perf_counter() - start > time_limit_s:
-                raise TimedOutError(f"the onnx target passed its limit of {time_limit_s:g} s after {done} images")
-        spikes = {name: np.concatenate(parts) for name, parts in trains.items()}
-        return RunResult(
+
+        def simulated(batch: npt.NDArray[np.uint8]) -> Simulated:
+            made = dict(zip(names, session.run(names, {"image": batch}), strict=True))
+            for population in self.network.spiking:
+                train = made.get(TRAIN + population.name)
+                spikes = made[EMITTED + population.name]
+                yield population.name, spikes, None if train is None else train.swapaxes(0, 1)
+
+        return run_in_batches(
+            self.network,
+            images,
+            simulated,
             target="onnx",
-            fingerprint=network.fingerprint(),
-            predictions=predict(spikes[network.output.name]),
-            spikes=spikes,
-            counts=counters.count(network, emitted, len(images)),
-            wall_s=time.perf_counter() - start,
+            batch=self.batch,
             versions=_versions(self.device, self.flavour),
+            time_limit_s=time_limit_s,
+            progress=progress,
         )
 
     def _session(self, record: Record) -> Any:
         if record not in self.sessions:
-            recorded = [p.name for p in self.network.spiking if record == "all" or p is self.network.output]
-            model = to_onnx(self.network, flavour=self.flavour, emitted=True, trains=recorded)
+            trains = recorded(self.network, record)
+            model = to_onnx(self.network, flavour=self.flavour, emitted=True, trains=trains)
             self.sessions[record] = _session(model.SerializeToString(), self.device)
         return self.sessions[record]
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 
 from kdsnn import counters
 from kdsnn.bounds import overflows
-from kdsnn.errors import TimedOutError
 from kdsnn.linear import apply
 from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, neuron_of
-from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, check_images, predict
+from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation
+from kdsnn.targets.batches import Simulated, recorded, run_in_batches
 
 __all__ = ["ReferenceProgram", "ReferenceTarget", "decay", "simulate"]
 
@@ -84,35 +81,19 @@ class ReferenceProgram:
         progress: Progress | None = None,
     ) -> RunResult:
         """See `kdsnn.targets.base.Program.run`."""
-        check_images(self.network, images)
-        network, start = self.network, time.perf_counter()
-        kept: dict[str, list[npt.NDArray[np.uint8]]] = {}
-        emitted = {p.name: np.zeros(p.shape, dtype=np.int64) for p in network.populations}
-        for done, batch in _batches(images):
-            spikes = simulate(network, batch)
-            nonzero = counters.input_messages(network, batch) > 0
-            emitted[network.input.name] += nonzero.sum(axis=0, dtype=np.int64) * network.timesteps
-            for name, train in spikes.items():
-                emitted[name] += train.sum(axis=(0, 1), dtype=np.int64)
-                if record == "all" or name == network.output.name:
-                    kept.setdefault(name, []).append(train)
-            if progress:
-                progress(done)
-            if time_limit_s is not None and time.perf_counter() - start > time_limit_s:
-                raise TimedOutError(f"the reference passed its limit of {time_limit_s:g} s after {done} images")
-        trains = {name: np.concatenate(parts) for name, parts in kept.items()}
-        return RunResult(
+        network, names = self.network, recorded(self.network, record)
+
+        def simulated(batch: npt.NDArray[np.uint8]) -> Simulated:
+            for name, train in simulate(network, batch).items():
+                yield name, train.sum(axis=(0, 1), dtype=np.int64), train if name in names else None
+
+        return run_in_batches(
+            network,
+            images,
+            simulated,
             target="reference",
-            fingerprint=network.fingerprint(),
-            predictions=predict(trains[network.output.name]),
-            spikes=trains,
-            counts=counters.count(network, emitted, len(images)),
-            wall_s=time.perf_counter() - start,
+            batch=BATCH,
             versions={"numpy": np.__version__},
+            time_limit_s=time_limit_s,
+            progress=progress,
         )
-
-
-def _batches(images: npt.NDArray[np.uint8]) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
-    for start in range(0, len(images), BATCH):
-        batch = images[start : start + BATCH]
-        yield start + len(batch), batch

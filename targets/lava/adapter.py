@@ -17,6 +17,7 @@ from kdsnn.counters import Counts, LayerCounts, kind_of
 from kdsnn.errors import DoesNotFitError, TargetUnavailableError
 from kdsnn.network import Network
 from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, check_images, predict
+from kdsnn.targets.batches import recorded
 from kdsnn.targets.lava.bundle import write_bundle
 from kdsnn.targets.lava.environment import LavaEnvironment, find_environment, setup_environment
 from kdsnn.targets.lava.job import write_job
@@ -95,16 +96,16 @@ class LavaProgram:
         """See `kdsnn.targets.base.Program.run`. Without a time limit, a run is given up after 600 s without a step."""
         check_images(self.network, images)
         network, start = self.network, time.perf_counter()
-        recorded = [p.name for p in network.spiking if record == "all" or p is network.output]
+        names = recorded(network, record)
         with tempfile.TemporaryDirectory(prefix="kdsnn-lava-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
             try:
-                write_job(folder, network, images, recorded, stock_conv=self.stock_conv, parent=os.getpid())
+                write_job(folder, network, images, names, stock_conv=self.stock_conv, parent=os.getpid())
             except OSError as error:
                 raise TargetUnavailableError(f"the job for Lava cannot be written to {folder}: {error}") from error
             report = _images_done(network, len(images), progress)
             run_worker(self.environment, folder, time_limit_s=time_limit_s, progress=report)
-            return _read_result(folder, network, len(images), recorded, start)
+            return _read_result(folder, network, len(images), names, start)
 
 
 def _images_done(network: Network, samples: int, progress: Progress | None) -> Callable[[int], None] | None:
@@ -123,14 +124,14 @@ def _images_done(network: Network, samples: int, progress: Progress | None) -> C
     return report
 
 
-def _read_result(folder: Path, network: Network, samples: int, recorded: list[str], start: float) -> RunResult:
+def _read_result(folder: Path, network: Network, samples: int, names: list[str], start: float) -> RunResult:
     answer = json.loads((folder / "result.json").read_text())
     if answer["fingerprint"] != network.fingerprint():
         raise TargetUnavailableError("the Lava worker answered for another network")
     steps = samples * network.timesteps
     spikes = {}
     for index, population in enumerate(network.populations):
-        if population.name in recorded:
+        if population.name in names:
             train = _load(folder / f"spikes.{index}.npy", (steps, *population.shape), np.uint8)
             spikes[population.name] = train.reshape(samples, network.timesteps, *population.shape)
     return RunResult(
