@@ -5,8 +5,16 @@ The long suite runs 300: `uv run pytest -m long tests/targets/test_random_networ
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from kdsnn.evaluate import check_same
+from kdsnn.export.lower import lower
+from kdsnn.export.quantize import quantize
+from kdsnn.export.relays import balance
+from kdsnn.models.wrn import PreActivationNet
+from kdsnn.network import Network
+from kdsnn.recipe import StudentSection
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.lava.adapter import LavaTarget
 from kdsnn.targets.lava.environment import setup_environment
@@ -15,9 +23,28 @@ from kdsnn.testing import random_images, random_network
 from tests.test_counters import fan_out_by_impulses
 
 
-def agree(seed: int) -> int:
+def pre_activation_network(seed: int) -> Network:
+    """A pre-activation student of random width, depth and T on images of random size, lowered, balanced, quantized."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    section = StudentSection(model="wrn16-2", timesteps=int(rng.integers(1, 5)))
+    shape = (int(rng.integers(1, 4)), int(rng.integers(5, 10)), int(rng.integers(5, 10)))
+    sizes = (int(rng.integers(2, 5)), int(rng.integers(3, 6)), int(rng.integers(4, 7)))
+    student = PreActivationNet(section, shape[0], 5, sizes, int(rng.integers(1, 3)))
+    with torch.no_grad():
+        for module in student.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.fill_(2.0)
+                module.bias.uniform_(-0.2, 0.8)
+        student.linear.weight.mul_(8)
+        for _ in range(20):
+            student.train()(torch.rand(16, *shape))
+    lowered = lower(student.eval(), input_shape=shape, timesteps=section.timesteps, labels=list("abcde"))
+    return quantize(balance(lowered), weight_bits=int(rng.integers(3, 9)))[0]
+
+
+def agree(network: Network, seed: int) -> int:
     """Runs one network on all three, counts its SynOps by brute force, and gives the number of its spikes."""
-    network = random_network(seed)
     images = random_images(network, 4, seed)
     wanted = ReferenceTarget().compile(network).run(images, record="all")
     check_same(GpuTarget("cpu").compile(network).run(images, record="all"), wanted)
@@ -37,13 +64,27 @@ def agree(seed: int) -> int:
 
 def test_thirty_random_networks() -> None:
     setup_environment()
-    spikes = [agree(seed) for seed in range(30)]
+    spikes = [agree(random_network(seed), seed) for seed in range(30)]
     assert sum(s > 0 for s in spikes) >= 25  # most of them are awake
+
+
+def test_five_pre_activation_networks() -> None:
+    setup_environment()
+    networks = [pre_activation_network(seed) for seed in range(5)]
+    assert all(any(p.relay for p in network.populations) for network in networks)
+    assert all(agree(network, seed) > 0 for seed, network in enumerate(networks))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_three_hundred_random_networks() -> None:
     setup_environment()
-    spikes = [agree(seed) for seed in range(1000, 1300)]
+    spikes = [agree(random_network(seed), seed) for seed in range(1000, 1300)]
     assert sum(s > 0 for s in spikes) >= 250
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_forty_pre_activation_networks() -> None:
+    setup_environment()
+    assert all(agree(pre_activation_network(seed), seed) > 0 for seed in range(1000, 1040))
