@@ -59,11 +59,9 @@ def _as_dense(stream: Stream) -> Stream:
 
 def identity(shape: Shape) -> Conv2d | Dense:
     """The map of a population's spikes to themselves."""
-    if len(shape) == 3:
-        return Conv2d(np.ones((shape[0], 1, 1, 1)), groups=shape[0])
-    if shape[0] > MAX_SQUARE:
+    if len(shape) == 1 and shape[0] > MAX_SQUARE:
         raise LoweringError(f"it would take a matrix of {shape[0]} rows and columns")
-    return Dense(np.eye(shape[0]))
+    return streams.diagonal(np.ones(shape[0]), shape)
 
 
 def merged(stream: Stream) -> Stream:

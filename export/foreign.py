@@ -20,14 +20,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import h5py
 import nir
 
 from kdsnn.errors import InputError, LoweringError
 from kdsnn.export import stream as streams
 from kdsnn.export.foreign_nodes import lower_node
 from kdsnn.export.foreign_reader import Foreign, Port, Reader, shown
-from kdsnn.export.hdf5_guard import check_hdf5
 from kdsnn.export.nir import read_graph
 from kdsnn.export.stream import Stream
 from kdsnn.network import Network
@@ -37,7 +35,6 @@ __all__ = ["Foreign", "from_graph", "read_foreign"]
 Key = tuple[str, ...]  # the names of a node and of the graphs it lies in, outermost first
 Edge = tuple[Key, Key]
 MAX_DEPTH = 50  # of graphs in graphs
-MAJOR_VERSION = 1  # of NIR, the newest that we read
 
 
 def read_foreign(path: Path, options: Foreign) -> Network:
@@ -51,8 +48,6 @@ def read_foreign(path: Path, options: Foreign) -> Network:
         InputError: not HDF5, unsafe, no NIR graph, or a broken one.
         LoweringError: a node that no target can run exactly; names it.
     """
-    check_hdf5(path)
-    _check_version(path)
     graph = read_graph(path)
     if "kdsnn" in graph.metadata:
         raise InputError(
@@ -86,21 +81,10 @@ def from_graph(graph: nir.NIRGraph, options: Foreign, *, name: str = "foreign") 
         populations=tuple(reader.found.populations),
         projections=tuple(reader.found.projections),
         timesteps=options.timesteps,
-        labels=tuple(options.labels or map(str, range(output.neurons))),
+        labels=tuple(map(str, range(output.neurons)) if options.labels is None else options.labels),
         integer=False,
         provenance=said if options.dt is None else said | {"dt": f"{options.dt:g}"},
     )
-
-
-def _check_version(path: Path) -> None:
-    with h5py.File(path, "r") as file:
-        found = file["version"][()] if isinstance(file.get("version"), h5py.Dataset) else None
-    version = found.decode(errors="replace") if isinstance(found, bytes) else found
-    if not isinstance(version, str):
-        raise InputError(f"{path} is not a NIR file: it does not say its version")
-    major = version.split(".")[0]
-    if not major.isdecimal() or int(major) > MAJOR_VERSION:
-        raise InputError(f"{path} is written in NIR {version[:20]!r}, and this version reads up to {MAJOR_VERSION}.x")
 
 
 def _flattened(graph: nir.NIRGraph, inside: Key, depth: int) -> tuple[dict[Key, Any], list[Edge]]:

@@ -44,6 +44,7 @@ from kdsnn.network import (
 __all__ = ["SCHEMA", "is_ours", "read_graph", "read_nir", "to_nir", "write_nir"]
 
 SCHEMA = "kdsnn.nir/1"
+MAJOR_VERSION = 1  # of NIR, the newest that we read
 OUTPUT = "output"
 TIE_BREAK = 2.0 ** -(MEMBRANE_SHIFT + 1)  # with 17 bits of threshold, 24 bits: float32 holds them all
 NO_LEAK = 2.0**24  # time steps: a time constant that stands for none
@@ -102,6 +103,7 @@ def read_nir(path: Path) -> Network:
 def read_graph(path: Path) -> nir.NIRGraph:
     """The graph of anybody's NIR file; raises InputError where it is unsafe to read, or holds no graph."""
     check_hdf5(path)
+    _check_version(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -111,6 +113,17 @@ def read_graph(path: Path) -> nir.NIRGraph:
     if not isinstance(graph, nir.NIRGraph):
         raise InputError(f"{path} holds a single {type(graph).__name__}, not a graph")
     return graph
+
+
+def _check_version(path: Path) -> None:
+    with h5py.File(path, "r") as file:
+        found = file["version"][()] if isinstance(file.get("version"), h5py.Dataset) else None
+    version = found.decode(errors="replace") if isinstance(found, bytes) else found
+    if not isinstance(version, str):
+        raise InputError(f"{path} is not a NIR file: it does not say its version")
+    major = version.split(".")[0]
+    if not major.isdecimal() or int(major) > MAJOR_VERSION:
+        raise InputError(f"{path} is written in NIR {version[:20]!r}, and this version reads up to {MAJOR_VERSION}.x")
 
 
 def to_nir(network: Network) -> nir.NIRGraph:

@@ -69,16 +69,15 @@ def step_model(network: Network, *, flavour: Flavour = "float32") -> onnx.ModelP
     """
     graph = _Graph(network, flavour)
     sent = {network.input.name: _messages(graph)}
-    states = [name for name in _states(network) if not name.startswith("n.")]
-    shapes = _states(network)
+    states = {name: shape for name, shape in _states(network).items() if not name.startswith("n.")}
     for population in network.spiking:
         drives = [graph.drive(p, sent[p.source]) for p in network.incoming(population.name)]
         sent[population.name] = graph.neurons(population, drives)
     graph.add("Cast", graph.flat(sent[network.output.name]), to="spikes", dtype=TensorProto.UINT8)
     number = NUMBER[flavour]
-    ends = [_value(f"{name}.next", number, ["N", *shapes[name]]) for name in states]
+    ends = [_value(f"{name}.next", number, ["N", *shape]) for name, shape in states.items()]
     spikes = _value("spikes", TensorProto.UINT8, ["N", network.output.neurons])
-    inputs = [_value(name, number, ["N", *shapes[name]]) for name in states]
+    inputs = [_value(name, number, ["N", *shape]) for name, shape in states.items()]
     return _model(network, graph, [spikes, *ends], flavour, inputs)
 
 
@@ -160,7 +159,7 @@ class _Graph:
         return name
 
     def constant(self, values: npt.NDArray[Any], name: str = "") -> str:
-        name = name or f"constant.{values.dtype}.{'x'.join(map(str, values.shape))}.{values.tobytes().hex()[:64]}"
+        name = name or f"constant.{values.dtype}.{'x'.join(map(str, values.shape))}.{values.tobytes().hex()}"
         self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
         return name
 

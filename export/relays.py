@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from kdsnn.errors import LoweringError
-from kdsnn.network import Conv2d, Dense, Network, Neuron, Population, Projection, Shape
+from kdsnn.export.stream import diagonal
+from kdsnn.network import Network, Neuron, Population, Projection
 
 __all__ = ["balance"]
 
@@ -43,7 +44,7 @@ def balance(network: Network) -> Network:
             before, shape = relayed(source, delay - 1), network.population(source).shape
             neuron = Neuron(RELAY_THRESHOLD, np.zeros(network.population(source).neurons), decay_u=1.0)
             population = Population(name, shape, neuron, relay=True)
-            relays[source, delay] = population, Projection(before, name, _identity(shape))
+            relays[source, delay] = population, Projection(before, name, diagonal(np.ones(shape[0]), shape))
         return name
 
     projections = []
@@ -59,9 +60,3 @@ def balance(network: Network) -> Network:
         populations=(*populations, network.output),
         projections=(*projections, *(p for _, p in relays.values())),
     )
-
-
-def _identity(shape: Shape) -> Conv2d | Dense:
-    if len(shape) == 3:
-        return Conv2d(np.ones((shape[0], 1, 1, 1)), groups=shape[0])
-    return Dense(np.eye(shape[0]))

@@ -20,7 +20,18 @@ from kdsnn.errors import LoweringError
 from kdsnn.linear import apply
 from kdsnn.network import Conv2d, Dense, Shape
 
-__all__ = ["Stream", "Term", "add", "average_pool", "convolve", "flatten", "multiply", "scale_channels", "spikes_of"]
+__all__ = [
+    "Stream",
+    "Term",
+    "add",
+    "average_pool",
+    "convolve",
+    "diagonal",
+    "flatten",
+    "multiply",
+    "scale_channels",
+    "spikes_of",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -80,12 +91,13 @@ def scale_channels(stream: Stream, factor: FloatArray, shift: FloatArray) -> Str
 
 def _scaled(term: Term, factor: FloatArray) -> Term:
     if term.op is None:
-        return replace(term, op=_diagonal(factor, term.source_shape))
+        return replace(term, op=diagonal(factor, term.source_shape))
     weight = term.op.weight
     return replace(term, op=replace(term.op, weight=weight * factor.reshape(-1, *([1] * (weight.ndim - 1)))))
 
 
-def _diagonal(factor: FloatArray, shape: Shape) -> Conv2d | Dense:
+def diagonal(factor: FloatArray, shape: Shape) -> Conv2d | Dense:
+    """The map that multiplies each channel, or each flat element, by a factor of its own."""
     if len(shape) == 3:
         return Conv2d(factor.reshape(-1, 1, 1, 1), groups=shape[0])
     return Dense(np.diag(factor))

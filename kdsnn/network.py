@@ -197,7 +197,7 @@ class Network:
         """Populations that the image enters by weights of zero only: they do the same at every step, whatever it is."""
         entered = {p.name: self.incoming(p.name) for p in self.spiking}
         return frozenset(
-            name for name, all_ in entered.items() if all(p.silent and p.source == self.input.name for p in all_)
+            name for name, all_ in entered.items() if all(p.source == self.input.name and p.silent for p in all_)
         )
 
     @cached_property

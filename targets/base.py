@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.bounds import overflows
 from kdsnn.counters import Counts
 from kdsnn.errors import DoesNotFitError, InputError, NetworkError, TargetUnavailableError, UsageError
 from kdsnn.network import Network
@@ -31,6 +32,7 @@ __all__ = [
     "check_images",
     "ensure_runnable",
     "load_target",
+    "overflow_violations",
     "predict",
     "probe_all",
     "target_names",
@@ -140,6 +142,11 @@ def check_images(network: Network, images: npt.NDArray[np.uint8]) -> None:
         raise InputError(f"images must be uint8, not {images.dtype}", hint="pass raw pixels from 0 to 255")
     if images.shape[1:] != network.input.shape or len(images) == 0:
         raise InputError(f"images have shape {images.shape}; this network takes (N, {str(network.input.shape)[1:]}")
+
+
+def overflow_violations(network: Network) -> list[Violation]:
+    """Populations that could leave the range of the hardware's state."""
+    return [Violation(name, what) for name, what in overflows(network).items()]
 
 
 def ensure_runnable(target: Target, network: Network) -> None:

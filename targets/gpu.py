@@ -17,10 +17,9 @@ import torch
 import torch.nn.functional as F
 
 from kdsnn import counters
-from kdsnn.bounds import overflows
 from kdsnn.errors import TargetUnavailableError
 from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Conv2d, Dense, Network, Neuron, Population, neuron_of
-from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation
+from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, overflow_violations
 from kdsnn.targets.batches import Simulated, recorded, run_in_batches
 
 __all__ = ["GpuProgram", "GpuTarget"]
@@ -55,7 +54,7 @@ class GpuTarget:
 
     def check(self, network: Network) -> list[Violation]:
         """Populations that could leave the range of the hardware's state."""
-        return [Violation(name, what) for name, what in overflows(network).items()]
+        return overflow_violations(network)
 
     def compile(self, network: Network) -> GpuProgram:
         """The network with its weights on the device."""

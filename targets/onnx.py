@@ -8,11 +8,10 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.bounds import overflows
 from kdsnn.errors import TargetUnavailableError, UsageError, VerificationError
 from kdsnn.export.onnx import EMITTED, TRAIN, Flavour, step_model, to_onnx
 from kdsnn.network import Network
-from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation
+from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, overflow_violations
 from kdsnn.targets.batches import Simulated, recorded, run_in_batches
 from kdsnn.targets.reference import simulate
 
@@ -55,7 +54,7 @@ class OnnxTarget:
 
     def check(self, network: Network) -> list[Violation]:
         """Populations that could leave the range of the hardware's state."""
-        return [Violation(name, what) for name, what in overflows(network).items()]
+        return overflow_violations(network)
 
     def compile(self, network: Network) -> OnnxProgram:
         """The network as a session of ONNX Runtime."""

@@ -6,10 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn import counters
-from kdsnn.bounds import overflows
 from kdsnn.linear import apply
 from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, neuron_of
-from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation
+from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, overflow_violations
 from kdsnn.targets.batches import Simulated, recorded, run_in_batches
 
 __all__ = ["ReferenceProgram", "ReferenceTarget", "decay", "simulate"]
@@ -59,7 +58,7 @@ class ReferenceTarget:
 
     def check(self, network: Network) -> list[Violation]:
         """Populations that could leave the range of the hardware's state."""
-        return [Violation(name, what) for name, what in overflows(network).items()]
+        return overflow_violations(network)
 
     def compile(self, network: Network) -> ReferenceProgram:
         """The network, ready to run."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from kdsnn.bounds import overflows
 from kdsnn.network import DECAY_UNITY, Network, neuron_of
-from kdsnn.targets.base import Violation
+from kdsnn.targets.base import Violation, overflow_violations
 
 __all__ = ["violations"]
 
@@ -13,8 +12,7 @@ def violations(network: Network) -> list[Violation]:
     """All limits of Lava that a network exceeds; none when it fits."""
     if not network.integer:
         return [Violation(network.name, "is a float network; Lava's fixed-point models run integers")]
-    found = [Violation(name, what) for name, what in overflows(network).items()]
-    return found + _unequal_paths(network) + _decays(network)
+    return overflow_violations(network) + _unequal_paths(network) + _decays(network)
 
 
 def _unequal_paths(network: Network) -> list[Violation]:
