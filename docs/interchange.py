@@ -176,7 +176,7 @@ def outcome(model: Network, reader: Reader) -> str:
     """What a simulator makes of a network's file."""
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (IMAGES, *model.input.shape)).astype(np.uint8)
-    wanted = simulate(model, images)[model.output.name]
+    wanted = simulate(model, images)[0][model.output.name]
     if not 0.05 < wanted.mean() < 0.95:
         raise ValueError(f"a network that fires at {wanted.mean()} of all steps shows nothing")
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), quiet():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import prod
+from math import inf, prod
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Builder:
         """Ends a stream: makes the population that it drives, and starts the stream of its spikes.
 
         The stream's offset becomes a bias, which hardware adds to the potential. A constant drive of a current that
-        decays enters as the spikes of a steady population.
+        decays enters as the spikes of a steady population. An infinite threshold makes integrators that never fire.
         """
         stream = merged(stream)
         shape = stream.terms[0].shape
@@ -54,7 +54,7 @@ class Builder:
             bias = bias + stream.offset
         elif stream.offset.any():
             stream = replace(stream, terms=(*stream.terms, self._steady(stream.offset.reshape(shape), name)))
-        neuron = Neuron(threshold, bias.reshape(-1), decay_u=decay_u, decay_v=decay_v)
+        neuron = Neuron(threshold, bias.reshape(-1), decay_u=decay_u, decay_v=decay_v, fires=threshold < inf)
         self.populations.append(Population(name, shape, neuron))
         for term in stream.terms:
             self._project(term.source, name, term.op if term.op is not None else identity(term.source_shape))

@@ -28,7 +28,7 @@ from kdsnn.export.foreign_nodes import lower_node
 from kdsnn.export.foreign_reader import Foreign, Port, Reader, shown
 from kdsnn.export.nir import read_graph
 from kdsnn.export.stream import Stream
-from kdsnn.network import Network
+from kdsnn.network import Network, neuron_of
 
 __all__ = ["Foreign", "from_graph", "read_foreign"]
 
@@ -186,8 +186,11 @@ def _sum(first: Stream, second: Stream, key: Key) -> Stream:
 
 def _check_end(reader: Reader, stream: Stream) -> None:
     last = reader.found.populations[-1]
+    for population in reader.found.populations[1:-1]:
+        if not neuron_of(population).fires:
+            raise LoweringError(f"node {shown(population.name)} never fires, and is not what enters the Output")
     if len(reader.found.populations) < 2 or not stream.is_spikes or stream.terms[0].source != last.name:
         raise LoweringError(
-            "what enters the Output is not the spikes of one population",
-            hint="let the last neurons feed the Output directly; a readout of potentials cannot be lowered yet",
+            "what enters the Output is not the spikes or the potentials of one population",
+            hint="let the last neurons, or integrators (I, LI, CubaLI), feed the Output directly",
         )

@@ -8,7 +8,8 @@ decay(tau) = dt / tau (Euler):
     CubaLIF  I <- I + decay(tau_syn) (w_in S - I)
              v <- v + decay(tau_mem) ((v_leak - v) + r I)                  with the new I
 
-and each fires where v > v_threshold, and then v <- v_reset, which must be zero. A float population computes the same:
+and each fires where v > v_threshold, and then v <- v_reset, which must be zero. `I`, `LI` and `CubaLI` integrate alike
+and never fire: they can only be the output, whose last potential is the score. A float population computes the same:
 the factors of S fold into the weights (u = decay(tau_mem) r I), v_leak becomes a bias. snnTorch and spikingjelly write
 r and w_in so that the factors cancel (r = tau / dt), and tau = r = infinity for no decay at all: then the factor is 1.
 """
@@ -133,7 +134,7 @@ def _flatten(_reader: Reader, stream: Stream, node: nir.Flatten, _name: str) -> 
 # Handlers of neurons.
 
 
-def _if(reader: Reader, stream: Stream, node: nir.IF, name: str) -> Stream:
+def _if(reader: Reader, stream: Stream, node: nir.IF | nir.I, name: str) -> Stream:
     stream, threshold = _neurons(stream, node)
     stream = scaled(stream, _if_gain(reader, _spread(node.r, "r", stream.shape)))
     return reader.spiking(stream, name, threshold, np.zeros(stream.shape), 1.0, 0.0)
@@ -155,14 +156,14 @@ def _if_gain(reader: Reader, r: FloatArray) -> FloatArray:
     return _snapped(r * reader.options.dt)
 
 
-def _lif(reader: Reader, stream: Stream, node: nir.LIF, name: str) -> Stream:
+def _lif(reader: Reader, stream: Stream, node: nir.LIF | nir.LI, name: str) -> Stream:
     stream, threshold = _neurons(stream, node)
     decay, gain = _decay(reader, stream, node.tau, node.r, ("tau", "r"))
     leak = _spread(node.v_leak, "v_leak", stream.shape)
     return reader.spiking(scaled(stream, gain), name, threshold, decay * leak, 1.0, decay)
 
 
-def _cuba_lif(reader: Reader, stream: Stream, node: nir.CubaLIF, name: str) -> Stream:
+def _cuba_lif(reader: Reader, stream: Stream, node: nir.CubaLIF | nir.CubaLI, name: str) -> Stream:
     stream, threshold = _neurons(stream, node)
     decay_u, into_current = _decay(reader, stream, node.tau_syn, node.w_in, ("tau_syn", "w_in"))
     decay_v, into_potential = _decay(reader, stream, node.tau_mem, node.r, ("tau_mem", "r"))
@@ -172,7 +173,9 @@ def _cuba_lif(reader: Reader, stream: Stream, node: nir.CubaLIF, name: str) -> S
 
 
 def _neurons(stream: Stream, node: Any) -> tuple[Stream, FloatArray]:
-    """The stream in the shape of the neurons, and their thresholds."""
+    """The stream in the shape of the neurons, and their thresholds, infinite where they never fire."""
+    if isinstance(node, nir.I | nir.LI | nir.CubaLI):
+        return stream, np.full(stream.shape, np.inf)
     threshold = _spread(node.v_threshold, "v_threshold", stream.shape)
     if threshold.min() <= 0:
         raise LoweringError(f"its v_threshold is {threshold.min():g}, not positive")
@@ -216,21 +219,20 @@ HANDLERS: dict[type, Callable[[Reader, Stream, Any, str], Stream]] = {
     nir.Affine: _linear,
     nir.AvgPool2d: _sum_pool,
     nir.Conv2d: _conv2d,
+    nir.CubaLI: _cuba_lif,
     nir.CubaLIF: _cuba_lif,
     nir.Flatten: _flatten,
+    nir.I: _if,
     nir.IF: _if,
+    nir.LI: _lif,
     nir.LIF: _lif,
     nir.Linear: _linear,
     nir.Scale: _scale,
     nir.SumPool2d: _sum_pool,
 }
-_NO_READOUT = "it never spikes, and the readout of a potential is not there yet"
 REFUSED: dict[type, str] = {
     nir.Conv1d: "images have two dimensions",
-    nir.CubaLI: _NO_READOUT,
     nir.Delay: "every spike arrives in its own step",
-    nir.I: _NO_READOUT,
-    nir.LI: _NO_READOUT,
     nir.Threshold: "it fires without a state to reset; an IF does not compute that",
 }
 

@@ -115,7 +115,7 @@ class Reader:
     def spiking(
         self, stream: Stream, name: str, threshold: FloatArray, bias: FloatArray, decay_u: float, decay_v: float
     ) -> Stream:
-        """Ends a stream in neurons.
+        """Ends a stream in neurons; an infinite threshold makes integrators that never fire.
 
         Thresholds that differ between neurons become one: each neuron is scaled by its own, which changes nothing, as
         it is reset to zero.
@@ -123,5 +123,6 @@ class Reader:
         if (threshold != threshold.flat[0]).any():
             stream, bias, threshold = scaled(stream, 1 / threshold), bias / threshold, np.ones(1)
         level = float(threshold.flat[0])
-        level = level if self.options.fires_at == ">" else float(np.nextafter(level, 0))
+        if self.options.fires_at == ">=" and isfinite(level):
+            level = float(np.nextafter(level, 0))
         return self.found.spiking(stream, self.free_name(name), level, bias=bias, decay_u=decay_u, decay_v=decay_v)

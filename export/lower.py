@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from kdsnn.network import Conv2d, Input, Network, Population
 
 __all__ = ["HANDLERS", "lower"]
 
-INPUT = "input"
+INPUT, READOUT = "input", "readout"
 PIXEL_SCALE = 255.0  # a student sees pixels from 0 to 1
 OR_THRESHOLD = 0.5  # with weights of one: fires when any source did
 
@@ -45,7 +46,8 @@ def lower(
 
     Args:
         model: a chain or acyclic graph of the layers in `HANDLERS`, in eval mode. It maps images in [0, 1],
-            `(B, C, H, W)`, to the spikes of its last layer.
+            `(B, C, H, W)`, to the spikes of its last layer. Where that is not a spiking layer, the output integrates
+            what it makes at every step, without a leak, and its potential after the last is the score.
         input_shape: `(C, H, W)` of an image.
         timesteps: T.
         labels: name of each output neuron.
@@ -67,8 +69,10 @@ def lower(
             result = values[_only_input(node)]
         else:
             values[node] = _lower_node(walk, node, modules, values)
-    if result is None or not result.is_spikes or result.terms[0].source != walk.populations[-1].name:
-        raise LoweringError("the last layer of the model is not a spiking layer", hint="end it with an IF layer")
+    if result is None or (result.is_spikes and result.terms[0].source != walk.populations[-1].name):
+        raise LoweringError("the output of the model is not that of its last spiking layer")
+    if not result.is_spikes or len(walk.populations) == 1:
+        walk.spiking(result, READOUT, inf)
     return Network(
         name=name,
         populations=tuple(walk.populations),

@@ -5,7 +5,7 @@ computes the same spikes: `IF` with r = 1 and a hard reset to zero, one time ste
 least step of a potential (1/128) above the integer, where no potential can be: whether a simulator fires at `>` or at
 `>=`, which NIR leaves open, makes no difference. What else NIR cannot say stands in
 the metadata: time steps, input bits, exponents, labels and the fingerprint, which is computed anew on reading: a file
-that was changed is refused.
+that was changed is refused. An output that never fires is an `I`, `LI` or `CubaLI`.
 
 nir's own converters and shape inference are not used: nir 1.0.8 infers wrong shapes for grouped and rectangular
 convolutions, so files are written and read with `type_check=False`, and `kdsnn.network` checks every shape.
@@ -30,6 +30,7 @@ from kdsnn.export.hdf5_guard import check_hdf5
 from kdsnn.network import (
     DECAY_UNITY,
     MEMBRANE_SHIFT,
+    NEVER,
     Conv2d,
     Dense,
     Input,
@@ -50,6 +51,7 @@ TIE_BREAK = 2.0 ** -(MEMBRANE_SHIFT + 1)  # with 17 bits of threshold, 24 bits: 
 NO_LEAK = 2.0**24  # time steps: a time constant that stands for none
 FLATTEN = "_flatten"  # suffix of the node between an image-shaped population and a dense projection
 FloatArray = npt.NDArray[np.float32]
+NEURONS = (nir.IF, nir.LIF, nir.CubaLIF, nir.I, nir.LI, nir.CubaLI)
 
 
 def write_nir(network: Network, path: Path) -> None:
@@ -156,26 +158,25 @@ def _node_name(projection: Projection) -> str:
     return f"{projection.source}_to_{projection.target}"
 
 
-def _neuron_node(population: Population) -> nir.IF | nir.LIF | nir.CubaLIF:
-    """`IF` exactly; a leak in units of time steps, without the hardware's rounding of it, which NIR cannot say."""
+def _neuron_node(population: Population) -> Any:
+    """`IF` exactly; a leak in units of time steps, without the hardware's rounding of it, which NIR cannot say.
+
+    `I`, `LI` or `CubaLI` for neurons that never fire.
+    """
     neuron = neuron_of(population)
-    threshold = np.full(population.shape, neuron.threshold + TIE_BREAK, dtype=np.float32)
-    ones, zeros = np.ones_like(threshold), np.zeros_like(threshold)
+    ones = np.ones(population.shape, dtype=np.float32)
+    zeros, firing = np.zeros_like(ones), {}
+    if neuron.fires:
+        firing = {"v_threshold": ones * np.float32(neuron.threshold + TIE_BREAK), "v_reset": zeros}
     if neuron.decay_u == DECAY_UNITY and neuron.decay_v == 0:
-        return nir.IF(r=ones, v_threshold=threshold, v_reset=zeros)
+        return nir.IF(r=ones, **firing) if neuron.fires else nir.I(r=ones)
     tau_mem = ones * (DECAY_UNITY / neuron.decay_v if neuron.decay_v else NO_LEAK)
+    leaky = {"r": tau_mem, "v_leak": zeros, **firing}
     if neuron.decay_u == DECAY_UNITY:
-        return nir.LIF(tau=tau_mem, r=tau_mem, v_leak=zeros, v_threshold=threshold, v_reset=zeros)
+        return nir.LIF(tau=tau_mem, **leaky) if neuron.fires else nir.LI(tau=tau_mem, **leaky)
     tau_syn = ones * (DECAY_UNITY / neuron.decay_u)
-    return nir.CubaLIF(
-        tau_syn=tau_syn,
-        tau_mem=tau_mem,
-        r=tau_mem,
-        v_leak=zeros,
-        v_threshold=threshold,
-        v_reset=zeros,
-        w_in=tau_syn,
-    )
+    kind = nir.CubaLIF if neuron.fires else nir.CubaLI
+    return kind(tau_syn=tau_syn, tau_mem=tau_mem, w_in=tau_syn, **leaky)
 
 
 def _projection_node(
@@ -247,7 +248,7 @@ def _from_nir(graph: nir.NIRGraph, header: dict[str, Any]) -> Network:
         raise ValueError(f"it has {len(inputs)} inputs")
     name, node = inputs[0]
     populations = [Population(name, _shape(node.input_type["input"]), Input(int(header["input_bits"])))]
-    shapes = {p["name"]: _shape(graph.nodes[p["name"]].v_threshold.shape) for p in header["populations"]}
+    shapes = {p["name"]: _shape(graph.nodes[p["name"]].r.shape) for p in header["populations"]}
     shapes[name] = populations[0].shape
     projections = [
         Projection(p["source"], p["target"], _operation(graph, p, shapes[p["source"]]), int(p["exponent"]))
@@ -281,20 +282,21 @@ def _operation(graph: nir.NIRGraph, record: dict[str, Any], source: Shape) -> Co
 def _population(graph: nir.NIRGraph, record: dict[str, Any], projections: list[Projection]) -> Population:
     name, bias_exponent = record["name"], int(record["bias_exponent"])
     node = graph.nodes[name]
-    if not isinstance(node, nir.IF | nir.LIF | nir.CubaLIF) or np.any(node.v_reset):
-        raise ValueError(f"node {name!r} is not an IF, LIF or CubaLIF with a reset to zero")
-    thresholds = np.unique(node.v_threshold)
+    if not isinstance(node, NEURONS) or np.any(getattr(node, "v_reset", 0)):
+        raise ValueError(f"node {name!r} is not an IF, LIF or CubaLIF with a reset to zero, nor an I, LI or CubaLI")
+    fires = hasattr(node, "v_threshold")
+    thresholds = np.unique(node.v_threshold) - TIE_BREAK if fires else np.array([NEVER])
     if len(thresholds) != 1:
         raise ValueError(f"node {name!r} has several thresholds")
-    shape = _shape(node.v_threshold.shape)
+    shape = _shape(node.r.shape)
     bias = np.zeros(shape)
     for projection in projections:
         if projection.target == name:
             part = getattr(graph.nodes[_node_name(projection)], "bias", np.zeros(1))
             bias = bias + (part.reshape(-1, 1, 1) if len(shape) == 3 else part)
     mantissa = _integers(np.ldexp(bias.reshape(-1), MEMBRANE_SHIFT - bias_exponent), np.int32)
-    threshold = int(_integers(thresholds - TIE_BREAK, np.int64)[0])
-    neuron = Neuron(threshold, mantissa, bias_exponent, int(record["decay_u"]), int(record["decay_v"]))
+    threshold, decays = int(_integers(thresholds, np.int64)[0]), (int(record["decay_u"]), int(record["decay_v"]))
+    neuron = Neuron(threshold, mantissa, bias_exponent, *decays, fires=fires)
     return Population(name, shape, neuron, relay=bool(record["relay"]))
 
 

@@ -21,12 +21,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Conv2d, Network, Neuron, Population, Projection, neuron_of
 
-__all__ = ["EMITTED", "TRAIN", "Flavour", "step_model", "to_onnx"]
+__all__ = ["EMITTED", "POTENTIALS", "TRAIN", "Flavour", "step_model", "to_onnx"]
 
 Flavour = Literal["float32", "int8"]
 OPSET = 17
 IR_VERSION = 8
 EMITTED, TRAIN = "emitted.", "train."  # begin the names of outputs of a population
+POTENTIALS = "potentials"
 NUMBER = {"float32": TensorProto.FLOAT, "int8": TensorProto.INT32}  # what drives and potentials are made of
 
 
@@ -35,8 +36,9 @@ def to_onnx(
 ) -> onnx.ModelProto:
     """The whole model: images in, counts out.
 
-    Its outputs are `counts` int64 `(N, classes)`, the spikes of each output neuron over T, and `layer_spikes` int64
-    `(N, populations)`.
+    Its outputs are `counts` int64 `(N, classes)`, the spikes of each output neuron over T, `layer_spikes` int64
+    `(N, populations)` and, where the output is an integrator, `potentials` int32 `(N, classes)`: what is there after
+    the last step, 64 to a weight unit.
 
     Args:
         network: an integer network.
@@ -66,6 +68,7 @@ def step_model(network: Network, *, flavour: Flavour = "float32") -> onnx.ModelP
     """One time step: `image` and the state in, `spikes` uint8 `(N, classes)` and the next state out; from zeros.
 
     The state of a population is `v.NAME` (times 64 to a weight unit), and `u.NAME` where it has a current of its own.
+    The score of an integrator is its `v.NAME.next` after the last step.
     """
     graph = _Graph(network, flavour)
     sent = {network.input.name: _messages(graph)}
@@ -130,6 +133,9 @@ def _totals(network: Network, graph: _Graph, *, emitted: bool) -> list[onnx.Valu
             made.append(_value(f"{EMITTED}{population.name}", TensorProto.INT64, population.shape))
     graph.add("Cast", graph.flat(f"n.{network.output.name}.end"), to="counts", dtype=TensorProto.INT64)
     graph.concat(layers, axis=1, to="layer_spikes")
+    if network.readout == "membrane":
+        graph.add("Cast", graph.flat(f"v.{network.output.name}.end"), to=POTENTIALS, dtype=TensorProto.INT32)
+        made.append(_value(POTENTIALS, TensorProto.INT32, ["N", network.output.neurons]))
     return [
         _value("counts", TensorProto.INT64, ["N", network.output.neurons]),
         _value("layer_spikes", TensorProto.INT64, ["N", len(layers)]),

@@ -46,14 +46,15 @@ class LayerQuantization:
     Attributes:
         name: of the population.
         scale: of a weight unit: the float threshold over the integer one.
-        threshold: the integer threshold.
+        threshold: the integer threshold; `kdsnn.network.NEVER` for an integrator.
         largest_weight: the largest magnitude that an integer weight took.
         weight_error: root mean square of the weights' error of rounding and clipping, over their root mean square.
         bias_exponent: of the bias mantissas.
         limited_by: what kept the scale from being finer: `weight bits`, `weight error` (a finer one clips more than it
             gains), `threshold bits`, `bias bits` or `overflow`; `exact` where the weights were integers already.
         clipped: share of the weights whose magnitude was cut to the largest integer.
-        bias_error: largest error of rounding a bias, over the threshold. The threshold itself is exact.
+        bias_error: largest error of rounding a bias, over the threshold (an integrator's largest weight). The threshold
+            itself is exact.
         decay_error: largest error of rounding decay_u and decay_v to 12 bits, as a share of the state lost in a step.
     """
 
@@ -71,7 +72,10 @@ class LayerQuantization:
 
 @dataclass(frozen=True)
 class InputTrial:
-    """What a width of the input messages costs: the drive's RMS error over the thresholds of what the input drives."""
+    """What a width of the input messages costs: the drive's RMS error over the thresholds of what the input drives.
+
+    Of an integrator, over its largest weight.
+    """
 
     bits: int
     largest_weight: int
@@ -204,7 +208,7 @@ def _quantized(
 ) -> _Quantized:
     """A rounded population with its row of the report."""
     population, projections = made
-    neuron, wanted = neuron_of(population), neuron_of(exact)
+    neuron, wanted, weights = neuron_of(population), neuron_of(exact), [source.weight for source in sources]
     error = total = 0.0
     clipped = count = 0
     for projection, source in zip(projections, sources, strict=True):
@@ -222,7 +226,7 @@ def _quantized(
         bias_exponent=neuron.bias_exponent,
         limited_by=limited_by,
         clipped=clipped / count,
-        bias_error=float(np.abs(_bias(neuron, scale) - wanted.bias).max() / wanted.threshold),
+        bias_error=float(np.abs(_bias(neuron, scale) - wanted.bias).max() / scales.yardstick(wanted, weights)),
         decay_error=max(
             abs(neuron.decay_u / DECAY_UNITY - wanted.decay_u), abs(neuron.decay_v / DECAY_UNITY - wanted.decay_v)
         ),
@@ -255,7 +259,7 @@ def _try_input_bits(network: Network, weight_bits: int, images: Images, method: 
 
 
 def _drive_error(network: Network, population: Population, done: _Quantized, images: Images, bits: int) -> float:
-    """RMS of the error of one step's drive from the image, bias included, over the threshold."""
+    """RMS of the error of one step's drive from the image, bias included, over the population's yardstick."""
     wanted, got = neuron_of(population), neuron_of(done.population)
     error = _bias(got, done.layer.scale) - wanted.bias
     total = np.broadcast_to(error.reshape(population.shape), (len(images), *population.shape)).copy()
@@ -264,4 +268,5 @@ def _drive_error(network: Network, population: Population, done: _Quantized, ima
         if exact.source == network.input.name:
             total += apply(made.op, messages) * (done.layer.scale * 2**made.exponent)
             total -= apply(exact.op, images.astype(np.float64))
-    return float(np.sqrt(np.mean(total**2)) / wanted.threshold)
+    weights = [source.weight for source in scales.sources_of(network, population, bits)]
+    return float(np.sqrt(np.mean(total**2)) / scales.yardstick(wanted, weights))

@@ -2,7 +2,8 @@
 
 A population has one scale s = theta / K for all projections into it, where K is its integer threshold, and each
 projection an exponent e of its own. A weight w becomes `integers(w, s * 2**e, largest)`: the one rounding that
-post-training quantization and quantization-aware training share. `METHODS` says which (K, e) are tried first.
+post-training quantization and quantization-aware training share. `METHODS` says which (K, e) are tried first. An
+integrator has no threshold: its scale is searched for in the same way with a theta far above its weights.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from kdsnn.network import (
     MAX_BIAS_EXPONENT,
     MAX_EXPONENT,
     MEMBRANE_SHIFT,
+    NEVER,
     THRESHOLD_BITS,
     Network,
     Neuron,
@@ -45,10 +47,12 @@ __all__ = [
     "is_small_integer",
     "round_at",
     "sources_of",
+    "yardstick",
 ]
 
 LARGEST_BIAS = 2 ** (BIAS_BITS - 1) - 1  # mantissa
 SHRINK = 0.99  # of K, where it has to come down
+HEADROOM = 256.0  # thresholds of an integrator, of which it has none, for the search: in largest weights
 PERCENTILE = 99.9  # of the magnitudes of the weights that are not zero
 FINER = 16.0  # how far past the largest weight the search for the least error goes
 FINER_STEP = 0.98  # of K, there
@@ -123,8 +127,19 @@ def candidates_of(
 ) -> tuple[list[Candidate], str]:
     """What to try for a population, the best first, and what keeps the best from being better."""
     if is_exact(neuron, weights, largest):
-        return [Candidate(int(np.floor(neuron.threshold)), 1.0, (0,) * len(weights))], "exact"
-    return METHODS[method](neuron.threshold, weights, largest)
+        threshold = int(np.floor(neuron.threshold)) if neuron.fires else NEVER
+        return [Candidate(threshold, 1.0, (0,) * len(weights))], "exact"
+    if neuron.fires:
+        return METHODS[method](neuron.threshold, weights, largest)
+    candidates, limited_by = METHODS[method](HEADROOM * yardstick(neuron, weights), weights, largest)
+    return [replace(candidate, threshold=NEVER) for candidate in candidates], limited_by
+
+
+def yardstick(neuron: Neuron, weights: Sequence[FloatArray]) -> float:
+    """What errors of a float population are compared with: its threshold, or the largest weight of an integrator."""
+    if neuron.fires:
+        return float(neuron.threshold)
+    return max(float(np.abs(w).max(initial=0)) for w in weights) or 1.0
 
 
 def fit(
@@ -159,6 +174,7 @@ def round_at(
         bias_exponent=bias_exponent,
         decay_u=round(neuron.decay_u * DECAY_UNITY),
         decay_v=round(neuron.decay_v * DECAY_UNITY),
+        fires=neuron.fires,
     )
     return replace(population, model=model), tuple(projections)
 

@@ -1,7 +1,8 @@
 """Proof that an integer network can neither wrap nor clip, for any image: worst cases, computed from the weights.
 
 The hardware wraps the current u at 24 bits and clips the potential v there. A network whose worst case stays inside
-never does either, so every machine computes the same without having to agree on overflow.
+never does either, so every machine computes the same without having to agree on overflow. An integrator must, besides,
+stay below the highest threshold that the hardware has, so that it never fires.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Conv2d, Network, Neuron, Population, Projection, neuron_of
+from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, NEVER, Conv2d, Network, Neuron, Population, Projection, neuron_of
 
 __all__ = ["STATE_LIMIT", "Incoming", "drive_range", "incoming", "overflow", "overflows"]
 
@@ -41,7 +42,9 @@ def overflow(population: Population, projections: Incoming, timesteps: int) -> s
     current = max(-int(u_low.min()), int(u_high.max()))
     if current >= STATE_LIMIT:
         return f"its current could reach {current}, and wraps at {STATE_LIMIT}"
-    membrane = _membrane(neuron, u_low, u_high, timesteps)
+    membrane, highest = _membrane(neuron, u_low, u_high, timesteps)
+    if not neuron.fires and highest > NEVER << MEMBRANE_SHIFT:
+        return f"its potential could reach {highest}, and fires above {NEVER << MEMBRANE_SHIFT}"
     if membrane >= STATE_LIMIT:
         return f"its potential could reach {membrane}, and clips at {STATE_LIMIT}"
     return None
@@ -54,15 +57,17 @@ def drive_range(projection: Projection, largest_message: int) -> tuple[Int64Arra
     return np.minimum(weight, 0).sum(axis=1) * scale, np.maximum(weight, 0).sum(axis=1) * scale
 
 
-def _membrane(neuron: Neuron, u_low: Int64Array, u_high: Int64Array, timesteps: int) -> int:
-    """The furthest from zero that v can come within one image, before it is compared with the threshold."""
+def _membrane(neuron: Neuron, u_low: Int64Array, u_high: Int64Array, timesteps: int) -> tuple[int, int]:
+    """The furthest from zero, and the highest, that v can come within one image, before a spike resets it."""
     bias = neuron.bias.astype(np.int64) << neuron.bias_exponent
-    v_low, lowest = np.zeros_like(bias), 0
+    v_low, v_high, lowest, highest = np.zeros_like(bias), np.zeros_like(bias), 0, 0
     for _ in range(timesteps):
         v_low = np.minimum(0, _decay(v_low, int(neuron.decay_v)) + u_low + bias)
-        lowest = min(lowest, int(v_low.min()))
-    highest = (int(neuron.threshold) << MEMBRANE_SHIFT) + max(0, int((u_high + bias).max()))
-    return max(-lowest, highest)
+        v_high = np.maximum(0, _decay(v_high, int(neuron.decay_v)) + u_high + bias)
+        lowest, highest = min(lowest, int(v_low.min())), max(highest, int(v_high.max()))
+    if neuron.fires:
+        highest = (int(neuron.threshold) << MEMBRANE_SHIFT) + max(0, int((u_high + bias).max()))
+    return max(-lowest, highest), highest
 
 
 def _drive(population: Population, projections: Incoming) -> tuple[Int64Array, Int64Array]:

@@ -33,6 +33,7 @@ class Evaluation:
         accuracy: share of right predictions, or None without labels.
         counts: counted by the target.
         output_spikes: `(N, T, classes)` uint8.
+        potentials: `(N, classes)` int32 of an output that integrates and never fires; else None.
         spike_totals: for each population, each neuron's spikes over T, `(N, neurons)` uint16.
         compared: populations whose spikes were compared with the reference, one by one; empty if none were.
         wall_s: seconds the target worked.
@@ -46,6 +47,7 @@ class Evaluation:
     accuracy: float | None
     counts: Counts
     output_spikes: npt.NDArray[np.uint8]
+    potentials: npt.NDArray[np.int32] | None
     spike_totals: Mapping[str, npt.NDArray[np.uint16]]
     compared: tuple[str, ...]
     wall_s: float
@@ -80,7 +82,8 @@ class Evaluation:
     def arrays(self) -> dict[str, Array]:
         """The arrays of `--dump`."""
         spikes = {f"spikes/{name}": totals for name, totals in self.spike_totals.items()}
-        return {"predictions": self.predictions, "output_spikes": self.output_spikes, **spikes}
+        read = {} if self.potentials is None else {"potentials": self.potentials}
+        return {"predictions": self.predictions, "output_spikes": self.output_spikes, **read, **spikes}
 
 
 def evaluate(
@@ -142,8 +145,9 @@ def check_same(result: RunResult, wanted: RunResult, *, first_image: int = 0) ->
             raise VerificationError(f"{who}: spikes of {name!r} have shape {other.shape}, not {train.shape}")
         if not np.array_equal(other, train):
             raise VerificationError(f"{who} {_first_difference(name, other, train, first_image)}")
+    _check_potentials(who, result.potentials, wanted.potentials, first_image)
     if not np.array_equal(result.predictions, wanted.predictions):
-        raise VerificationError(f"{who} predicts other classes from the same spikes")
+        raise VerificationError(f"{who} predicts other classes from the same scores")
     _check_counts(who, result.counts, wanted.counts)
 
 
@@ -155,6 +159,21 @@ def _first_difference(name: str, other: Array, train: Array, first_image: int) -
         f"differs from the reference in {len(differing)} of {train.size} spikes of population {name!r}: first in image "
         f"{first_image + image}, step {step}, neuron {tuple(neuron)}, which {has} where the reference {lacks}"
     )
+
+
+def _check_potentials(who: str, potentials: Array | None, wanted: Array | None, first_image: int) -> None:
+    if wanted is None:
+        return
+    if potentials is None or potentials.shape != wanted.shape:
+        found = "none" if potentials is None else f"of shape {potentials.shape}"
+        raise VerificationError(f"{who} read potentials {found}; the reference: {wanted.shape}")
+    if not np.array_equal(potentials, wanted):
+        image, *neuron = (int(i) for i in np.argwhere(potentials != wanted)[0])
+        reads, right = (int(array[image, *neuron]) for array in (potentials, wanted))
+        raise VerificationError(
+            f"{who} differs from the reference in the potential of the output: first in image {first_image + image}, "
+            f"neuron {tuple(neuron)}, which reads {reads}; the reference: {right}"
+        )
 
 
 def _check_counts(who: str, counts: Counts, wanted: Counts) -> None:
@@ -193,6 +212,7 @@ def _joined(
     compared: tuple[str, ...],
 ) -> Evaluation:
     predictions = np.concatenate([r.predictions for r in results])
+    read = [r.potentials for r in results if r.potentials is not None]
     counts = results[0].counts
     for result in results[1:]:
         counts += result.counts
@@ -203,6 +223,7 @@ def _joined(
         accuracy=None if labels is None else float((predictions == labels).mean()),
         counts=counts,
         output_spikes=np.concatenate([r.spikes[network.output.name] for r in results]),
+        potentials=np.concatenate(read) if read else None,
         spike_totals={name: np.concatenate([t[name] for t in totals]) for name in totals[0]},
         compared=compared,
         wall_s=sum(r.wall_s for r in results),

@@ -9,6 +9,7 @@ Integer semantics, one time step of one population (Lava's fixed-point LIF, whic
     u = decay(u, decay_u) + (a << 6)                                           64 to a weight unit, |u| < 2**23
     v = decay(v, decay_v) + u + bias                                           same units, |v| < 2**23
     spike = v > threshold << 6;  v = 0 where it spiked
+    (an integrator at the output never spikes: its threshold is the highest, and kdsnn.bounds keeps v below it)
     decay(x, d) = sign(x) * (|x| * (4096 - d) >> 12)
 
 u and v start every image at zero. `kdsnn.bounds` proves for a given network that neither can leave its range.
@@ -24,7 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,7 @@ __all__ = [
     "BIAS_BITS",
     "DECAY_UNITY",
     "MEMBRANE_SHIFT",
+    "NEVER",
     "THRESHOLD_BITS",
     "WEIGHT_BITS",
     "Conv2d",
@@ -55,6 +57,7 @@ MEMBRANE_SHIFT = 6  # u, v and bias carry 6 bits below one weight unit
 DECAY_UNITY = 4096  # decays have 12 bits
 WEIGHT_BITS = 8  # signed
 THRESHOLD_BITS = 17  # unsigned, in weight units
+NEVER = 2**THRESHOLD_BITS - 1  # threshold of an integrator
 BIAS_BITS = 13  # signed mantissa; the exponent has 3 bits
 MAX_BIAS_EXPONENT = 7
 MAX_EXPONENT = 7  # of a projection
@@ -83,6 +86,8 @@ class Neuron:
         bias_exponent: 0..7; zero in a float network.
         decay_u: share of the synaptic current lost in a step. 4096 (float: 1.0) means no current memory.
         decay_v: share of the potential lost in a step. 0 means no leak: the IF neuron.
+        fires: False for an integrator, whose potential is read instead of spikes. Its threshold is `NEVER` in an
+            integer network, where no potential may come, and infinite in a float one.
     """
 
     threshold: float
@@ -90,6 +95,7 @@ class Neuron:
     bias_exponent: int = 0
     decay_u: float = DECAY_UNITY
     decay_v: float = 0
+    fires: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +144,8 @@ class Projection:
 class Network:
     """Populations in an order in which every projection runs forward, and the projections between them.
 
-    The first population is the input, the last is the output, whose spikes counted over `timesteps` are the score of
-    each class (`labels`).
+    The first population is the input, the last is the output. The score of each class (`labels`) is the number of its
+    spikes over `timesteps`, or, where the output is an integrator, its potential after the last of them.
 
     Raises:
         NetworkError: with all problems at once.
@@ -172,8 +178,13 @@ class Network:
 
     @property
     def output(self) -> Population:
-        """The population whose spikes are counted."""
+        """The population whose spikes are counted, or whose potential is read."""
         return self.populations[-1]
+
+    @property
+    def readout(self) -> Literal["rate", "membrane"]:
+        """What the score of a class is: spikes of the output over T, or its potential after T steps."""
+        return "rate" if neuron_of(self.output).fires else "membrane"
 
     @property
     def spiking(self) -> tuple[Population, ...]:
@@ -251,6 +262,8 @@ def _canonical(network: Network) -> list[bytes]:
             "decay_u": float(model.decay_u),
             "decay_v": float(model.decay_v),
         }
+        if not model.fires:
+            record["fires"] = False
         parts += [json.dumps(record, sort_keys=True).encode(), model.bias.astype("<f8").tobytes()]
     for projection in network.projections:
         op = projection.op
@@ -304,12 +317,24 @@ def _population_problems(population: Population, network: Network) -> list[str]:
     unity = DECAY_UNITY if network.integer else 1
     if not (0 <= model.decay_u <= unity and 0 <= model.decay_v <= unity):
         problems.append(f"population {name!r} has a decay outside 0 to {unity}")
-    if not (np.isfinite(model.threshold) and np.isfinite(model.bias).all()):
+    problems += _silence_problems(population, model, network)
+    if not ((np.isfinite(model.threshold) or not model.fires) and np.isfinite(model.bias).all()):
         problems.append(f"population {name!r} has a threshold or bias that is not finite")
     elif network.integer:
         problems += _integer_neuron_problems(name, model)
     elif model.threshold < 0:
         problems.append(f"population {name!r} has the negative threshold {model.threshold}")
+    return problems
+
+
+def _silence_problems(population: Population, model: Neuron, network: Network) -> list[str]:
+    if model.fires:
+        return []
+    problems, never = [], NEVER if network.integer else np.inf
+    if population is not network.output:
+        problems.append(f"population {population.name!r} never fires, and is not the output")
+    if model.threshold != never:
+        problems.append(f"population {population.name!r} never fires, and has threshold {model.threshold}, not {never}")
     return problems
 
 

@@ -96,6 +96,8 @@ class StudentSection(_Section):
         slope: of the surrogate.
         channels: of its convolutions, instead of the model's own.
         hidden: neurons of its hidden layer, instead of the model's own.
+        readout: `rate` (the paper's: spikes of the output neurons over T) or `membrane` (they never fire, and the
+            score is what they have summed up after T steps).
     """
 
     model: Name = "2conv"
@@ -105,6 +107,7 @@ class StudentSection(_Section):
     slope: Positive = 2.0
     channels: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     hidden: Count | None = None
+    readout: Literal["rate", "membrane"] = "rate"
 
 
 class DistillSection(_Section):

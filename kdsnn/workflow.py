@@ -132,7 +132,7 @@ def plan(network: Network) -> list[dict[str, Any]]:
                 "shape": list(population.shape),
                 "neurons": population.neurons,
                 "synapses": sum(_synapses(network, p) for p in projections),
-                "threshold": int(neuron.threshold),
+                "threshold": int(neuron.threshold) if neuron.fires else None,
                 "largest_weight": max(int(np.abs(p.op.weight).max(initial=0)) for p in projections),
                 "depth": network.depths[population.name],
                 "relay": population.relay,

@@ -71,10 +71,12 @@ class RunResult:
     Attributes:
         target: name of the target.
         fingerprint: of the network that ran.
-        predictions: `(N,)` int64; the class with most output spikes, the lowest on a tie.
+        predictions: `(N,)` int64; the class with the highest score, the lowest on a tie.
         spikes: for each recorded population, `(N, T, *shape)` uint8 of zeros and ones. The output always.
         counts: counted by the target, in the windows in which each population worked on each image.
         wall_s: seconds that the run took, compilation not included.
+        potentials: where the output is an integrator, its potential after the last step, `(N, *shape)` int32 (64 to a
+            weight unit); else None.
         versions: of what computed it, such as `{"numpy": "2.4.6"}`.
         notes: further figures of this target, such as seconds of set-up.
     """
@@ -85,6 +87,7 @@ class RunResult:
     spikes: Mapping[str, npt.NDArray[np.uint8]]
     counts: Counts
     wall_s: float
+    potentials: npt.NDArray[np.int32] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, float] = field(default_factory=dict)
 
@@ -129,10 +132,17 @@ class Target(Protocol):
         ...
 
 
-def predict(output_spikes: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """The class with most spikes for each image, from `(N, T, classes)`; the lowest on a tie."""
-    counts = output_spikes.reshape(*output_spikes.shape[:2], -1).sum(axis=1, dtype=np.int64)
-    winners: npt.NDArray[np.int64] = counts.argmax(axis=1)
+def predict(
+    output_spikes: npt.NDArray[np.uint8], potentials: npt.NDArray[np.int32] | None = None
+) -> npt.NDArray[np.int64]:
+    """The class with the highest score for each image, the lowest on a tie.
+
+    Args:
+        output_spikes: `(N, T, *shape)`; the score is their sum over T,
+        potentials: `(N, *shape)`, or, where there are any, these.
+    """
+    scores = output_spikes.sum(axis=1, dtype=np.int64) if potentials is None else potentials
+    winners: npt.NDArray[np.int64] = scores.reshape(len(scores), -1).argmax(axis=1)
     return winners
 
 

@@ -20,7 +20,7 @@ from kdsnn import counters
 from kdsnn.errors import TargetUnavailableError
 from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Conv2d, Dense, Network, Neuron, Population, neuron_of
 from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, overflow_violations
-from kdsnn.targets.batches import Simulated, recorded, run_in_batches
+from kdsnn.targets.batches import Activity, recorded, run_in_batches
 
 __all__ = ["GpuProgram", "GpuTarget"]
 
@@ -83,10 +83,12 @@ class GpuProgram:
         """See `kdsnn.targets.base.Program.run`."""
         names = recorded(self.network, record)
 
-        def simulated(batch: npt.NDArray[np.uint8]) -> Simulated:
-            for name, train in self._simulate(counters.input_messages(self.network, batch)):
-                spikes = train.sum(dim=(0, 1), dtype=torch.int64).cpu().numpy()
-                yield name, spikes, train.transpose(0, 1).to(torch.uint8).cpu().numpy() if name in names else None
+        def simulated(batch: npt.NDArray[np.uint8]) -> Iterator[Activity]:
+            for population, train, v in self._simulate(counters.input_messages(self.network, batch)):
+                emitted = train.sum(dim=(0, 1), dtype=torch.int64).cpu().numpy()
+                kept = train.transpose(0, 1).to(torch.uint8).cpu().numpy() if population.name in names else None
+                read = None if neuron_of(population).fires else v.cpu().numpy()
+                yield Activity(population.name, emitted, kept, read)
 
         return run_in_batches(
             self.network,
@@ -99,8 +101,8 @@ class GpuProgram:
             progress=progress,
         )
 
-    def _simulate(self, messages: npt.NDArray[np.uint8]) -> Iterator[tuple[str, torch.Tensor]]:
-        """Name and spikes `(T, B, *shape)` (bool) of each population, one after the other."""
+    def _simulate(self, messages: npt.NDArray[np.uint8]) -> Iterator[tuple[Population, torch.Tensor, torch.Tensor]]:
+        """Each population, its spikes `(T, B, *shape)` (bool), and its potential at the end, one after the other."""
         network, steps = self.network, self.network.timesteps
         image = torch.from_numpy(messages).to(self.device, torch.float32)
         sent: dict[str, torch.Tensor] = {}
@@ -117,13 +119,15 @@ class GpuProgram:
                         part = part.reshape(steps, len(image), *part.shape[1:])
                     drive = drive + part
                 assert isinstance(drive, torch.Tensor)  # noqa: S101  every population has a projection
-                train = _integrate(neuron_of(population), drive, self.biases[population.name], steps)
+                train, v = _integrate(neuron_of(population), drive, self.biases[population.name], steps)
                 sent[population.name] = train
-                yield population.name, train
+                yield population, train, v
 
 
-def _integrate(neuron: Neuron, drive: torch.Tensor, bias: torch.Tensor, steps: int) -> torch.Tensor:
-    """Spikes `(T, B, *shape)` of one population from its synaptic input `(T or 1, B, *shape)`."""
+def _integrate(
+    neuron: Neuron, drive: torch.Tensor, bias: torch.Tensor, steps: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Spikes `(T, B, *shape)` and last potential of a population from its synaptic input `(T or 1, B, *shape)`."""
     drive = drive.to(torch.int32) << MEMBRANE_SHIFT
     threshold = int(neuron.threshold) << MEMBRANE_SHIFT
     u = torch.zeros_like(drive[0])
@@ -135,7 +139,7 @@ def _integrate(neuron: Neuron, drive: torch.Tensor, bias: torch.Tensor, steps: i
         fired = v > threshold
         v = v.masked_fill(fired, 0)
         trains.append(fired)
-    return torch.stack(trains)
+    return torch.stack(trains), v
 
 
 def _decay(x: torch.Tensor, amount: int) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.errors import TargetUnavailableError, UsageError, VerificationError
-from kdsnn.export.onnx import EMITTED, TRAIN, Flavour, step_model, to_onnx
-from kdsnn.network import Network
+from kdsnn.export.onnx import EMITTED, POTENTIALS, TRAIN, Flavour, step_model, to_onnx
+from kdsnn.network import Network, neuron_of
 from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, overflow_violations
-from kdsnn.targets.batches import Simulated, recorded, run_in_batches
+from kdsnn.targets.batches import Activity, recorded, run_in_batches
 from kdsnn.targets.reference import simulate
 
 __all__ = ["OnnxProgram", "OnnxTarget"]
@@ -61,20 +62,25 @@ class OnnxTarget:
         return OnnxProgram(network, self.device, self.flavour)
 
     def bundle(self, network: Network, images: npt.NDArray[np.uint8], folder: Path) -> list[Path]:
-        """Writes `model.onnx` and `step.onnx`, reads them again and compares their counts with the reference."""
+        """Writes `model.onnx` and `step.onnx`, reads them again and compares what they compute with the reference."""
         files = [folder / "model.onnx", folder / "step.onnx"]
         models = (to_onnx(network, flavour=self.flavour), step_model(network, flavour=self.flavour))
         for path, model in zip(files, models, strict=True):
             path.write_bytes(model.SerializeToString())
-        trains = simulate(network, images)
+        trains, potentials = simulate(network, images)
         wanted = trains[network.output.name].sum(axis=1, dtype=np.int64).reshape(len(images), -1)
         whole, step = (_session(path.read_bytes(), self.device) for path in files)
-        counts, layers = whole.run(["counts", "layer_spikes"], {"image": images})
+        counts, layers, *read = whole.run(None, {"image": images})
         by_layer = [train.reshape(len(images), -1).sum(axis=1, dtype=np.int64) for train in trains.values()]
         if (counts != wanted).any() or (layers != np.stack(by_layer, axis=1)).any():
             raise VerificationError("model.onnx does not count the reference's spikes")
-        if (_by_steps(step, images, network.timesteps) != wanted).any():
+        total, state = _by_steps(step, images, network.timesteps)
+        if (total != wanted).any():
             raise VerificationError("step.onnx does not count the reference's spikes")
+        if network.readout == "membrane":
+            for name, found in (("model.onnx", read[0]), ("step.onnx", state[f"v.{network.output.name}"])):
+                if (found.reshape(potentials.shape) != potentials).any():
+                    raise VerificationError(f"{name} does not read the reference's potentials")
         return files
 
 
@@ -100,12 +106,13 @@ class OnnxProgram:
         session = self._session(record)
         names = [output.name for output in session.get_outputs()]
 
-        def simulated(batch: npt.NDArray[np.uint8]) -> Simulated:
+        def simulated(batch: npt.NDArray[np.uint8]) -> Iterator[Activity]:
             made = dict(zip(names, session.run(names, {"image": batch}), strict=True))
             for population in self.network.spiking:
                 train = made.get(TRAIN + population.name)
-                spikes = made[EMITTED + population.name]
-                yield population.name, spikes, None if train is None else train.swapaxes(0, 1)
+                read = None if neuron_of(population).fires else made[POTENTIALS].reshape(-1, *population.shape)
+                emitted = made[EMITTED + population.name]
+                yield Activity(population.name, emitted, None if train is None else train.swapaxes(0, 1), read)
 
         return run_in_batches(
             self.network,
@@ -140,8 +147,10 @@ def _session(model: bytes, device: str) -> Any:
         raise TargetUnavailableError(f"ONNX Runtime does not take the model: {str(error)[:300]}") from error
 
 
-def _by_steps(session: Any, images: npt.NDArray[np.uint8], timesteps: int) -> npt.NDArray[np.int64]:
-    """Output spikes over T, from the one-step model and its state."""
+def _by_steps(
+    session: Any, images: npt.NDArray[np.uint8], timesteps: int
+) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
+    """Output spikes over T, and the last state, from the one-step model."""
     types = {"tensor(float)": np.float32, "tensor(int32)": np.int32}
     states = session.get_inputs()[1:]
     state = {s.name: np.zeros((len(images), *s.shape[1:]), types[s.type]) for s in states}
@@ -151,7 +160,7 @@ def _by_steps(session: Any, images: npt.NDArray[np.uint8], timesteps: int) -> np
         spikes, *after = session.run(names, {"image": images, **state})
         total += spikes
         state = dict(zip(state, after, strict=True))
-    return total
+    return total, state
 
 
 def _versions(device: str, flavour: str) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,17 +11,23 @@ from kdsnn import counters
 from kdsnn.linear import apply
 from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, neuron_of
 from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, overflow_violations
-from kdsnn.targets.batches import Simulated, recorded, run_in_batches
+from kdsnn.targets.batches import Activity, recorded, run_in_batches
 
 __all__ = ["ReferenceProgram", "ReferenceTarget", "decay", "simulate"]
 
 BATCH = 32  # images at once: bounds the memory
 Int64Array = npt.NDArray[np.int64]
 Spikes = dict[str, npt.NDArray[np.uint8]]
+Potentials = npt.NDArray[np.int32]
 
 
-def simulate(network: Network, images: npt.NDArray[np.uint8]) -> Spikes:
-    """The spikes of every spiking population, `(N, T, *shape)` uint8, for images `(N, C, H, W)` uint8."""
+def simulate(network: Network, images: npt.NDArray[np.uint8]) -> tuple[Spikes, Potentials]:
+    """What a network does on images `(N, C, H, W)` uint8.
+
+    Returns:
+        The spikes of every population but the input, `(N, T, *shape)` uint8, and the potential of the output after the
+        last step, `(N, *shape)` int32.
+    """
     messages = counters.input_messages(network, images).astype(np.int64)
     n, steps = len(images), network.timesteps
     u = {p.name: np.zeros((n, *p.shape), dtype=np.int64) for p in network.spiking}
@@ -37,7 +45,7 @@ def simulate(network: Network, images: npt.NDArray[np.uint8]) -> Spikes:
             v[name][fired] = 0
             spikes[name][:, t] = fired
             sent[name] = fired.astype(np.int64)
-    return spikes
+    return spikes, v[network.output.name].astype(np.int32)
 
 
 def decay(x: Int64Array, amount: int) -> Int64Array:
@@ -82,9 +90,12 @@ class ReferenceProgram:
         """See `kdsnn.targets.base.Program.run`."""
         network, names = self.network, recorded(self.network, record)
 
-        def simulated(batch: npt.NDArray[np.uint8]) -> Simulated:
-            for name, train in simulate(network, batch).items():
-                yield name, train.sum(axis=(0, 1), dtype=np.int64), train if name in names else None
+        def simulated(batch: npt.NDArray[np.uint8]) -> Iterator[Activity]:
+            trains, potentials = simulate(network, batch)
+            for name, train in trains.items():
+                read = potentials if name == network.output.name and network.readout == "membrane" else None
+                emitted = train.sum(axis=(0, 1), dtype=np.int64)
+                yield Activity(name, emitted, train if name in names else None, read)
 
         return run_in_batches(
             network,

@@ -7,10 +7,11 @@ from kdsnn.network import Network
 
 
 def simulate_float(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Spikes `(N, T, *shape)` of every population."""
+    """Spikes `(N, T, *shape)` of every population; of one that never fires, its potential at every step."""
     u = {p.name: np.zeros((len(images), *p.shape)) for p in network.spiking}
     v = {p.name: np.zeros((len(images), *p.shape)) for p in network.spiking}
     out = {p.name: np.zeros((len(images), network.timesteps, *p.shape), np.uint8) for p in network.spiking}
+    out |= {p.name: out[p.name].astype(float) for p in network.spiking if not p.model.fires}
     for t in range(network.timesteps):
         sent = {network.input.name: images.reshape(-1, *network.input.shape).astype(np.float64)}
         for p in network.spiking:
@@ -19,6 +20,6 @@ def simulate_float(network: Network, images: np.ndarray) -> dict[str, np.ndarray
             v[p.name] = (1 - p.model.decay_v) * v[p.name] + u[p.name] + p.model.bias.reshape(p.shape)
             fired = v[p.name] > p.model.threshold
             v[p.name] = np.where(fired, 0.0, v[p.name])
-            out[p.name][:, t] = fired
+            out[p.name][:, t] = fired if p.model.fires else v[p.name]
             sent[p.name] = fired.astype(np.float64)
     return out

@@ -121,20 +121,26 @@ def percent(value: float | None) -> str:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Prints a table to stdout; numbers are set right."""
+    """Prints a table to stdout; numbers are set right, and None is a dash."""
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
 
     shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+    cells = [[_text(cell) for cell in row] for row in rows]
     for index, column in enumerate(columns):
-        numeric = all(isinstance(row[index], int | float) for row in rows) and bool(rows)
+        numeric = all(isinstance(row[index], int | float | None) for row in rows) and bool(rows)
         width = min(max(len(text) for text in (*column.split(), *(row[index] for row in cells))), WIDEST)
         shown.add_column(column, justify="right" if numeric else "left", overflow="fold", min_width=width)
     for line in cells:
         shown.add_row(*map(escape, line))
     output().print(shown)
+
+
+def _text(cell: Any) -> str:
+    if cell is None:
+        return "-"
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)
 
 
 @contextmanager

@@ -100,6 +100,8 @@ def quantize(
 
 def show(done: Quantized) -> None:
     """Prints how a network was quantized."""
+    from kdsnn.network import NEVER
+
     report = done.report
     table(
         f"Quantization: int{report.weight_bits} weights ({report.method}), {report.input_bits}-bit input",
@@ -115,7 +117,7 @@ def show(done: Quantized) -> None:
         ],
         [
             [
-                *(x.name, x.threshold, x.largest_weight, percent(x.clipped)),
+                *(x.name, None if x.threshold == NEVER else x.threshold, x.largest_weight, percent(x.clipped)),
                 *(percent(x.weight_error), percent(x.bias_error), percent(x.decay_error), x.limited_by),
             ]
             for x in report.layers

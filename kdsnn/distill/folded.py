@@ -58,7 +58,7 @@ class FoldedNet(nn.Module):
             self.populations[_key(population.name)] = cell
 
     def forward(self, images: torch.Tensor, rounded: Collection[str] | None = None) -> Spikes:
-        """The spikes of every spiking population, `(T, B, *shape)`.
+        """The spikes of every spiking population, `(T, B, *shape)`; of an integrator, see `Cell.fire`.
 
         Args:
             images: pixels `(B, C, H, W)` from 0 to 255, of any dtype.
@@ -90,7 +90,11 @@ class FoldedNet(nn.Module):
         return spikes
 
     def rates(self, images: torch.Tensor) -> torch.Tensor:
-        """Firing rates `(B, classes)` of the output population for pixels `(B, C, H, W)` from 0 to 255."""
+        """Firing rates of the output population, or its potential over T, `(B, classes)`.
+
+        Args:
+            images: pixels `(B, C, H, W)` from 0 to 255.
+        """
         return self(images)[self.network.output.name].mean(dim=0)  # type: ignore[no-any-return]
 
     def to_float(self) -> Network:

@@ -80,6 +80,7 @@ class Cell(Learnt):
         values = bias[:, :1].reshape(channels, 1, 1) if uniform else bias.reshape(population.shape)
         super().__init__(values, bias_step(scale, like.bias_exponent), LARGEST_BIAS, trained=bool(values.any()))
         self.shape, self.exact, self.inexact = population.shape, like, neuron_of(population)
+        self.scale = scale
         self.surrogate = SURROGATES[surrogate](slope)
 
     def learnt(self) -> FloatArray:
@@ -88,7 +89,10 @@ class Cell(Learnt):
         return np.broadcast_to(values, self.shape).reshape(-1).copy()
 
     def fire(self, drive: torch.Tensor, steps: int, *, rounded: bool) -> torch.Tensor:
-        """Spikes `(T, B, *shape)` of the synaptic input `(T or 1, B, *shape)`."""
+        """Spikes `(T, B, *shape)` of the synaptic input `(T or 1, B, *shape)`.
+
+        Of an integrator, its potential after the last step over T, in the float network's units, `(1, B, *shape)`.
+        """
         if rounded:
             drive = straight_through(drive.detach().round(), drive)  # a Winograd convolution leaves fractions
             drive, threshold = drive * 2**MEMBRANE_SHIFT, float(int(self.exact.threshold) << MEMBRANE_SHIFT)
@@ -101,9 +105,13 @@ class Cell(Learnt):
         for t in range(steps):
             u = self._left(u, "decay_u", rounded=rounded) + drive[min(t, len(drive) - 1)]
             v = self._left(v, "decay_v", rounded=rounded) + u + bias
+            if not self.exact.fires:
+                continue
             spike = self.surrogate((v - threshold) / unit)
             v = v * (1 - spike.detach())
             spikes.append(spike)
+        if not self.exact.fires:
+            return (v * (bias_step(self.scale, 0) if rounded else 1.0) / steps).unsqueeze(0)
         return torch.stack(spikes)
 
     def _left(self, x: torch.Tensor, decay: str, *, rounded: bool) -> torch.Tensor:

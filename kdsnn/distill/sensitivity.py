@@ -67,7 +67,7 @@ def layer_sensitivity(
 def _measure(
     net: FoldedNet, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], rounded: tuple[str, ...]
 ) -> tuple[float, dict[str, float]]:
-    """Accuracy, and the mean firing rate of each population."""
+    """Accuracy, and the mean firing rate of each population (of an integrator, its mean score)."""
     device = next(net.parameters()).device
     right, totals = 0, {p.name: 0.0 for p in net.network.spiking}
     with torch.inference_mode():

@@ -7,12 +7,17 @@ from torch import nn
 from kdsnn.models.neurons import IF
 from kdsnn.recipe import StudentSection
 
-__all__ = ["conv", "fire"]
+__all__ = ["conv", "fire", "readout"]
 
 
 def fire(section: StudentSection) -> IF:
     """The neurons of a recipe."""
     return IF(section.timesteps, surrogate=section.surrogate, slope=section.slope)
+
+
+def readout(section: StudentSection) -> nn.Module:
+    """What the last linear layer drives: the neurons of a recipe, or nothing that fires."""
+    return fire(section) if section.readout == "rate" else nn.Identity()
 
 
 def conv(before: int, after: int, size: int = 3, stride: int = 1) -> nn.Conv2d:

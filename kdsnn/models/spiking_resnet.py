@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from kdsnn.models.blocks import conv, fire
+from kdsnn.models.blocks import conv, fire, readout
 from kdsnn.models.neurons import Repeat
 from kdsnn.recipe import StudentSection
 
@@ -47,7 +47,7 @@ class SpikingResNet(nn.Module):
                 before = size
         self.blocks = nn.Sequential(*stages)
         self.pool, self.flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
-        self.linear, self.out = nn.Linear(before, classes, bias=False), fire(section)
+        self.linear, self.out = nn.Linear(before, classes, bias=False), readout(section)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Output spikes `(T * B, classes)` of images `(B, C, H, W)`."""

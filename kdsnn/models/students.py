@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from kdsnn.errors import RecipeError
-from kdsnn.models.blocks import conv, fire
+from kdsnn.models.blocks import conv, fire, readout
 from kdsnn.models.neurons import Repeat
 from kdsnn.models.spiking_resnet import resnet14, resnet18
 from kdsnn.models.vgg import vgg11, vgg16
@@ -26,7 +26,7 @@ class Student(nn.Module):
 
     Attributes:
         layers: from images `(B, C, H, W)` in [0, 1] to output spikes `(T * B, classes)`, all images of a step together;
-            what `kdsnn.export.lower` reads.
+            what `kdsnn.export.lower` reads. Where the readout is the membrane, they are what drives it at a step.
         timesteps: T.
     """
 
@@ -36,12 +36,12 @@ class Student(nn.Module):
         self.timesteps = timesteps
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Output spikes `(T, B, classes)` of images `(B, C, H, W)` in [0, 1]."""
+        """Output spikes, or drives, `(T, B, classes)` of images `(B, C, H, W)` in [0, 1]."""
         spikes: torch.Tensor = self.layers(images)
         return spikes.reshape(self.timesteps, len(images), -1)
 
     def rates(self, images: torch.Tensor) -> torch.Tensor:
-        """Firing rates `(B, classes)`: output spikes over T."""
+        """Firing rates `(B, classes)`: output spikes, or the potential after the last step, over T."""
         rates: torch.Tensor = self(images).mean(dim=0)
         return rates
 
@@ -90,7 +90,7 @@ def _two_conv(section: StudentSection, input_shape: Shape, classes: int) -> nn.M
             linear3=nn.Linear(flat, hidden, bias=False),
             if3=fire(section),
             linear4=nn.Linear(hidden, classes, bias=False),
-            if4=fire(section),
+            if4=readout(section),
         )
     )
 

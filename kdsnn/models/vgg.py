@@ -7,7 +7,7 @@ from collections import OrderedDict
 from torch import nn
 
 from kdsnn.errors import RecipeError
-from kdsnn.models.blocks import conv, fire
+from kdsnn.models.blocks import conv, fire, readout
 from kdsnn.models.neurons import Repeat
 from kdsnn.recipe import StudentSection
 
@@ -56,5 +56,5 @@ def _vgg(plan: tuple[int, ...], section: StudentSection, input_shape: tuple[int,
         layers[f"if{index}"] = fire(section)
         before = hidden
     layers[f"linear{number + 3}"] = nn.Linear(before, classes, bias=False)
-    layers[f"if{number + 3}"] = fire(section)
+    layers[f"if{number + 3}"] = readout(section)
     return nn.Sequential(layers)

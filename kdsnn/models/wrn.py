@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from kdsnn.models.blocks import conv, fire
+from kdsnn.models.blocks import conv, fire, readout
 from kdsnn.models.neurons import Repeat
 from kdsnn.recipe import StudentSection
 
@@ -51,7 +51,7 @@ class PreActivationNet(nn.Module):
         self.blocks = nn.Sequential(*stages)
         self.last_norm, self.last = nn.BatchNorm2d(before), fire(section)
         self.pool, self.flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
-        self.linear, self.out = nn.Linear(before, classes, bias=False), fire(section)
+        self.linear, self.out = nn.Linear(before, classes, bias=False), readout(section)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Output spikes `(T * B, classes)` of images `(B, C, H, W)`."""

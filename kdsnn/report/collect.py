@@ -108,7 +108,7 @@ def _energy(name: str, counts: Counts, teacher: dict[str, Any] | None) -> dict[s
 def _one_image(model: Model) -> dict[str, Any]:
     """The first evaluated image, and when which neurons fired on it."""
     images, labels = select_images(model, samples=1)
-    spikes = simulate(model.network, images)
+    spikes, _ = simulate(model.network, images)
     return {
         "pixels": images[0].tolist(),
         "label": None if labels is None else model.network.labels[int(labels[0])],

@@ -5,6 +5,14 @@ check_target(MyTarget())
 """
 
 from kdsnn.testing.conformance import Conformance, check_target, random_images, stimuli
-from kdsnn.testing.networks import example_networks, random_network
+from kdsnn.testing.networks import example_networks, integrating, random_network
 
-__all__ = ["Conformance", "check_target", "example_networks", "random_images", "random_network", "stimuli"]
+__all__ = [
+    "Conformance",
+    "check_target",
+    "example_networks",
+    "integrating",
+    "random_images",
+    "random_network",
+    "stimuli",
+]

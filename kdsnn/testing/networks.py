@@ -8,9 +8,9 @@ from math import prod
 import numpy as np
 
 from kdsnn.bounds import overflows
-from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection, Shape
+from kdsnn.network import NEVER, Conv2d, Dense, Input, Network, Neuron, Population, Projection, Shape, neuron_of
 
-__all__ = ["example_networks", "or_pool", "random_network"]
+__all__ = ["example_networks", "integrating", "or_pool", "random_network"]
 
 
 def example_networks() -> list[Network]:
@@ -22,11 +22,22 @@ def example_networks() -> list[Network]:
         _random("spikes-in", (3, 6, 6), 3, seed=4, bits=1),
         _random("residual", (1, 8, 6), 4, seed=5, residual=True),
         _two_paths(),
+        integrating(_random("integrator", (1, 7, 6), 4, seed=6)),
+        integrating(_random("leaky-integrator", (2, 6, 6), 5, seed=7, decay_u=1500, decay_v=300)),
     ]
 
 
-def random_network(seed: int, *, leaky: bool | None = None, residual: bool | None = None) -> Network:
-    """A network of random depth, shapes, strides, groups, biases, leak and T, with residual blocks or without."""
+def random_network(
+    seed: int, *, leaky: bool | None = None, residual: bool | None = None, integrates: bool = False
+) -> Network:
+    """A network of random depth, shapes, strides, groups, biases, leak and T.
+
+    Args:
+        seed: of everything that is random.
+        leaky: whether neurons leak and have currents of their own; None leaves it to chance.
+        residual: whether there are residual blocks; likewise.
+        integrates: whether the output is an integrator, if it can be without an overflow.
+    """
     rng = np.random.default_rng(seed)
     shape = (int(rng.integers(1, 4)), int(rng.integers(4, 11)), int(rng.integers(4, 11)))
     leak = bool(rng.random() < 0.3) if leaky is None else leaky
@@ -34,9 +45,18 @@ def random_network(seed: int, *, leaky: bool | None = None, residual: bool | Non
     bits = int(rng.choice([1, 4, 8, 8]))
     steps = int(rng.integers(1, 6))
     joins = bool(rng.random() < 0.5) if residual is None else residual
-    return _random(
+    made = _random(
         f"random-{seed}", shape, steps, seed=seed, bits=bits, decay_u=decays[0], decay_v=decays[1], residual=joins
     )
+    return integrating(made) if integrates else made
+
+
+def integrating(network: Network) -> Network:
+    """The network with an output that integrates and never fires; its potential is read."""
+    output = network.output
+    neuron = replace(neuron_of(output), threshold=NEVER, fires=False)
+    made = replace(network, populations=(*network.populations[:-1], replace(output, model=neuron)))
+    return network if overflows(made) else made
 
 
 def _random(

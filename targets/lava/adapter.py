@@ -134,13 +134,17 @@ def _read_result(folder: Path, network: Network, samples: int, names: list[str],
         if population.name in names:
             train = _load(folder / f"spikes.{index}.npy", (steps, *population.shape), np.uint8)
             spikes[population.name] = train.reshape(samples, network.timesteps, *population.shape)
+    potentials = None
+    if network.readout == "membrane":
+        potentials = _load(folder / "potentials.npy", (samples, *network.output.shape), np.int32)
     return RunResult(
         target=LavaTarget.name,
         fingerprint=network.fingerprint(),
-        predictions=predict(spikes[network.output.name]),
+        predictions=predict(spikes[network.output.name], potentials),
         spikes=spikes,
         counts=_counts(folder, network, samples),
         wall_s=time.perf_counter() - start,
+        potentials=potentials,
         versions=answer["versions"],
         notes={name: float(answer[name]) for name in ("setup_s", "run_s", "steps", "fill_steps", "processes")},
     )

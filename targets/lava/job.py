@@ -65,6 +65,7 @@ def _population(population: Population, depth: int) -> dict[str, Any]:
             "bias_exponent": int(model.bias_exponent),
             "decay_u": int(model.decay_u),
             "decay_v": int(model.decay_v),
+            "fires": model.fires,
         }
     return record
 

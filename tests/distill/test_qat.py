@@ -77,7 +77,7 @@ def same_spikes(net: FoldedNet, integer: Network, images: np.ndarray) -> None:
     """Tolerance 0, and no population silent or saturated in all it does."""
     with torch.no_grad():
         spikes = net(torch.from_numpy(images))
-    for name, train in simulate(integer, images).items():
+    for name, train in simulate(integer, images)[0].items():
         assert 0 < train.mean() < 1, name
         np.testing.assert_array_equal(spikes[name].transpose(0, 1).numpy(), train, err_msg=name)
 
@@ -110,7 +110,7 @@ def test_it_learns_and_the_float_network_rounds_to_what_was_trained() -> None:
     after, new = net.to_integer()
 
     def right(integer: Network) -> float:
-        return float((simulate(integer, test.images)["out"].sum(axis=1).argmax(axis=1) == test.labels).mean())
+        return float((simulate(integer, test.images)[0]["out"].sum(axis=1).argmax(axis=1) == test.labels).mean())
 
     assert [e.epoch for e in epochs] == [0, 1, 2, 3, 4, 5]
     assert epochs[-1].loss < epochs[0].loss
@@ -163,7 +163,7 @@ def test_the_teacher_is_listened_to() -> None:
     settings = QatSettings(epochs=6, batch_size=32, lr=0.05, weight_bits=4, input_bits=8, distill=distill)
     integer, _ = qat(network(), settings, wrong, Teacher())
     test = task(100, seed=2)
-    counts = simulate(integer, test.images)["out"].sum(axis=1)
+    counts = simulate(integer, test.images)[0]["out"].sum(axis=1)
     assert (counts[np.arange(100), test.labels] == counts.min(axis=1)).mean() > 0.8
 
 
@@ -217,7 +217,7 @@ def test_the_sensitivity_of_each_layer() -> None:
     float_spikes = simulate_float(exact, split.images)
     for row in rows:
         assert row.float_rate == pytest.approx(float_spikes[row.name].mean(), rel=1e-3)  # float32 sums
-    whole = simulate(integer, split.images)
+    whole, _ = simulate(integer, split.images)
     assert rows[0].rate == pytest.approx(whole["if1"].mean(), rel=1e-6)  # the image feeds it, so alone is the same
     best, fine = quantize(exact, input_bits=8)
     close = layer_sensitivity(exact, best, fine, split.images, split.labels)

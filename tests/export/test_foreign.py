@@ -252,11 +252,11 @@ def test_a_tie_fires_where_the_writer_says_so() -> None:
         network = read(graph, input_scale=1.0, fires_at=fires_at)
         assert simulate_float(network, np.array([[1]], np.uint8))["n1"][0, :, 0].argmax() == first
         integer, _ = quantize(network)
-        assert simulate(integer, np.array([[1]], np.uint8))["n1"][0, :, 0].any()
+        assert simulate(integer, np.array([[1]], np.uint8))[0]["n1"][0, :, 0].any()
     whole = chain(nir.Linear(np.array([[1.0]])), fire(1, theta=3.0), shape=(1,))
     for fires_at, first in ((">", 3), (">=", 2)):
         integer, _ = quantize(read(whole, input_scale=1.0, fires_at=fires_at), input_bits=8)
-        assert simulate(integer, np.array([[1]], np.uint8))["n1"][0, :, 0].argmax() == first
+        assert simulate(integer, np.array([[1]], np.uint8))[0]["n1"][0, :, 0].argmax() == first
 
 
 def test_exact_solution() -> None:
@@ -323,7 +323,7 @@ def test_quantized_it_runs_on_targets(case: str) -> None:
     network = read(CASES[case])
     integer, _ = quantize(network, calibration=images(network.input.shape, 32))
     pixels = images(network.input.shape, 40)
-    exact, made = simulate_float(network, pixels), simulate(integer, pixels)
+    exact, made = simulate_float(network, pixels), simulate(integer, pixels)[0]
     first = "n1"
     assert (exact[first] != made[first]).mean() < 0.02
     assert all((exact[name] != made[name]).mean() < 0.12 for name in exact)

@@ -28,9 +28,6 @@ NAMED = {
     "Conv1d": nir.Conv1d(6, np.ones((3, 2, 3)), 1, 0, 1, 1, np.zeros(3)),
     "Delay": nir.Delay(np.ones((2, 8, 6))),
     "Threshold": nir.Threshold(np.ones((2, 8, 6))),
-    "LI": nir.LI(*(np.ones((2, 8, 6)),) * 3),
-    "CubaLI": nir.CubaLI(*(np.ones((2, 8, 6)),) * 4),
-    "I": nir.I(np.ones((2, 8, 6))),
     "NoneType": None,
 }
 
@@ -177,7 +174,7 @@ def test_orphans_are_named() -> None:
         read(chain(conv(3, 2), fire(), edges=[("n1", "input")], drop=[("input", "n0")]))
 
 
-def test_the_output_must_get_spikes() -> None:
+def test_the_output_must_get_spikes_or_potentials() -> None:
     for graph in (
         chain(conv(3, 2)),
         chain(nir.Flatten(None, 0)),
@@ -185,8 +182,10 @@ def test_the_output_must_get_spikes() -> None:
         chain(conv(3, 2), fire(), nir.Scale(np.array(2.0))),
         chain(conv(3, 2, padding=1), fire(), conv(3, 3, padding=1), fire(), edges=[("n1", "output")]),
     ):
-        with pytest.raises(LoweringError, match="not the spikes of one population"):
+        with pytest.raises(LoweringError, match="not the spikes or the potentials of one population"):
             read(graph)
+    with pytest.raises(LoweringError, match="'n1' never fires, and is not what enters the Output"):
+        read(chain(conv(3, 2), nir.I(np.ones(1)), fire()))
     flat = chain(conv(3, 2), fire(), nir.Flatten(None, 0))
     assert read(flat).output.neurons == 72
 

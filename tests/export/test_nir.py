@@ -62,7 +62,7 @@ def test_the_file_means_the_same_spikes_to_anybody(file: Path, network: Network,
     """Runs the float arrays of the plain NIR graph with NIR's equations alone, and gets our spikes; no tie decides."""
     graph = nir.read(file, type_check=False)
     images = random_images(network, 3)
-    wanted = simulate(network, images)
+    wanted, _ = simulate(network, images)
     v: dict[str, np.ndarray] = {}
     for t in range(network.timesteps):
         values = {"input": (images >> (8 - network.input_bits)).astype(np.float64)}

@@ -25,5 +25,5 @@ def test_a_bundle_runs_by_hand_and_outlives_nothing(environment: LavaEnvironment
     for index, population in enumerate(network.populations):
         if index:
             rows = np.load(folder / "job" / f"spikes.{index}.npy")
-            wanted = simulate(network, images)[population.name]
+            wanted = simulate(network, images)[0][population.name]
             assert np.array_equal(rows.reshape(wanted.shape), wanted)

@@ -67,7 +67,7 @@ def test_the_files_alone_count_the_references_spikes(tmp_path: Path, flavour: st
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     for shown in (images, images[:1]):
         counts, layers = session.run(["counts", "layer_spikes"], {"image": shown})
-        wanted = simulate(network, shown)
+        wanted, _ = simulate(network, shown)
         assert np.array_equal(counts, wanted[network.output.name].sum(1).reshape(len(shown), -1))
         assert layers.sum(0).tolist() == [int(train.sum()) for train in wanted.values()]
     properties = session.get_modelmeta().custom_metadata_map
@@ -79,7 +79,9 @@ def test_a_wrong_file_is_not_a_bundle(network: Network, tmp_path: Path, monkeypa
     other = random_network(3)
     monkeypatch.setattr(target_module, "to_onnx", lambda _network, **options: to_onnx(other, **options))
     images = random_images(other, 4)
-    monkeypatch.setattr(target_module, "simulate", lambda *_: {n: 1 - t for n, t in simulate(other, images).items()})
+    spikes, potentials = simulate(other, images)
+    inverted = {name: 1 - train for name, train in spikes.items()}
+    monkeypatch.setattr(target_module, "simulate", lambda *_: (inverted, potentials))
     with pytest.raises(VerificationError, match=r"model\.onnx does not count"):
         OnnxTarget().bundle(other, images, tmp_path)
 

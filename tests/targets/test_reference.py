@@ -19,7 +19,7 @@ def one_neuron(weight: int, *, timesteps: int, exponent: int = 0, **neuron: obje
 
 
 def spikes(network: Network, pixel: int) -> list[int]:
-    return simulate(network, np.full((1, 1, 1, 1), pixel, np.uint8))["out"][0, :, 0].tolist()
+    return simulate(network, np.full((1, 1, 1, 1), pixel, np.uint8))[0]["out"][0, :, 0].tolist()
 
 
 def test_fires_strictly_above_the_threshold_and_resets_to_zero() -> None:

@@ -1,6 +1,7 @@
 """Makes the Lava processes of a network and connects them."""
 
 import numpy as np
+from integrator import Integrator
 from lava.proc.conv.process import Conv
 from lava.proc.dense.process import Dense
 from lava.proc.lif.process import LIFReset
@@ -16,13 +17,21 @@ def build(job, folder, files):
     Args:
         job: what adapter.py wrote.
         folder: of the job, with the biases and weights.
-        files: the files of each population (`listen`) and each projection (`events`), by index.
+        files: the files of each population (`listen`) and each projection (`events`), by index, and of the potentials
+            of an output that never fires (`potentials`), if any.
     """
     populations = {p["name"]: p for p in job["populations"]}
     neurons, *spiking = job["populations"]
     outlets = {neurons["name"]: _source(job, neurons)}
     for index, population in enumerate(spiking, start=1):
         outlets[population["name"]] = _lif(job, population, load(folder, f"bias.{index}"))
+    if not spiking[-1]["fires"]:
+        outlets[spiking[-1]["name"]].proc_params["read"] = {
+            "depth": spiking[-1]["depth"],
+            "timesteps": job["timesteps"],
+            "steps": job["timesteps"] * job["samples"],
+            "potentials": files["potentials"],
+        }
     processes = list(outlets.values())
 
     unheard = dict(enumerate(job["populations"]))
@@ -72,7 +81,8 @@ def _source(job, population):
 
 
 def _lif(job, population, bias):
-    return LIFReset(
+    make = LIFReset if population["fires"] else Integrator
+    return make(
         shape=_shape(population),
         du=population["decay_u"] - 1,  # the model adds one
         dv=population["decay_v"],

@@ -5,6 +5,7 @@ In the folder it reads `job.json`, `images.npy` and, for population i and projec
 
 - `tally.<i>.npy` (steps, 2): spikes, and neurons that were updated
 - `spikes.<i>.npy` (steps, *shape), where the job asks for them
+- `potentials.npy` (samples, *shape) int32: of an output that never fires, after its last step of each image
 - `events.<j>.npy` (steps, 3): synaptic events of spikes, those at weights that are not zero, and of graded messages
 - `progress.npy` (1,): the time step that the output has reached
 - at the end `result.json`, or `error.json`
@@ -43,7 +44,6 @@ def main(folder):
 def run(folder, job, guard):
     """Builds, runs and stops the network; the figures for `result.json`."""
     start = time.perf_counter()
-    from build import build
     from lava.magma.core.process.message_interface_enum import ActorType
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
@@ -51,6 +51,8 @@ def run(folder, job, guard):
     from lava.proc.conv.process import Conv
     from lava.proc.dense.process import Dense
     from synapses import CountingConv, CountingDense, StockConv
+
+    from build import build
 
     job["images"] = str(folder / "images.npy")
     processes = build(job, folder, make_files(folder, job))
@@ -84,7 +86,7 @@ def run(folder, job, guard):
 def make_files(folder, job):
     """The files that the processes write into, at their full size, so that a full disk fails here and not inside."""
     steps = job["samples"] * job["timesteps"]
-    output = len(job["populations"]) - 1
+    output, last = len(job["populations"]) - 1, job["populations"][-1]
     progress = make_file(folder / "progress.npy", (1,), np.int64)
     listen = []
     for index, population in enumerate(job["populations"]):
@@ -100,7 +102,9 @@ def make_files(folder, job):
             }
         )
     events = [make_file(folder / f"events.{j}.npy", (steps, 3), np.int64) for j in range(len(job["projections"]))]
-    return {"listen": listen, "events": events}
+    read = (job["samples"], *last["shape"])
+    potentials = None if last["fires"] else make_file(folder / "potentials.npy", read, np.int32)
+    return {"listen": listen, "events": events, "potentials": potentials}
 
 
 def make_file(path, shape, dtype):
