@@ -225,3 +225,22 @@ class TestSinabs:
         graph, own = self.made(layers, FLAT)
         network = from_graph(graph, Foreign(timesteps=STEPS, dt=1.0, fires_at=">=", solve=solve, input_shape=FLAT))
         compare(network, own, differ=differ)
+
+    def test_a_readout_of_a_potential(self) -> None:
+        """Its ExpLeak at the end: the float potentials are sinabs's, and real Lava reads the reference's."""
+
+        def layers(sl: Any) -> list[nn.Module]:
+            first, last = (
+                sl.LIF(tau_mem=10.0, norm_input=True, **self.single()),
+                sl.ExpLeak(tau_mem=8.0, norm_input=True),
+            )
+            return list(boosted(nn.Sequential(nn.Linear(64, 20), first, nn.Linear(20, 5), last), 30, 60))
+
+        graph, own = self.made(layers, FLAT)
+        network = from_graph(graph, Foreign(timesteps=STEPS, dt=1.0, fires_at=">=", solve="exact", input_shape=FLAT))
+        assert network.readout == "membrane"
+        read = simulate_float(network, images(FLAT))[network.output.name]
+        assert own.std() > 0.5
+        np.testing.assert_allclose(read, own, rtol=1e-4, atol=1e-4)  # sinabs computes in float32
+        integer, _ = quantize(network, calibration=images(FLAT))
+        evaluate(integer, LavaTarget(), images(FLAT))  # raises at the first potential that differs
