@@ -1,8 +1,6 @@
-"""The torch target: the same integers on CUDA or on the CPU, exactly.
+"""The torch target: the same integers on CUDA or on the CPU, exactly. `sums.py` says how.
 
-Convolutions run as a matrix product on unfolded images, in float32: products and sums are integers below 2**24, which
-float32 holds exactly in any order of summation. A library convolution would be free to choose Winograd or FFT
-algorithms, whose intermediate values are fractions.
+Images lie as `(B, H, W, C)` inside, spikes as one byte each.
 """
 
 from __future__ import annotations
@@ -14,18 +12,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 
 from kdsnn import counters
-from kdsnn.errors import TargetUnavailableError
-from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Conv2d, Dense, Network, Neuron, Population, neuron_of
+from kdsnn.errors import TargetUnavailableError, UsageError
+from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, Neuron, Population, neuron_of
 from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, overflow_violations
 from kdsnn.targets.batches import Activity, recorded, run_in_batches
+from kdsnn.targets.sums import Arithmetic, int8_is_exact, sums_of, unfolded
 
 __all__ = ["GpuProgram", "GpuTarget"]
 
-UNFOLD_BUDGET = 2**26  # elements of the largest unfolded batch: 256 MB in float32
-MAX_BATCH = 256
+UNFOLD_BUDGET = 2**26  # bytes of the largest matrix of windows
+STATE_BUDGET = 2**20  # neurons of the largest population, times images at once: what caches hold
+ARITHMETIC = ("auto", "int8", "float32")
 
 
 class GpuTarget:
@@ -33,14 +32,26 @@ class GpuTarget:
 
     Args:
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        arithmetic: of the products: `int8`, `float32`, or `auto`: int8 on a CPU that computes it exactly.
+
+    Raises:
+        UsageError: there is no such arithmetic, or this machine does not compute it exactly.
     """
 
     name = "gpu"
-    description = "torch, exact float32 integers, on CUDA or the CPU"
+    description = "torch, exact int8 or float32 products, on CUDA or the CPU"
 
-    def __init__(self, device: str = "auto") -> None:
+    def __init__(self, device: str = "auto", arithmetic: str = "auto") -> None:
         has_cuda = torch.cuda.is_available()
         self.device = ("cuda" if has_cuda else "cpu") if device == "auto" else device
+        if arithmetic not in ARITHMETIC:
+            raise UsageError(
+                f"the gpu target has no arithmetic {arithmetic!r}", hint=f"it has: {', '.join(ARITHMETIC)}"
+            )
+        trusted = self.device == "cpu" and int8_is_exact()
+        if arithmetic == "int8" and not trusted:
+            raise UsageError(f"int8 products are not known to be exact on {self.device!r}", hint="use float32")
+        self.int8 = trusted and arithmetic != "float32"
 
     def probe(self) -> Availability:
         """Whether torch has the device."""
@@ -58,19 +69,26 @@ class GpuTarget:
 
     def compile(self, network: Network) -> GpuProgram:
         """The network with its weights on the device."""
-        return GpuProgram(network, torch.device(self.device))
+        return GpuProgram(network, Arithmetic(torch.device(self.device), self.int8))
 
 
 class GpuProgram:
     """A network on a torch device."""
 
-    def __init__(self, network: Network, device: torch.device) -> None:
+    def __init__(self, network: Network, arithmetic: Arithmetic) -> None:
         self.network = network
-        self.device = device
-        self.weights = {p.name: _weight(p.op, p.exponent, device) for p in network.projections}
-        self.biases = {p.name: _bias(p, device) for p in network.spiking}
-        largest = max((_unfolded(p.op, network.population(p.source).shape) for p in network.projections), default=1)
-        self.batch = max(1, min(MAX_BATCH, UNFOLD_BUDGET // (largest * network.timesteps)))
+        self.device = arithmetic.device
+        self.products = "int8" if arithmetic.int8 else "float32"
+        shapes = {p.name: p.shape for p in network.populations}
+        bits = {network.input.name: network.input_bits}
+        self.sums = {
+            p.name: sums_of(p, shapes[p.source], bits.get(p.source, 1), arithmetic) for p in network.projections
+        }
+        self.biases = {p.name: _bias(p, self.device) for p in network.spiking}
+        largest = max(unfolded(p, shapes[p.source]) for p in network.projections)
+        bytes_each = largest * network.timesteps * (1 if arithmetic.int8 else 4)
+        neurons = max(p.neurons for p in network.spiking)
+        self.batch = max(1, min(STATE_BUDGET // neurons, UNFOLD_BUDGET // bytes_each))
 
     def run(
         self,
@@ -85,10 +103,10 @@ class GpuProgram:
 
         def simulated(batch: npt.NDArray[np.uint8]) -> Iterator[Activity]:
             for population, train, v in self._simulate(counters.input_messages(self.network, batch)):
-                emitted = train.sum(dim=(0, 1), dtype=torch.int64).cpu().numpy()
-                kept = train.transpose(0, 1).to(torch.uint8).cpu().numpy() if population.name in names else None
-                read = None if neuron_of(population).fires else v.cpu().numpy()
-                yield Activity(population.name, emitted, kept, read)
+                emitted = _first(train.sum(dim=(0, 1), dtype=torch.int64), population)
+                keep, read = population.name in names, not neuron_of(population).fires
+                trains = _first(train.transpose(0, 1).view(torch.uint8), population) if keep else None
+                yield Activity(population.name, emitted, trains, _first(v, population) if read else None)
 
         return run_in_batches(
             self.network,
@@ -96,7 +114,7 @@ class GpuProgram:
             simulated,
             target="gpu",
             batch=self.batch,
-            versions={"torch": torch.__version__, "device": str(self.device)},
+            versions={"torch": torch.__version__, "device": str(self.device), "products": self.products},
             time_limit_s=time_limit_s,
             progress=progress,
         )
@@ -104,21 +122,19 @@ class GpuProgram:
     def _simulate(self, messages: npt.NDArray[np.uint8]) -> Iterator[tuple[Population, torch.Tensor, torch.Tensor]]:
         """Each population, its spikes `(T, B, *shape)` (bool), and its potential at the end, one after the other."""
         network, steps = self.network, self.network.timesteps
-        image = torch.from_numpy(messages).to(self.device, torch.float32)
+        image = torch.from_numpy(_last(messages, network.input)).to(self.device)
         sent: dict[str, torch.Tensor] = {}
         with _exact(), torch.inference_mode():
             for population in network.spiking:
-                drive: torch.Tensor | float = 0.0
+                drive: torch.Tensor | None = None
                 for projection in network.incoming(population.name):
-                    weight = self.weights[projection.name]
                     if projection.source == network.input.name:  # the same image at every step: once is enough
-                        part = _apply(projection.op, weight, image).unsqueeze(0)
+                        part = self.sums[projection.name](image).unsqueeze(0)
                     else:
-                        trains = sent[projection.source]
-                        part = _apply(projection.op, weight, trains.flatten(0, 1).float())
+                        part = self.sums[projection.name](sent[projection.source].flatten(0, 1))
                         part = part.reshape(steps, len(image), *part.shape[1:])
-                    drive = drive + part
-                assert isinstance(drive, torch.Tensor)  # noqa: S101  every population has a projection
+                    drive = part if drive is None else drive + part
+                assert drive is not None  # noqa: S101  every population has a projection
                 train, v = _integrate(neuron_of(population), drive, self.biases[population.name], steps)
                 sent[population.name] = train
                 yield population, train, v
@@ -128,18 +144,21 @@ def _integrate(
     neuron: Neuron, drive: torch.Tensor, bias: torch.Tensor, steps: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Spikes `(T, B, *shape)` and last potential of a population from its synaptic input `(T or 1, B, *shape)`."""
-    drive = drive.to(torch.int32) << MEMBRANE_SHIFT
+    drive = drive << MEMBRANE_SHIFT
     threshold = int(neuron.threshold) << MEMBRANE_SHIFT
-    u = torch.zeros_like(drive[0])
-    v = torch.zeros_like(drive[0])
-    trains = []
-    for t in range(steps):
-        u = _decay(u, int(neuron.decay_u)) + drive[min(t, len(drive) - 1)]
-        v = _decay(v, int(neuron.decay_v)) + u + bias
-        fired = v > threshold
-        v = v.masked_fill(fired, 0)
-        trains.append(fired)
-    return torch.stack(trains), v
+    trains = torch.empty((steps, *drive.shape[1:]), dtype=torch.bool, device=drive.device)
+    u, v = torch.zeros_like(drive[0]), torch.zeros_like(drive[0])
+    if neuron.decay_u == DECAY_UNITY:
+        drive += bias
+    for step, fired in enumerate(trains):
+        entering = drive[min(step, len(drive) - 1)]
+        if neuron.decay_u != DECAY_UNITY:
+            u = _decay(u, int(neuron.decay_u)) + entering
+            entering = u + bias
+        v = _decay(v, int(neuron.decay_v)).add_(entering)
+        torch.gt(v, threshold, out=fired)
+        v.masked_fill_(fired, 0)
+    return trains, v
 
 
 def _decay(x: torch.Tensor, amount: int) -> torch.Tensor:
@@ -151,35 +170,21 @@ def _decay(x: torch.Tensor, amount: int) -> torch.Tensor:
     return (torch.sign(x) * kept).to(torch.int32)
 
 
-def _apply(op: Conv2d | Dense, weight: torch.Tensor, messages: torch.Tensor) -> torch.Tensor:
-    """The sums of `(B, *source shape)`, exact in float32."""
-    if isinstance(op, Dense):
-        return messages.flatten(1) @ weight.T
-    batch, shape = len(messages), op.output_shape(tuple(messages.shape[1:]))
-    columns = F.unfold(messages, op.weight.shape[2:], dilation=op.dilation, padding=op.padding, stride=op.stride)
-    columns = columns.reshape(batch, op.groups, weight.shape[2], -1)  # (B, groups, C_in / groups * kernel, H * W)
-    return torch.matmul(weight, columns).reshape(batch, *shape)
-
-
-def _weight(op: Conv2d | Dense, exponent: int, device: torch.device) -> torch.Tensor:
-    values = np.ldexp(op.weight.astype(np.float32), exponent)
-    if isinstance(op, Conv2d):  # (groups, C_out / groups, C_in / groups * kernel)
-        values = values.reshape(op.groups, op.weight.shape[0] // op.groups, -1)
-    return torch.from_numpy(values).to(device)
-
-
 def _bias(population: Population, device: torch.device) -> torch.Tensor:
     neuron = neuron_of(population)
     bias = neuron.bias.astype(np.int32).reshape(population.shape) << neuron.bias_exponent
-    return torch.from_numpy(bias).to(device)
+    return torch.from_numpy(_last(bias, population)).to(device)
 
 
-def _unfolded(op: Conv2d | Dense, source: tuple[int, ...]) -> int:
-    """Elements that one message of this source is unfolded to."""
-    if isinstance(op, Dense):
-        return int(op.weight.shape[1])
-    _, height, width = op.output_shape(source)
-    return int(source[0] * np.prod(op.weight.shape[2:]) * height * width)
+def _last(array: npt.NDArray[Any], population: Population) -> npt.NDArray[Any]:
+    """Values of a population with the channels last, where it has channels."""
+    return np.ascontiguousarray(np.moveaxis(array, -3, -1) if len(population.shape) == 3 else array)
+
+
+def _first(values: torch.Tensor, population: Population) -> npt.NDArray[Any]:
+    """Values of a population with the channels first again."""
+    array: npt.NDArray[Any] = values.cpu().numpy()
+    return np.moveaxis(array, -1, -3) if len(population.shape) == 3 else array
 
 
 @contextmanager

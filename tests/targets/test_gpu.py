@@ -6,10 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdsnn.errors import TimedOutError
+from kdsnn.errors import TimedOutError, UsageError
 from kdsnn.evaluate import check_same
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.reference import ReferenceTarget
+from kdsnn.targets.sums import int8_is_exact
 from kdsnn.testing import check_target, example_networks, random_images, random_network
 
 
@@ -29,8 +30,39 @@ def test_conformance_on_a_gpu() -> None:
 def test_random_networks(seed: int) -> None:
     network = random_network(seed)
     images = random_images(network, 5, seed)
-    result = GpuTarget("cpu").compile(network).run(images, record="all")
-    check_same(result, ReferenceTarget().compile(network).run(images, record="all"))
+    wanted = ReferenceTarget().compile(network).run(images, record="all")
+    for arithmetic in ("auto", "float32"):
+        result = GpuTarget("cpu", arithmetic).compile(network).run(images, record="all")
+        check_same(result, wanted)
+
+
+def test_int8_products_are_taken_where_they_are_exact() -> None:
+    network = example_networks()[0]
+    result = GpuTarget("cpu").compile(network).run(random_images(network, 2))
+    assert result.versions["products"] == ("int8" if int8_is_exact() else "float32")
+
+
+def test_a_cpu_that_saturates_takes_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    def saturating(rows: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        pairs = (
+            rows.int()[:, ::2, None] * matrix.int()[None, ::2] + rows.int()[:, 1::2, None] * matrix.int()[None, 1::2]
+        )
+        return pairs.clamp(-(2**15), 2**15 - 1).sum(dim=1, dtype=torch.int32)
+
+    monkeypatch.setattr(torch, "_int_mm", saturating)
+    int8_is_exact.cache_clear()
+    try:
+        assert not int8_is_exact()
+        assert not GpuTarget("cpu").int8
+        with pytest.raises(UsageError, match="not known to be exact on 'cpu'"):
+            GpuTarget("cpu", "int8")
+    finally:
+        int8_is_exact.cache_clear()
+
+
+def test_there_is_no_other_arithmetic() -> None:
+    with pytest.raises(UsageError, match="no arithmetic 'int4'"):
+        GpuTarget("cpu", "int4")
 
 
 def test_batches_do_not_change_the_result() -> None:
