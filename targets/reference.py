@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,15 +13,19 @@ from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, neuron_of
 from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, overflow_violations
 from kdsnn.targets.batches import Simulated, recorded, run_in_batches
 
-__all__ = ["ReferenceProgram", "ReferenceTarget", "decay", "simulate"]
+__all__ = ["Arrives", "ReferenceProgram", "ReferenceTarget", "decay", "simulate"]
 
 BATCH = 32  # images at once: bounds the memory
 Int64Array = npt.NDArray[np.int64]
 Spikes = dict[str, npt.NDArray[np.uint8]]
+Arrives = Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]]  # of those that fired, those whose spike arrives
 
 
-def simulate(network: Network, images: npt.NDArray[np.uint8]) -> Spikes:
-    """The spikes of every spiking population, `(N, T, *shape)` uint8, for images `(N, C, H, W)` uint8."""
+def simulate(network: Network, images: npt.NDArray[np.uint8], arrives: Arrives | None = None) -> Spikes:
+    """The spikes of every spiking population, `(N, T, *shape)` uint8, for images `(N, C, H, W)` uint8.
+
+    With `arrives`, which is no part of the specification, they are the spikes that arrive (`kdsnn.faults`).
+    """
     messages = counters.input_messages(network, images).astype(np.int64)
     n, steps = len(images), network.timesteps
     u = {p.name: np.zeros((n, *p.shape), dtype=np.int64) for p in network.spiking}
@@ -35,6 +41,7 @@ def simulate(network: Network, images: npt.NDArray[np.uint8]) -> Spikes:
             v[name] = decay(v[name], int(neuron.decay_v)) + u[name] + bias
             fired = v[name] > int(neuron.threshold) << MEMBRANE_SHIFT
             v[name][fired] = 0
+            fired = fired if arrives is None else arrives(fired)
             spikes[name][:, t] = fired
             sent[name] = fired.astype(np.int64)
     return spikes
@@ -66,10 +73,11 @@ class ReferenceTarget:
 
 
 class ReferenceProgram:
-    """A network on the reference target."""
+    """A network on the reference target; see `simulate` for `arrives`."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, arrives: Arrives | None = None) -> None:
         self.network = network
+        self.arrives = arrives
 
     def run(
         self,
@@ -83,7 +91,7 @@ class ReferenceProgram:
         network, names = self.network, recorded(self.network, record)
 
         def simulated(batch: npt.NDArray[np.uint8]) -> Simulated:
-            for name, train in simulate(network, batch).items():
+            for name, train in simulate(network, batch, self.arrives).items():
                 yield name, train.sum(axis=(0, 1), dtype=np.int64), train if name in names else None
 
         return run_in_batches(
