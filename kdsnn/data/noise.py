@@ -95,7 +95,8 @@ def _over_photographs(images: Images, level: float, rng: np.random.Generator, pa
 
 
 def _scaled(background: Images, level: float) -> Images:
-    return np.rint(background * np.float32(level)).astype(np.uint8)
+    scaled: Images = np.rint(background * np.float32(level)).astype(np.uint8)
+    return scaled
 
 
 NOISES: dict[str, Noise] = {
