@@ -43,7 +43,7 @@ KINDS: dict[str, Kind] = {
     "back-rand": Kind("brightness of a background of random pixels", BRIGHTNESS),
     "back-image": Kind("brightness of a background of photographs", BRIGHTNESS),
     "rot-back-image": Kind("share of a full turn, and brightness of photographs", BRIGHTNESS),
-    SPIKE_DROP: Kind("probability that a spike is lost", (*PAPER, 0.1, 0.2, 0.4)),
+    SPIKE_DROP: Kind("probability that a spike is lost", (0.01, 0.03, 0.1, 0.2, 0.4)),
     BIT_FLIP: Kind("probability that a bit of a weight is flipped", (1e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
 }
 

@@ -46,18 +46,21 @@ def noise(
         str | None, typer.Option("--against", metavar="RUN", help="A run to compare with: of the SNN alone, say.")
     ] = None,
     kind: Annotated[
-        list[KindName] | None, typer.Option("--kind", "-k", help="Of noise; may be given several times. [gaussian]")
+        list[KindName] | None,
+        typer.Option("--kind", "-k", help="Of noise; may be given several times. Left out: gaussian."),
     ] = None,
     levels: Annotated[
         str | None, typer.Option("--levels", metavar="L,L,...", help="From 0 to 1. Left out: the kind's usual ones.")
     ] = None,
     target: Annotated[
-        str | None, typer.Option("--target", "-t", help="Where integer networks run. [gpu; spike-drop: reference]")
+        str | None,
+        typer.Option("--target", "-t", help="Where integer networks run. Left out: gpu, but spike-drop on reference."),
     ] = None,
     samples: SamplesOption = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How often each noise is drawn.")] = 3,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="A folder, or the figure's file: .png, .svg or .pdf. The run.")
+        Path | None,
+        typer.Option("--out", "-o", help="A folder, or the figure's file: .png, .svg or .pdf. Left out: the run."),
     ] = None,
     device: DeviceOption = None,
     option: OptionOption = None,
@@ -109,12 +112,13 @@ def show(data: Mapping[str, Any]) -> None:
         curves = kind["curves"]
         levels = [point["level"] for point in curves[0]["points"]]
         rows = [[f"{level:g}", *(_cell(curve["points"][i]) for curve in curves)] for i, level in enumerate(levels)]
-        title = f"{kind['kind']}: {data['samples']} images, draws of the noise: {data['seeds']}"
-        table(title, ["level", *(curve["network"].replace(", ", "\n") for curve in curves)], rows)
+        table(kind["kind"], ["level", *(curve["network"].replace(", ", "\n") for curve in curves)], rows)
         integer = next(c for c in curves if c["network"].endswith("integer"))
         compared = ", compared with the reference spike for spike" if integer["matches_reference"] else ""
         output().print(
-            f"level: {kind['level']}; integer networks ran on {integer['evaluator']}{compared}\n", markup=False
+            f"level: {kind['level']}\n{data['samples']} images, draws of the noise: {data['seeds']}\n"
+            f"integer networks ran on {integer['evaluator']}{compared}\n",
+            markup=False,
         )
         refused += [why for curve in curves for point in curve["points"] for why in point["refused"]]
     if refused:
