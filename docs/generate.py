@@ -20,6 +20,7 @@ COMMANDS = (
     "export",
     "evaluate",
     "energy",
+    "noise",
     "report",
     "targets",
     "doctor",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -13,20 +13,24 @@ from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, neuron_of
 from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, overflow_violations
 from kdsnn.targets.batches import Activity, recorded, run_in_batches
 
-__all__ = ["ReferenceProgram", "ReferenceTarget", "decay", "simulate"]
+__all__ = ["Arrives", "ReferenceProgram", "ReferenceTarget", "decay", "simulate"]
 
 BATCH = 32  # images at once: bounds the memory
 Int64Array = npt.NDArray[np.int64]
 Spikes = dict[str, npt.NDArray[np.uint8]]
 Potentials = npt.NDArray[np.int32]
+Arrives = Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]]  # of those that fired, those whose spike arrives
 
 
-def simulate(network: Network, images: npt.NDArray[np.uint8]) -> tuple[Spikes, Potentials]:
+def simulate(
+    network: Network, images: npt.NDArray[np.uint8], arrives: Arrives | None = None
+) -> tuple[Spikes, Potentials]:
     """What a network does on images `(N, C, H, W)` uint8.
 
     Returns:
         The spikes of every population but the input, `(N, T, *shape)` uint8, and the potential of the output after the
-        last step, `(N, *shape)` int32.
+        last step, `(N, *shape)` int32. With `arrives`, which is no part of the specification, they are the spikes that
+        arrive (`kdsnn.faults`).
     """
     messages = counters.input_messages(network, images).astype(np.int64)
     n, steps = len(images), network.timesteps
@@ -43,6 +47,7 @@ def simulate(network: Network, images: npt.NDArray[np.uint8]) -> tuple[Spikes, P
             v[name] = decay(v[name], int(neuron.decay_v)) + u[name] + bias
             fired = v[name] > int(neuron.threshold) << MEMBRANE_SHIFT
             v[name][fired] = 0
+            fired = fired if arrives is None else arrives(fired)
             spikes[name][:, t] = fired
             sent[name] = fired.astype(np.int64)
     return spikes, v[network.output.name].astype(np.int32)
@@ -74,10 +79,11 @@ class ReferenceTarget:
 
 
 class ReferenceProgram:
-    """A network on the reference target."""
+    """A network on the reference target; see `simulate` for `arrives`."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, arrives: Arrives | None = None) -> None:
         self.network = network
+        self.arrives = arrives
 
     def run(
         self,
@@ -91,7 +97,7 @@ class ReferenceProgram:
         network, names = self.network, recorded(self.network, record)
 
         def simulated(batch: npt.NDArray[np.uint8]) -> Iterator[Activity]:
-            trains, potentials = simulate(network, batch)
+            trains, potentials = simulate(network, batch, self.arrives)
             for name, train in trains.items():
                 read = potentials if name == network.output.name and network.readout == "membrane" else None
                 emitted = train.sum(axis=(0, 1), dtype=np.int64)

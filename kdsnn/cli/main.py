@@ -15,6 +15,7 @@ from kdsnn.cli import (
     evaluate,
     export,
     list_,
+    noise,
     paper,
     quantize,
     recipe,
@@ -63,7 +64,7 @@ def _options(
         os.environ["KDSNN_DEBUG"] = "1"
 
 
-for module in (demo, teach, distill, quantize, export, evaluate, energy, report):
+for module in (demo, teach, distill, quantize, export, evaluate, energy, noise, report):
     module.register(app)
 for module in (targets, doctor, setup, list_, recipe, paper):
     module.register(app)

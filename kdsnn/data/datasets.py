@@ -1,4 +1,7 @@
-"""Data sets of images behind one interface. To add one: a loader, and a line in `LOADERS`."""
+"""Data sets of images behind one interface. To add one: a loader, and a line in `PLAIN`.
+
+Those in `VARIED` come with noise on their images too, as `NAME-VARIANT` (`kdsnn.data.noise`): `mnist5k-rot-back-image`.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,20 @@ import difflib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from kdsnn.data import files
+from kdsnn.data.noise import VARIANTS
 from kdsnn.errors import InputError, UsageError
 
 __all__ = ["LOADERS", "Dataset", "Split", "dataset_names", "load_dataset", "stratified"]
 
 SPLIT_SEED = 2023  # of the data sets that come without a test split
+VARIANT_SEED = 2007  # of the noise on training images; test images have the next
 DIGITS = tuple("0123456789")
 CLOTHES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -177,10 +182,23 @@ def _cifar10(root: Path) -> Dataset:
     return Dataset("cifar10", train, test, CIFAR10)
 
 
-LOADERS: dict[str, Callable[[Path], Dataset]] = {
+def _varied(base: str, variant: str, root: Path) -> Dataset:
+    """A data set with the same noise on its images every time."""
+    plain, noise = _load(base, root), VARIANTS[variant]
+    train = Split(noise(plain.train.images, 1.0, VARIANT_SEED, "train"), plain.train.labels)
+    test = Split(noise(plain.test.images, 1.0, VARIANT_SEED + 1, "test"), plain.test.labels)
+    return Dataset(f"{base}-{variant}", train, test, plain.labels)
+
+
+PLAIN: dict[str, Callable[[Path], Dataset]] = {
     "cifar10": _cifar10,
     "digits": _digits,
     "fashion-mnist": _fashion_mnist,
     "mnist": _mnist,
     "mnist5k": _mnist5k,
+}
+VARIED = ("fashion-mnist", "mnist", "mnist5k")
+LOADERS: dict[str, Callable[[Path], Dataset]] = {
+    **PLAIN,
+    **{f"{base}-{variant}": partial(_varied, base, variant) for base in VARIED for variant in VARIANTS},
 }

@@ -20,7 +20,7 @@ SCHEMA = "kdsnn.report/1"
 
 
 def collect(model: Model) -> dict[str, Any]:
-    """Accuracy, firing rates, SynOps, energy and one image's spikes, from the files of a run.
+    """Accuracy, firing rates, SynOps, energy, noise and one image's spikes, from the files of a run.
 
     Raises:
         InputError: the model belongs to no run, or the run was not evaluated yet.
@@ -50,6 +50,7 @@ def collect(model: Model) -> dict[str, Any]:
         "targets": [_target_row(e) for e in current],
         "energy": [_energy(name, counts, teacher) for name in energy_model_names()],
         "teacher": teacher,
+        "noise": _noise(model.run, fingerprint),
         "image": _one_image(model),
     }
 
@@ -103,6 +104,13 @@ def _energy(name: str, counts: Counts, teacher: dict[str, Any] | None) -> dict[s
     model = load_energy_model(name)
     report = estimate(model, counts, teacher_macs=int(teacher["macs"]) if teacher else None)
     return {"title": model.title, "date": model.date, **report.as_json()}
+
+
+def _noise(run: Path, fingerprint: str) -> dict[str, Any] | None:
+    """What `kdsnn noise` measured of this network, if it did."""
+    noise = _optional(run / "noise.json")
+    known = noise is not None and any(network["fingerprint"] == fingerprint for network in noise["networks"])
+    return noise if known else None
 
 
 def _one_image(model: Model) -> dict[str, Any]:

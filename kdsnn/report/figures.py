@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-__all__ = ["accuracy_bars", "energy_bars", "layer_bars", "raster"]
+__all__ = ["OTHER", "STUDENT", "TEACHER", "accuracy_bars", "as_svg", "energy_bars", "layer_bars", "raster"]
 
 TEACHER, STUDENT, OTHER = "#8a8f98", "#2563a8", "#d9822b"
 
@@ -25,7 +25,7 @@ def accuracy_bars(rows: Sequence[dict[str, Any]]) -> str:
     axes.invert_yaxis()
     axes.set_xlim(min(values) - 3, 100.9)
     axes.set_xlabel("accuracy (%)")
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def layer_bars(layers: Sequence[dict[str, Any]]) -> str:
@@ -41,7 +41,7 @@ def layer_bars(layers: Sequence[dict[str, Any]]) -> str:
     synops.barh(position + 0.2, [x["input_macs_per_sample"] for x in layers], 0.4, color=OTHER, label="input MACs")
     synops.set_xlabel("operations a sample")
     synops.legend(frameon=False)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def energy_bars(reports: Sequence[dict[str, Any]]) -> str:
@@ -62,7 +62,7 @@ def energy_bars(reports: Sequence[dict[str, Any]]) -> str:
     axes.margins(x=0.25)
     axes.set_xlabel("estimated energy (uJ a sample)")
     axes.legend(frameon=False)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def raster(image: dict[str, Any]) -> str:
@@ -86,10 +86,11 @@ def raster(image: dict[str, Any]) -> str:
         axis.set_ylim(-0.5, neurons - 0.5)
         axis.tick_params(labelsize=6)
     figure.supxlabel("time step", fontsize=8)
-    return _svg(figure)
+    return as_svg(figure)
 
 
-def _svg(figure: Figure) -> str:
+def as_svg(figure: Figure) -> str:
+    """The figure as text that an HTML page can hold."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()

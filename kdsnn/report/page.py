@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from kdsnn.report import figures
+from kdsnn.report import curves, figures
 from kdsnn.report.collect import collect
 from kdsnn.runs import write_atomic
 from kdsnn.workflow import Model
@@ -41,4 +41,6 @@ def render(data: dict[str, Any]) -> str:
         "energy": figures.energy_bars(data["energy"]),
         "raster": figures.raster(data["image"]),
     }
+    if data["noise"]:
+        drawn["noise"] = figures.as_svg(curves.draw(data["noise"]))
     return template.render(report=data, figures={name: Markup(svg) for name, svg in drawn.items()})  # noqa: S704  ours

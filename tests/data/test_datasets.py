@@ -96,7 +96,7 @@ def test_stratified_refuses_what_is_not_there(samples: int) -> None:
 
 
 def test_an_unknown_name_is_answered_with_a_close_one() -> None:
-    assert dataset_names() == ["cifar10", "digits", "fashion-mnist", "mnist", "mnist5k"]
+    assert {"cifar10", "digits", "fashion-mnist", "mnist", "mnist5k"} < set(dataset_names())
     with pytest.raises(UsageError, match="did you mean 'digits'"):
         load_dataset("digit")
 

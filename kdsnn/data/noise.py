@@ -1,0 +1,114 @@
+"""Noise on images, seeded and pure: `(N, C, H, W)` uint8 in, the same out. All are in `NOISES`.
+
+Each takes a level from 0, which leaves the images as they are, to 1. The draws of a seed are the same at every level:
+those of one seed differ in strength alone. At level 1 the variants of MNIST are those of Larochelle et al.,
+"An empirical evaluation of deep architectures on problems with many factors of variation" (ICML 2007); interpolation,
+composition and what counts as texture are settled here, in each docstring. Their own files hold other images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.data.photographs import Part, patches
+
+__all__ = ["NOISES", "VARIANTS", "Images", "back_image", "back_rand", "gaussian", "rot_back_image", "rotate", "rotated"]
+
+Images = npt.NDArray[np.uint8]
+Noise = Callable[[Images, float, int, Part], Images]
+CHUNK = 4096  # images rotated at once: bounds the memory
+
+
+def gaussian(images: Images, sigma: float, seed: int, _part: Part = "test") -> Images:
+    """Each pixel plus a normal deviate of standard deviation `sigma`, for pixels from 0 to 1; rounded, and clipped.
+
+    `x' = clip(round(x + 255 * sigma * n), 0, 255)`, `n ~ N(0, 1)`, independent for each pixel and channel.
+    """
+    rng = np.random.default_rng(seed)
+    noisy = np.empty_like(images)
+    for clean, out in zip(images, noisy, strict=True):
+        deviates = rng.standard_normal(clean.shape)
+        out[...] = np.clip(np.rint(clean + 255 * sigma * deviates), 0, 255)
+    return noisy
+
+
+def rotate(images: Images, level: float, seed: int, _part: Part = "test") -> Images:
+    """Each image turned by an angle of its own, uniform in `[0, level * 2 pi)`: MNIST-rot. See `rotated`."""
+    return rotated(images, level * _angles(np.random.default_rng(seed), len(images)))
+
+
+def back_rand(images: Images, level: float, seed: int, _part: Part = "test") -> Images:
+    """Each image over a background of independent pixels, uniform in 0..255, times `level`: MNIST-back-rand.
+
+    A pixel is the larger one of image and background, so that strokes win over what lies behind them.
+    """
+    background = np.random.default_rng(seed).integers(0, 256, images.shape, dtype=np.uint8)
+    return np.maximum(images, _scaled(background, level))
+
+
+def back_image(images: Images, level: float, seed: int, part: Part = "test") -> Images:
+    """Each image over a patch of a photograph, times `level`: MNIST-back-image. See `kdsnn.data.photographs`.
+
+    A pixel is the larger one of image and background. Patches for training and for tests come from parts of the
+    photographs that have no pixel in common.
+    """
+    return _over_photographs(images, level, np.random.default_rng(seed), part)
+
+
+def rot_back_image(images: Images, level: float, seed: int, part: Part = "test") -> Images:
+    """Each image turned as `rotate` does it, then over an upright patch as in `back_image`: MNIST-rot-back-image."""
+    rng = np.random.default_rng(seed)
+    turned = rotated(images, level * _angles(rng, len(images)))
+    return _over_photographs(turned, level, rng, part)
+
+
+def rotated(images: Images, angles: npt.NDArray[np.float64]) -> Images:
+    """Each image turned about its centre by its angle in radians, anticlockwise; bilinear, with black from outside."""
+    import torch
+    import torch.nn.functional as F
+
+    height, width = images.shape[2:]
+    turned = np.empty_like(images)
+    for begin in range(0, len(images), CHUNK):
+        part = slice(begin, begin + CHUNK)
+        cosine, sine = np.cos(angles[part]), np.sin(angles[part])
+        zero = np.zeros_like(cosine)
+        rows = (cosine, -sine * height / width, zero, sine * width / height, cosine, zero)
+        theta = torch.from_numpy(np.stack(rows, axis=1).reshape(-1, 2, 3))
+        pixels = torch.from_numpy(images[part].astype(np.float64))
+        grid = F.affine_grid(theta, list(pixels.shape), align_corners=False)
+        turned[part] = F.grid_sample(pixels, grid, align_corners=False).round().clamp(0, 255).to(torch.uint8).numpy()
+    return turned
+
+
+def _angles(rng: np.random.Generator, count: int) -> npt.NDArray[np.float64]:
+    return rng.random(count) * 2 * np.pi
+
+
+def _over_photographs(images: Images, level: float, rng: np.random.Generator, part: Part) -> Images:
+    _, channels, height, width = images.shape
+    background = patches(len(images), (channels, height, width), part, rng)
+    return np.maximum(images, _scaled(background, level))
+
+
+def _scaled(background: Images, level: float) -> Images:
+    scaled: Images = np.rint(background * np.float32(level)).astype(np.uint8)
+    return scaled
+
+
+NOISES: dict[str, Noise] = {
+    "gaussian": gaussian,
+    "rotate": rotate,
+    "back-rand": back_rand,
+    "back-image": back_image,
+    "rot-back-image": rot_back_image,
+}
+VARIANTS: dict[str, Noise] = {  # what a data set's name may end in
+    "rot": rotate,
+    "back-rand": back_rand,
+    "back-image": back_image,
+    "rot-back-image": rot_back_image,
+}
