@@ -108,19 +108,31 @@ class StudentSection(_Section):
 
 
 class DistillSection(_Section):
-    """The loss of the student.
+    """The loss of the student; `docs/distillation.md` has the formulas.
 
     Attributes:
-        kind: `response` (the paper's response-based loss) or `none` (the student alone).
+        kind: `none` (the student alone), `response` or `feature` (the paper's), `both`, or beyond the paper `per-step`
+            (the response at each step) or `layer-rates` (normalised rates of layers).
         temperature: tau.
         alpha: weight of the teacher's part.
+        alpha_end: to which alpha goes, linearly, over the training; None keeps it.
         logit_scale: logits are so many times the firing rates.
+        task: loss of the labels: `ce` (cross-entropy of the logits) or `mse` (squared error of the rates).
+        soft: loss of the teacher's softened answer: `ce` or `mse`, likewise.
+        feature_scale: the part of the features is so many times its mean.
+        pairs: names of a student's and a teacher's module, whose features are compared; None takes the ends of their
+            stages.
     """
 
-    kind: Literal["response", "none"] = "response"
+    kind: Literal["response", "none", "feature", "both", "per-step", "layer-rates"] = "response"
     temperature: Positive = 2.0
     alpha: Share = 0.5
+    alpha_end: Share | None = None
     logit_scale: Positive = 5.0
+    task: Literal["ce", "mse"] = "ce"
+    soft: Literal["ce", "mse"] = "ce"
+    feature_scale: Positive = 1.0
+    pairs: Annotated[tuple[tuple[str, str], ...], Field(min_length=1)] | None = None
 
 
 class QatSection(_Section):
@@ -246,7 +258,7 @@ def _as_python(value: Any) -> Any:
     """TOML's lists as tuples, as a strict model wants them."""
     if isinstance(value, dict):
         return {key: _as_python(item) for key, item in value.items()}
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(_as_python(item) for item in value) if isinstance(value, list) else value
 
 
 def _problems(error: ValidationError) -> Iterator[str]:

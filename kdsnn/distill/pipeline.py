@@ -12,8 +12,10 @@ from torch import nn
 
 from kdsnn.data.datasets import Dataset, Split, load_dataset, stratified
 from kdsnn.distill.checkpoint import load_model, save_model
-from kdsnn.distill.losses import LOSSES
-from kdsnn.distill.trainer import CHECKPOINT, Plan, fit
+from kdsnn.distill.distiller import Distiller, Learner
+from kdsnn.distill.features import Pair, find_pairs
+from kdsnn.distill.losses import WITH_FEATURES
+from kdsnn.distill.trainer import CHECKPOINT, Batch, Plan, fit
 from kdsnn.errors import InputError
 from kdsnn.models.operations import count_operations, count_parameters
 from kdsnn.models.students import Student, build_student
@@ -42,9 +44,9 @@ def teach(recipe: Recipe, *, device: str | None = None) -> Path:
             return folder
         loss_of = nn.CrossEntropyLoss(label_smoothing=recipe.teacher.label_smoothing)
 
-        def forward(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            logits = net(x)
-            return loss_of(logits, y), logits
+        def forward(net: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+            logits = net(batch.images)
+            return loss_of(logits, batch.labels), logits
 
         plan = Plan(recipe.teacher, split, recipe.data.augment, recipe.seed, "teacher")
         began = time.perf_counter()
@@ -83,11 +85,10 @@ def distill(recipe: Recipe, *, run: Path, resume: bool = False, device: str | No
     dataset = load_dataset(recipe.data.dataset)
     shape = dataset.image_shape
     split = training_split(recipe, dataset)
-    if recipe.distill.kind != "none":
-        with torch.device("meta"):  # only to see that it can be built
-            build_teacher(recipe.teacher, shape, len(dataset.labels))
     torch.manual_seed(recipe.seed + 1)
     student = build_student(recipe.student, shape, len(dataset.labels))
+    pairs = _check_teacher(recipe, student, dataset)
+    learner = Learner(student, pairs)
     with lock(run):
         _claim(recipe, run, resume=resume)
         if _has(run, "student.safetensors", "student.json"):
@@ -97,15 +98,9 @@ def distill(recipe: Recipe, *, run: Path, resume: bool = False, device: str | No
             folder = teach(recipe, device=device)
             teacher = load_teacher(recipe, dataset)
             write_json(run / "teacher.json", {"folder": str(folder), **read_json(folder / "result.json")})
-        loss_of, scale = LOSSES[recipe.distill.kind], recipe.distill.logit_scale
-
-        def forward(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            logits = net(x).mean(dim=0) * scale
-            return loss_of(logits, _teacher_logits(teacher, x, logits), y, recipe.distill), logits
-
         plan = Plan(recipe.train, split, recipe.data.augment, recipe.seed + 1, "student")
         began = time.perf_counter()
-        fit(student, forward, plan, run, resume=resume, device=device)
+        fit(learner, Distiller(recipe.distill, teacher, pairs), plan, run, resume=resume, device=device)
         save_model(student, run / "student.safetensors")
         result = {
             "model": recipe.student.model,
@@ -178,12 +173,15 @@ def _has(folder: Path, *names: str) -> bool:
     return all((folder / name).is_file() for name in names)
 
 
-def _teacher_logits(teacher: nn.Module | None, x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    if teacher is None:
-        return torch.zeros_like(like)
-    with torch.no_grad():
-        logits: torch.Tensor = teacher.to(x.device)(x)
-    return logits
+def _check_teacher(recipe: Recipe, student: Student, dataset: Dataset) -> tuple[Pair, ...]:
+    """The pairs of layers of the recipe's loss; raises where the teacher cannot be built, or has no such layers."""
+    if recipe.distill.kind == "none":
+        return ()
+    with torch.device("meta"):
+        teacher = build_teacher(recipe.teacher, dataset.image_shape, len(dataset.labels))
+    if recipe.distill.kind not in WITH_FEATURES:
+        return ()
+    return find_pairs(recipe, student, teacher, dataset.image_shape)
 
 
 def training_split(recipe: Recipe, dataset: Dataset) -> Split:

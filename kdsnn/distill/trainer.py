@@ -31,12 +31,31 @@ from kdsnn.errors import InputError, RecipeError
 from kdsnn.recipe import TrainSection
 from kdsnn.runs import write_atomic
 
-__all__ = ["CHECKPOINT", "METRICS", "Epoch", "Plan", "fit", "learning_rate"]
+__all__ = ["CHECKPOINT", "METRICS", "Batch", "Epoch", "Plan", "fit", "learning_rate"]
 
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.jsonl"
 WARM_UP = 0.3  # share of the steps, of a one-cycle schedule
 START, END = 1 / 25, 1e-4  # of the highest learning rate
-Forward = Callable[[nn.Module, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a model is trained on in a step.
+
+    Attributes:
+        images: `(B, C, H, W)` in [0, 1], augmented.
+        labels: `(B,)`.
+        index: which images of the training split these are, `(B,)`.
+        progress: of the training, from 0 at the first step to 1 at the last.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    index: torch.Tensor
+    progress: float
+
+
+Forward = Callable[[nn.Module, Batch], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -76,7 +95,7 @@ def fit(
 
     Args:
         model: what to train.
-        forward: from the model, images `(B, C, H, W)` in [0, 1] and labels `(B,)` to loss and logits `(B, classes)`.
+        forward: from the model and a batch to the loss, and scores `(B, classes)` whose largest is the answer.
         plan: what to train on, and how.
         folder: where `metrics.jsonl` and, after each epoch, `checkpoint.safetensors` go.
         resume: go on from the checkpoint, where there is one.
@@ -97,24 +116,27 @@ def fit(
     images = torch.from_numpy(plan.split.images).to(accelerator.device)
     labels = torch.from_numpy(plan.split.labels).to(accelerator.device)
     batches = math.ceil(len(labels) / section.batch_size)
-    with _bar(plan.title, section.epochs * batches, first * batches, show=accelerator.is_main_process) as tick:
+    steps = section.epochs * batches
+    with _bar(plan.title, steps, first * batches, show=accelerator.is_main_process) as tick:
         for epoch in range(first, section.epochs):
             began, loss_sum, hits, seen, lr = time.perf_counter(), 0.0, 0, 0, 0.0
             inner.train()
             for step, index, generator in _batches(plan, epoch):
-                lr = learning_rate(section, epoch * batches + step, section.epochs * batches)
+                number = epoch * batches + step
+                lr = learning_rate(section, number, steps)
                 for group in optimizer.param_groups:
                     group["lr"] = lr
                 mine = index[accelerator.process_index :: accelerator.num_processes].to(accelerator.device)
                 x = AUGMENTATIONS[plan.augment](images[mine].float() / 255, generator)
-                loss, logits = forward(model, x, labels[mine])
+                batch = Batch(x, labels[mine], mine, number / max(1, steps - 1))
+                loss, scores = forward(model, batch)
                 optimizer.zero_grad(set_to_none=True)
                 accelerator.backward(loss)
                 if section.clip_norm is not None:
                     accelerator.clip_grad_norm_(model.parameters(), section.clip_norm)
                 optimizer.step()
                 loss_sum += loss.item() * len(mine)
-                hits += int((logits.argmax(dim=1) == labels[mine]).sum())
+                hits += int((scores.argmax(dim=1) == batch.labels).sum())
                 seen += len(mine)
                 tick(f"epoch {epoch + 1}/{section.epochs}, loss {loss_sum / seen:.3f}, accuracy {hits / seen:.1%}")
             if not math.isfinite(loss_sum):
