@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kdsnn.errors import RecipeError
 
@@ -47,11 +47,13 @@ class DataSection(_Section):
         dataset: name of a data set.
         augment: what happens to a training image: `none`, `affine` (small shifts, turns and scalings) or `crop-flip`.
         train_samples: take so many training images, stratified; None takes all.
+        validation_samples: hold so many of these out, stratified; the weights that are best on them are kept.
     """
 
     dataset: Name = "mnist5k"
     augment: Literal["none", "affine", "crop-flip"] = "none"
     train_samples: Count | None = None
+    validation_samples: Count | None = None
 
 
 class TrainSection(_Section):
@@ -66,6 +68,9 @@ class TrainSection(_Section):
         schedule: of the learning rate: `onecycle`, `cosine` or `constant`.
         label_smoothing: of the targets of the cross-entropy.
         clip_norm: largest norm of the gradient; None does not clip.
+        precision: of convolutions and linear layers: `fp32`, or `bf16` where autocast allows it.
+        ema_decay: of a moving average of the weights, which is the result then; None takes the last weights.
+        patience: stop after so many epochs without a better accuracy on the validation images; None goes on.
     """
 
     epochs: Count = 10
@@ -76,6 +81,9 @@ class TrainSection(_Section):
     schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
     label_smoothing: Share = 0.0
     clip_norm: Positive | None = None
+    precision: Literal["fp32", "bf16"] = "fp32"
+    ema_decay: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = None
+    patience: Count | None = None
 
 
 class TeacherSection(TrainSection):
@@ -179,6 +187,13 @@ class Recipe(_Section):
     distill: DistillSection = DistillSection()
     train: TrainSection = TrainSection()
     quantize: QuantizeSection = QuantizeSection()
+
+    @model_validator(mode="after")
+    def _patience_needs_validation(self) -> Recipe:
+        for name, section in (("teacher", self.teacher), ("train", self.train)):
+            if section.patience is not None and self.data.validation_samples is None:
+                raise ValueError(f"{name}.patience needs data.validation_samples")
+        return self
 
 
 def recipe_names() -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -15,6 +17,8 @@ from kdsnn.models.students import Student
 from kdsnn.recipe import DistillSection
 
 __all__ = ["Distiller", "Learner"]
+
+AT_ONCE = 250  # images of which the teacher is asked before the training
 
 
 class Learner(nn.Module):
@@ -49,30 +53,50 @@ class Distiller:
         section: kind of the loss, and its options.
         teacher: from images in [0, 1] to logits; None for the student alone.
         pairs: those of the learner.
+        unchanged: the training images `(N, C, H, W)` uint8, where augmentation leaves them as they are: then the
+            teacher answers for each of them once only. Its features are not kept: they are larger than the images.
     """
 
-    def __init__(self, section: DistillSection, teacher: nn.Module | None = None, pairs: Sequence[Pair] = ()) -> None:
+    def __init__(
+        self,
+        section: DistillSection,
+        teacher: nn.Module | None = None,
+        pairs: Sequence[Pair] = (),
+        unchanged: npt.NDArray[np.uint8] | None = None,
+    ) -> None:
         self.section, self.pairs = section, tuple(pairs)
         self.teacher = None if teacher is None else teacher.eval()
+        self.unchanged = None if self.pairs else unchanged
+        self.answers: torch.Tensor | None = None
 
     def __call__(self, learner: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss of a batch, and its firing rates `(B, classes)`."""
         steps, ours = learner(batch.images)
-        logits, theirs = self._teacher(batch.images, steps[0])
-        features = tuple(zip(ours, theirs, strict=True))
+        logits, theirs = self._teacher(batch, steps[0])
+        features = tuple((s.float(), t.float()) for s, t in zip(ours, theirs, strict=True))
         section = annealed(self.section, batch.progress)
-        seen = Seen(steps, logits, batch.labels, features)
+        seen = Seen(steps.float(), logits.float(), batch.labels, features)
         return LOSSES[section.kind](seen, section), seen.rates
 
     @torch.no_grad()
-    def _teacher(self, images: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    def _teacher(self, batch: Batch, like: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """The teacher's logits, and its features before their ReLU at the size of each pair."""
         if self.teacher is None:
             return torch.zeros_like(like), ()
-        names = [pair.teacher for pair in self.pairs]
-        with watching(self.teacher.to(images.device), names) as seen:
-            logits: torch.Tensor = self.teacher(images)
+        teacher = self.teacher.to(batch.images.device)
+        if self.unchanged is not None:
+            if self.answers is None:
+                self.answers = _answers(teacher, self.unchanged, batch.images.device)
+            return self.answers[batch.index], ()
+        with watching(teacher, [pair.teacher for pair in self.pairs]) as seen:
+            logits: torch.Tensor = teacher(batch.images)
         return logits, tuple(_sized(seen[pair.teacher], pair) for pair in self.pairs)
+
+
+def _answers(teacher: nn.Module, images: npt.NDArray[np.uint8], device: torch.device) -> torch.Tensor:
+    """The teacher's logits of all images."""
+    parts = torch.split(torch.from_numpy(images), AT_ONCE)
+    return torch.cat([teacher(part.to(device).float() / 255) for part in parts])
 
 
 def _sized(features: torch.Tensor, pair: Pair) -> torch.Tensor:

@@ -93,11 +93,11 @@ def test_killed_between_its_two_files_it_resumes_all_the_same(tmp_path: Path, mo
     """The metrics are written first, so they may be an epoch ahead of the checkpoint: never behind it."""
     whole, save, saved = train(tmp_path / "whole"), trainer.save_training, []
 
-    def stop(*arguments: object, epochs_done: int) -> None:
+    def stop(*arguments: object, epochs_done: int, copies: object) -> None:
         if epochs_done == 2:
             raise KeyboardInterrupt
         saved.append(epochs_done)
-        save(*arguments, epochs_done=epochs_done)  # type: ignore[arg-type]
+        save(*arguments, epochs_done=epochs_done, copies=copies)  # type: ignore[arg-type]
 
     monkeypatch.setattr(trainer, "save_training", stop)
     with pytest.raises(KeyboardInterrupt):
