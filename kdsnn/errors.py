@@ -9,6 +9,7 @@
     ├── VerificationError         4   two machines did not compute the same
     ├── DoesNotFitError           5   the network exceeds a limit of the target
     ├── TargetUnavailableError    6   the target cannot run here, or was lost while it ran
+    ├── MissingExtraError         6   an optional package is not installed
     └── TimedOutError             7   the target did not answer within its time limit
 
 A message says what is wrong and where; `hint` says what to do about it.
@@ -23,6 +24,7 @@ __all__ = [
     "InputError",
     "KdsnnError",
     "LoweringError",
+    "MissingExtraError",
     "NetworkError",
     "RecipeError",
     "TargetUnavailableError",
@@ -96,6 +98,20 @@ class TargetUnavailableError(KdsnnError):
     """The target cannot run here, or was lost while it ran."""
 
     exit_code = 6
+
+
+class MissingExtraError(KdsnnError):
+    """An optional package is not installed.
+
+    Args:
+        what: was asked for.
+        extra: of kdsnn, that brings it.
+    """
+
+    exit_code = 6
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed", hint=f"install it with: pip install 'kdsnn[{extra}]'")
 
 
 class TimedOutError(KdsnnError):

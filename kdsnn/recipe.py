@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kdsnn.errors import RecipeError
 
@@ -47,11 +47,13 @@ class DataSection(_Section):
         dataset: name of a data set.
         augment: what happens to a training image: `none`, `affine` (small shifts, turns and scalings) or `crop-flip`.
         train_samples: take so many training images, stratified; None takes all.
+        validation_samples: hold so many of these out, stratified; the weights that are best on them are kept.
     """
 
     dataset: Name = "mnist5k"
     augment: Literal["none", "affine", "crop-flip"] = "none"
     train_samples: Count | None = None
+    validation_samples: Count | None = None
 
 
 class TrainSection(_Section):
@@ -66,6 +68,9 @@ class TrainSection(_Section):
         schedule: of the learning rate: `onecycle`, `cosine` or `constant`.
         label_smoothing: of the targets of the cross-entropy.
         clip_norm: largest norm of the gradient; None does not clip.
+        precision: of convolutions and linear layers: `fp32`, or `bf16` where autocast allows it.
+        ema_decay: of a moving average of the weights, which is the result then; None takes the last weights.
+        patience: stop after so many epochs without a better accuracy on the validation images; None goes on.
     """
 
     epochs: Count = 10
@@ -76,6 +81,9 @@ class TrainSection(_Section):
     schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
     label_smoothing: Share = 0.0
     clip_norm: Positive | None = None
+    precision: Literal["fp32", "bf16"] = "fp32"
+    ema_decay: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = None
+    patience: Count | None = None
 
 
 class TeacherSection(TrainSection):
@@ -111,19 +119,31 @@ class StudentSection(_Section):
 
 
 class DistillSection(_Section):
-    """The loss of the student.
+    """The loss of the student; `docs/distillation.md` has the formulas.
 
     Attributes:
-        kind: `response` (the paper's response-based loss) or `none` (the student alone).
+        kind: `none` (the student alone), `response` or `feature` (the paper's), `both`, or beyond the paper `per-step`
+            (the response at each step) or `layer-rates` (normalised rates of layers).
         temperature: tau.
         alpha: weight of the teacher's part.
+        alpha_end: to which alpha goes, linearly, over the training; None keeps it.
         logit_scale: logits are so many times the firing rates.
+        task: loss of the labels: `ce` (cross-entropy of the logits) or `mse` (squared error of the rates).
+        soft: loss of the teacher's softened answer: `ce` or `mse`, likewise.
+        feature_scale: the part of the features is so many times its mean.
+        pairs: names of a student's and a teacher's module, whose features are compared; None takes the ends of their
+            stages.
     """
 
-    kind: Literal["response", "none"] = "response"
+    kind: Literal["response", "none", "feature", "both", "per-step", "layer-rates"] = "response"
     temperature: Positive = 2.0
     alpha: Share = 0.5
+    alpha_end: Share | None = None
     logit_scale: Positive = 5.0
+    task: Literal["ce", "mse"] = "ce"
+    soft: Literal["ce", "mse"] = "ce"
+    feature_scale: Positive = 1.0
+    pairs: Annotated[tuple[tuple[str, str], ...], Field(min_length=1)] | None = None
 
 
 class QatSection(_Section):
@@ -170,6 +190,13 @@ class Recipe(_Section):
     distill: DistillSection = DistillSection()
     train: TrainSection = TrainSection()
     quantize: QuantizeSection = QuantizeSection()
+
+    @model_validator(mode="after")
+    def _patience_needs_validation(self) -> Recipe:
+        for name, section in (("teacher", self.teacher), ("train", self.train)):
+            if section.patience is not None and self.data.validation_samples is None:
+                raise ValueError(f"{name}.patience needs data.validation_samples")
+        return self
 
 
 def recipe_names() -> list[str]:
@@ -249,7 +276,7 @@ def _as_python(value: Any) -> Any:
     """TOML's lists as tuples, as a strict model wants them."""
     if isinstance(value, dict):
         return {key: _as_python(item) for key, item in value.items()}
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(_as_python(item) for item in value) if isinstance(value, list) else value
 
 
 def _problems(error: ValidationError) -> Iterator[str]:

@@ -67,7 +67,12 @@ def test_toml_goes_round(name: str, tmp_path: Path) -> None:
             width=st.floats(0.01, 64),
             channels=st.none() | st.lists(st.integers(1, 1000), min_size=1).map(tuple),
         ),
-        distill=st.builds(DistillSection, alpha=st.floats(0, 1), temperature=st.floats(1e-6, 1e6)),
+        distill=st.builds(
+            DistillSection,
+            alpha=st.floats(0, 1),
+            temperature=st.floats(1e-6, 1e6),
+            pairs=st.none() | st.lists(st.tuples(st.text("ab.", min_size=1), st.text("01")), min_size=1).map(tuple),
+        ),
         train=st.builds(TrainSection, lr=st.floats(1e-30, 1e9), clip_norm=st.none() | st.floats(1e-9, 10)),
     )
 )
@@ -94,6 +99,8 @@ def test_changes() -> None:
     )
     assert (recipe.distill.alpha, recipe.distill.kind, recipe.train.epochs) == (0.75, "none", 3)
     assert (recipe.student.channels, recipe.name) == ((3, 5), "x")
+    pairs = load_recipe("digits-2conv", ["distill.pairs=[['if1', '5'], ['if2', '12']]"])
+    assert pairs.distill.pairs == (("if1", "5"), ("if2", "12"))
     assert load_recipe("digits-2conv", ["description=a=b"]).description == "a=b"
     assert load_recipe("digits-2conv", ["train.lr=1"]).train.lr == 1.0
     assert load_recipe("digits-2conv").distill.alpha != 0.75  # the recipe that ships is as it was
@@ -120,7 +127,10 @@ def test_a_change_below_what_is_no_section() -> None:
         ("distill.alpha=nan", ["distill.alpha", "finite"]),
         ("distill.temperature=0", ["distill.temperature", "greater than 0"]),
         ("distill.temperature=inf", ["distill.temperature", "finite"]),
-        ("distill.kind=response-based", ["distill.kind", "'response' or 'none'"]),
+        ("distill.kind=response-based", ["distill.kind", "'response'", "'layer-rates'"]),
+        ("distill.pairs=[['if1']]", ["distill.pairs.0.1"]),
+        ("distill.pairs=[['if1', 2]]", ["distill.pairs.0.1", "string"]),
+        ("distill.pairs=[]", ["distill.pairs", "at least 1"]),
         ("train.epochs=2.5", ["train.epochs", "integer"]),
         ("train.epochs='3'", ["train.epochs", "integer"]),
         ("train.epochs=true", ["train.epochs", "integer"]),

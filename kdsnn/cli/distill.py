@@ -17,6 +17,9 @@ def distill(
     overrides: OverridesOption = None,
     run: Annotated[Path | None, typer.Option("--run", help="Folder of the run; a new one under runs/.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run was interrupted.")] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write metrics for TensorBoard, too (kdsnn[tensorboard]).")
+    ] = False,
 ) -> None:
     """Distil the student of a recipe from its teacher, which is trained first where it is not there yet.
 
@@ -26,8 +29,11 @@ def distill(
       kdsnn distill mnist5k-2conv --set distill.alpha=0.7 --set train.epochs=20
 
       kdsnn distill mnist5k-2conv --run runs/mine --resume
+
+      accelerate launch --multi_gpu --num_processes 2 -m kdsnn distill mnist-2conv --run runs/two
     """
     from kdsnn.distill.pipeline import distill as train_student
+    from kdsnn.distill.processes import processes
     from kdsnn.errors import UsageError
     from kdsnn.recipe import load_recipe
     from kdsnn.runs import new_run, read_json
@@ -35,9 +41,13 @@ def distill(
     if resume and run is None:
         raise UsageError("--resume needs --run: which run shall go on?")
     loaded = load_recipe(recipe, overrides or ())
-    folder = train_student(loaded, run=run or new_run(loaded.name), resume=resume)
-    result = read_json(folder / "student.json")
-    output().print(f"{folder}\nstudent accuracy {percent(result['accuracy'])}", markup=False)
+    state = processes()
+    if run is None and state.num_processes > 1:
+        raise UsageError("several processes need --run: which folder shall they share?")
+    folder = train_student(loaded, run=run or new_run(loaded.name), resume=resume, tensorboard=tensorboard)
+    if state.is_main_process:
+        result = read_json(folder / "student.json")
+        output().print(f"{folder}\nstudent accuracy {percent(result['accuracy'])}", markup=False)
 
 
 def register(app: typer.Typer) -> None:

@@ -16,6 +16,7 @@ from kdsnn.runs import write_atomic
 
 __all__ = ["load_model", "load_tensors", "load_training", "save_model", "save_training"]
 
+COPIES = ("ema", "best")  # of the model's weights, that a training may keep
 MOMENTS: dict[type[torch.optim.Optimizer], tuple[str, ...]] = {
     torch.optim.AdamW: ("step", "exp_avg", "exp_avg_sq"),
     torch.optim.SGD: ("momentum_buffer",),
@@ -38,30 +39,41 @@ def load_model(model: nn.Module, path: Path) -> None:
     model.load_state_dict(tensors)
 
 
-def save_training(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path, *, epochs_done: int) -> None:
-    """Writes all that it takes to go on: the model, the optimizer's state, and how many epochs are done."""
+def save_training(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    path: Path,
+    *,
+    epochs_done: int,
+    copies: Mapping[str, Mapping[str, torch.Tensor]] | None = None,
+) -> None:
+    """Writes all that it takes to go on: the model, the optimizer's state, copies by name, how many epochs are done."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+    for copy, weights in (copies or {}).items():
+        tensors |= {f"{copy}.{name}": tensor for name, tensor in weights.items()}
     write_atomic(path, save(_contiguous(tensors), metadata={"epochs_done": str(epochs_done)}))
 
 
-def load_training(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> int:
-    """Sets the model and the optimizer to where they were, and returns the number of epochs done.
+def load_training(
+    model: nn.Module, optimizer: torch.optim.Optimizer, path: Path
+) -> tuple[int, dict[str, dict[str, torch.Tensor]]]:
+    """Sets the model and the optimizer to where they were, and returns the number of epochs done, and the copies.
 
     Raises:
         InputError: the file is broken, or holds another training.
     """
-    tensors = load_tensors(path)
-    weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-    _check(model.state_dict(), weights, path)
+    parts = _parts(load_tensors(path), path)
+    weights = parts.pop("model", {})
     state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in tensors.items():
-        if not key.startswith("model."):
-            kind, index, name = (*key.split(".", 2), "", "")[:3]
-            if kind != "optimizer" or not index.isdecimal():
-                raise InputError(f"{path} is no checkpoint of a training: it holds {key[:100]!r}")
-            state.setdefault(int(index), {})[name] = tensor
+    for key, tensor in parts.pop("optimizer", {}).items():
+        index, _, name = key.partition(".")
+        if not index.isdecimal():
+            raise InputError(f"{path} is no checkpoint of a training: it holds {f'optimizer.{key}'[:100]!r}")
+        state.setdefault(int(index), {})[name] = tensor
+    for tensors in (weights, *parts.values()):
+        _check(model.state_dict(), tensors, path)
     try:
         with safe_open(path, framework="pt") as file:
             epochs_done = int(file.metadata()["epochs_done"])
@@ -72,7 +84,7 @@ def load_training(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path
     _check_optimizer(optimizer, state, path)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     model.load_state_dict(weights)
-    return epochs_done
+    return epochs_done, parts
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -93,6 +105,17 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path} is not a readable safetensors file: {error}", hint="it may be truncated") from error
+
+
+def _parts(tensors: Mapping[str, torch.Tensor], path: Path) -> dict[str, dict[str, torch.Tensor]]:
+    """The tensors of a checkpoint by what they belong to."""
+    parts: dict[str, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        part, _, name = key.partition(".")
+        if part not in ("model", "optimizer", *COPIES):
+            raise InputError(f"{path} is no checkpoint of a training: it holds {key[:100]!r}")
+        parts.setdefault(part, {})[name] = tensor
+    return parts
 
 
 def _contiguous(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,21 +13,25 @@ from torch import nn
 
 from kdsnn.data.datasets import Dataset, Split, load_dataset, stratified
 from kdsnn.distill.checkpoint import load_model, save_model
-from kdsnn.distill.losses import LOSSES
-from kdsnn.distill.trainer import CHECKPOINT, Plan, fit
-from kdsnn.errors import InputError
+from kdsnn.distill.distiller import Distiller, Learner
+from kdsnn.distill.features import Pair, find_pairs
+from kdsnn.distill.losses import WITH_FEATURES
+from kdsnn.distill.processes import one_writer
+from kdsnn.distill.tensorboard import check_tensorboard, epoch_log
+from kdsnn.distill.trainer import CHECKPOINT, Batch, Plan, fit
+from kdsnn.errors import InputError, RecipeError
 from kdsnn.models.operations import count_operations, count_parameters
 from kdsnn.models.students import Student, build_student
 from kdsnn.models.teachers import build_teacher
 from kdsnn.recipe import Recipe, load_recipe, recipe_toml
-from kdsnn.runs import RECIPE, lock, read_json, runs_root, write_atomic, write_json
+from kdsnn.runs import RECIPE, read_json, runs_root, write_atomic, write_json
 
 __all__ = ["accuracy", "distill", "load_student", "load_teacher", "teach", "teacher_folder", "training_split"]
 
 BATCH = 250  # images at once in evaluation
 
 
-def teach(recipe: Recipe, *, device: str | None = None) -> Path:
+def teach(recipe: Recipe, *, device: str | None = None, tensorboard: bool = False) -> Path:
     """The folder of the recipe's teacher, trained if it is not there yet; an interrupted training goes on.
 
     It holds `teacher.safetensors` and `result.json` with model, accuracy, parameters, macs and paper_flops.
@@ -34,88 +39,98 @@ def teach(recipe: Recipe, *, device: str | None = None) -> Path:
     folder = teacher_folder(recipe)
     dataset = load_dataset(recipe.data.dataset)
     shape = dataset.image_shape
-    split = training_split(recipe, dataset)
+    split, held_out = _training_and_validation(recipe, dataset)
     torch.manual_seed(recipe.seed)
     model = build_teacher(recipe.teacher, shape, len(dataset.labels))
-    with lock(folder):
+    with one_writer(folder, device) as state:
         if _has(folder, "teacher.safetensors", "result.json"):
             return folder
         loss_of = nn.CrossEntropyLoss(label_smoothing=recipe.teacher.label_smoothing)
 
-        def forward(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            logits = net(x)
-            return loss_of(logits, y), logits
+        def forward(net: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+            logits = net(batch.images)
+            return loss_of(logits, batch.labels), logits
 
         plan = Plan(recipe.teacher, split, recipe.data.augment, recipe.seed, "teacher")
+        validate = None if held_out is None else lambda net: accuracy(net, held_out)
         began = time.perf_counter()
-        fit(model, forward, plan, folder, resume=True, device=device)
-        save_model(model, folder / "teacher.safetensors")
-        operations = count_operations(model, shape)
-        result = {
-            "model": recipe.teacher.model,
-            "accuracy": accuracy(model, dataset.test),
-            "parameters": count_parameters(model),
-            "macs": operations.macs,
-            "paper_flops": operations.paper_flops,
-            "seconds": time.perf_counter() - began,
-        }
-        write_json(folder / "result.json", result)
-        (folder / CHECKPOINT).unlink(missing_ok=True)
+        with epoch_log(folder, wanted=tensorboard and state.is_main_process) as log:
+            fit(model, forward, plan, folder, resume=True, device=device, validate=validate, on_epoch=log)
+        if state.is_main_process:
+            save_model(model, folder / "teacher.safetensors")
+            operations = count_operations(model, shape)
+            result = {
+                "model": recipe.teacher.model,
+                "accuracy": accuracy(model, dataset.test),
+                "parameters": count_parameters(model),
+                "macs": operations.macs,
+                "paper_flops": operations.paper_flops,
+                "seconds": time.perf_counter() - began,
+            }
+            write_json(folder / "result.json", result)
+            (folder / CHECKPOINT).unlink(missing_ok=True)
     return folder
 
 
-def distill(recipe: Recipe, *, run: Path, resume: bool = False, device: str | None = None) -> Path:
+def distill(
+    recipe: Recipe, *, run: Path, resume: bool = False, device: str | None = None, tensorboard: bool = False
+) -> Path:
     """Distils the student of a recipe into a run folder, from a teacher that is trained first if need be.
 
     The folder gets `recipe.toml`, `teacher.json`, `metrics.jsonl`, `student.safetensors` and `student.json` with
-    accuracy on the whole test split, parameters, timesteps and seconds.
+    accuracy on the whole test split, parameters, timesteps and seconds. Under `accelerate launch`, all processes train
+    together and the main one writes.
 
     Args:
         recipe: what to train.
         run: the folder, made if missing.
         resume: go on where a run of the same recipe was interrupted; a finished one is left as it is.
         device: `cpu`, or None for what accelerate finds.
+        tensorboard: write the metrics for TensorBoard, too.
 
     Raises:
         InputError: the folder holds a run already, or one of another recipe.
         RecipeError: the recipe names something that does not exist, or that does not fit; nothing is written then.
+        MissingExtraError: TensorBoard is not installed.
     """
+    if tensorboard:
+        check_tensorboard()
     dataset = load_dataset(recipe.data.dataset)
-    shape = dataset.image_shape
-    split = training_split(recipe, dataset)
-    if recipe.distill.kind != "none":
-        with torch.device("meta"):  # only to see that it can be built
-            build_teacher(recipe.teacher, shape, len(dataset.labels))
+    split, held_out = _training_and_validation(recipe, dataset)
     torch.manual_seed(recipe.seed + 1)
-    student = build_student(recipe.student, shape, len(dataset.labels))
-    with lock(run):
-        _claim(recipe, run, resume=resume)
+    student = build_student(recipe.student, dataset.image_shape, len(dataset.labels))
+    pairs = _check_teacher(recipe, student, dataset)
+    learner = Learner(student, pairs)
+    with one_writer(run, device) as state:
+        if state.is_main_process:
+            _claim(recipe, run, resume=resume)
+        state.wait_for_everyone()
         if _has(run, "student.safetensors", "student.json"):
             return run
         teacher = None
         if recipe.distill.kind != "none":
-            folder = teach(recipe, device=device)
+            folder = teach(recipe, device=device, tensorboard=tensorboard)
             teacher = load_teacher(recipe, dataset)
-            write_json(run / "teacher.json", {"folder": str(folder), **read_json(folder / "result.json")})
-        loss_of, scale = LOSSES[recipe.distill.kind], recipe.distill.logit_scale
-
-        def forward(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            logits = net(x).mean(dim=0) * scale
-            return loss_of(logits, _teacher_logits(teacher, x, logits), y, recipe.distill), logits
-
+            if state.is_main_process:
+                write_json(run / "teacher.json", {"folder": str(folder), **read_json(folder / "result.json")})
         plan = Plan(recipe.train, split, recipe.data.augment, recipe.seed + 1, "student")
+        unchanged = split.images if recipe.data.augment == "none" else None
+        forward = Distiller(recipe.distill, teacher, pairs, unchanged)
+        validate = None if held_out is None else _student_accuracy(held_out)
         began = time.perf_counter()
-        fit(student, forward, plan, run, resume=resume, device=device)
-        save_model(student, run / "student.safetensors")
-        result = {
-            "model": recipe.student.model,
-            "accuracy": accuracy(student, dataset.test),
-            "parameters": count_parameters(student),
-            "timesteps": recipe.student.timesteps,
-            "seconds": time.perf_counter() - began,
-        }
-        write_json(run / "student.json", result)
-        (run / CHECKPOINT).unlink(missing_ok=True)
+        with epoch_log(run, wanted=tensorboard and state.is_main_process) as log:
+            fit(learner, forward, plan, run, resume=resume, device=device, validate=validate, on_epoch=log)
+        if state.is_main_process:
+            save_model(student, run / "student.safetensors")
+            result = {
+                "model": recipe.student.model,
+                "accuracy": accuracy(student, dataset.test),
+                "parameters": count_parameters(student),
+                "timesteps": recipe.student.timesteps,
+                "seconds": time.perf_counter() - began,
+            }
+            write_json(run / "student.json", result)
+            (run / CHECKPOINT).unlink(missing_ok=True)
     return run
 
 
@@ -178,19 +193,40 @@ def _has(folder: Path, *names: str) -> bool:
     return all((folder / name).is_file() for name in names)
 
 
-def _teacher_logits(teacher: nn.Module | None, x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    if teacher is None:
-        return torch.zeros_like(like)
-    with torch.no_grad():
-        logits: torch.Tensor = teacher.to(x.device)(x)
-    return logits
+def _check_teacher(recipe: Recipe, student: Student, dataset: Dataset) -> tuple[Pair, ...]:
+    """The pairs of layers of the recipe's loss; raises where the teacher cannot be built, or has no such layers."""
+    if recipe.distill.kind == "none":
+        return ()
+    with torch.device("meta"):
+        teacher = build_teacher(recipe.teacher, dataset.image_shape, len(dataset.labels))
+    if recipe.distill.kind not in WITH_FEATURES:
+        return ()
+    return find_pairs(recipe, student, teacher, dataset.image_shape)
 
 
 def training_split(recipe: Recipe, dataset: Dataset) -> Split:
-    """The training images of a recipe."""
-    if recipe.data.train_samples is None:
-        return dataset.train
-    return stratified(dataset.train, recipe.data.train_samples, recipe.seed)[0]
+    """The training images of a recipe, without those that are held out for validation."""
+    return _training_and_validation(recipe, dataset)[0]
+
+
+def _training_and_validation(recipe: Recipe, dataset: Dataset) -> tuple[Split, Split | None]:
+    split, samples = dataset.train, recipe.data.validation_samples
+    if recipe.data.train_samples is not None:
+        split = stratified(split, recipe.data.train_samples, recipe.seed)[0]
+    if samples is None:
+        return split, None
+    if samples >= len(split.labels):
+        raise RecipeError(f"data.validation_samples leaves nothing of {len(split.labels)} training images")
+    held_out, rest = stratified(split, samples, recipe.seed)
+    return rest, held_out
+
+
+def _student_accuracy(split: Split) -> Callable[[nn.Module], float]:
+    def of(learner: nn.Module) -> float:
+        assert isinstance(learner, Learner)  # noqa: S101
+        return accuracy(learner.student, split)
+
+    return of
 
 
 def _claim(recipe: Recipe, run: Path, *, resume: bool) -> None:

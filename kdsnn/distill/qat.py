@@ -19,7 +19,7 @@ from kdsnn.bounds import drive_range, incoming, overflows
 from kdsnn.data.datasets import Split
 from kdsnn.distill.augment import AUGMENTATIONS
 from kdsnn.distill.folded import FoldedNet
-from kdsnn.distill.losses import LOSSES
+from kdsnn.distill.losses import LOSSES, Seen, without_features
 from kdsnn.errors import InputError, KdsnnError
 from kdsnn.export.quantize import QuantizationReport, quantize
 from kdsnn.network import MEMBRANE_SHIFT, Network, Population, neuron_of
@@ -121,7 +121,8 @@ def finetune(
 ) -> None:
     """Trains a folded network in place, on the device where it is; its integer network cannot overflow afterwards.
 
-    loss = LOSSES[kind](logit_scale * firing rates, teacher logits, labels), see `kdsnn.distill.losses`
+    The loss is that of `kdsnn.distill.losses`, at the last alpha. A folded network has no features to compare: a kind
+    with features is taken as `response`.
     """
     _check(settings, teacher)
     learnt = [p for p in net.parameters() if p.requires_grad]
@@ -132,7 +133,7 @@ def finetune(
     teacher = None if teacher is None else teacher.to(device).eval()
     images, labels = torch.from_numpy(split.images).to(device), torch.from_numpy(split.labels).to(device)
     batches = math.ceil(len(labels) / settings.batch_size)
-    loss_of, scale = LOSSES[settings.distill.kind], settings.distill.logit_scale
+    section = without_features(settings.distill)
     for epoch in range(settings.epochs):
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch)
         order = torch.randperm(len(labels), generator=generator)
@@ -141,14 +142,15 @@ def finetune(
             _set_rate(optimizer, settings, epoch * batches + step, settings.epochs * batches)
             x, y = images[index.to(device)].float() / 255, labels[index.to(device)]
             pixels = (AUGMENTATIONS[settings.augment](x, generator) * 255).round().clamp(0, 255)
-            logits = net.rates(pixels) * scale
-            loss = loss_of(logits, _teacher_logits(teacher, pixels / 255, logits), y, settings.distill)
+            steps = net(pixels)[net.network.output.name]
+            seen = Seen(steps, _teacher_logits(teacher, pixels / 255, steps[0]), y)
+            loss = LOSSES[section.kind](seen, section)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             net.clamp()
             loss_sum += loss.item() * len(index)
-            hits += int((logits.argmax(dim=1) == y).sum())
+            hits += int((seen.rates.argmax(dim=1) == y).sum())
         if not math.isfinite(loss_sum):
             raise KdsnnError(f"the loss is not finite in epoch {epoch}", hint="lower the learning rate")
         shrunk = keep_in_bounds(net)

@@ -4,8 +4,8 @@ Nothing random is carried from epoch to epoch: shuffling, augmentation and torch
 (seed, epoch), and the learning rate is a function of the step. So a run that is killed and resumed at the last finished
 epoch ends with the same weights as one that was not, on a CPU.
 
-The weights of the last epoch are the result. Nothing is selected, so no validation split is held out, and the test
-split is never seen here.
+The weights of the last step are the result, or their moving average; where images are held out for validation, the best
+by these. The test split is never seen here.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
@@ -27,27 +28,52 @@ from torch import nn
 from kdsnn.data.datasets import Split
 from kdsnn.distill.augment import AUGMENTATIONS
 from kdsnn.distill.checkpoint import load_training, save_training
+from kdsnn.distill.processes import shard
+from kdsnn.distill.weights import Weights
 from kdsnn.errors import InputError, RecipeError
 from kdsnn.recipe import TrainSection
 from kdsnn.runs import write_atomic
 
-__all__ = ["CHECKPOINT", "METRICS", "Epoch", "Plan", "fit", "learning_rate"]
+__all__ = ["CHECKPOINT", "METRICS", "Batch", "Epoch", "Plan", "fit", "learning_rate"]
 
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.jsonl"
 WARM_UP = 0.3  # share of the steps, of a one-cycle schedule
 START, END = 1 / 25, 1e-4  # of the highest learning rate
-Forward = Callable[[nn.Module, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a model is trained on in a step.
+
+    Attributes:
+        images: `(B, C, H, W)` in [0, 1], augmented.
+        labels: `(B,)`.
+        index: which images of the training split these are, `(B,)`.
+        progress: of the training, from 0 at the first step to 1 at the last.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    index: torch.Tensor
+    progress: float
+
+
+Forward = Callable[[nn.Module, Batch], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of `metrics.jsonl`: means over an epoch's training images."""
+    """One line of `metrics.jsonl`: means over an epoch's training images.
+
+    `validation` is the accuracy on the images held out, None where there are none.
+    """
 
     epoch: int
     loss: float
     accuracy: float
     lr: float
     seconds: float
+    validation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,19 +94,35 @@ class Plan:
     seed: int
     title: str
 
+    @property
+    def batches(self) -> int:
+        """Steps in an epoch."""
+        return math.ceil(len(self.split.labels) / self.section.batch_size)
+
 
 def fit(
-    model: nn.Module, forward: Forward, plan: Plan, folder: Path, *, resume: bool, device: str | None = None
+    model: nn.Module,
+    forward: Forward,
+    plan: Plan,
+    folder: Path,
+    *,
+    resume: bool,
+    device: str | None = None,
+    validate: Callable[[nn.Module], float] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
 ) -> None:
     """Trains a model in place.
 
     Args:
         model: what to train.
-        forward: from the model, images `(B, C, H, W)` in [0, 1] and labels `(B,)` to loss and logits `(B, classes)`.
+        forward: from the model and a batch to the loss, and scores `(B, classes)` whose largest is the answer.
         plan: what to train on, and how.
         folder: where `metrics.jsonl` and, after each epoch, `checkpoint.safetensors` go.
         resume: go on from the checkpoint, where there is one.
         device: `cpu`, or None for what accelerate finds.
+        validate: the accuracy of the model on images held out; the weights that are best by it are kept, and training
+            stops where the section's patience ends.
+        on_epoch: called after each epoch, in the main process.
 
     Raises:
         InputError: the checkpoint is broken, or the folder cannot be written to.
@@ -91,40 +133,96 @@ def fit(
     optimizer = _optimizer(model, section)
     model, optimizer = accelerator.prepare(model, optimizer)
     inner = accelerator.unwrap_model(model)
-    checkpoint = folder / CHECKPOINT
-    first = load_training(inner, optimizer, checkpoint) if resume and checkpoint.is_file() else 0
-    metrics = _metrics(folder / METRICS)[:first]  # an epoch that was cut off is trained, and written, again
-    images = torch.from_numpy(plan.split.images).to(accelerator.device)
-    labels = torch.from_numpy(plan.split.labels).to(accelerator.device)
-    batches = math.ceil(len(labels) / section.batch_size)
-    with _bar(plan.title, section.epochs * batches, first * batches, show=accelerator.is_main_process) as tick:
+    weights = Weights(inner, section.ema_decay)
+    checkpoint, first = folder / CHECKPOINT, 0
+    if resume and checkpoint.is_file():
+        first, copies = load_training(inner, optimizer, checkpoint)
+        weights.restore(copies, judged=validate is not None)
+    metrics = _metrics(folder / METRICS, first)  # an epoch that was cut off is trained, and written, again
+    steps = section.epochs * plan.batches
+    show = accelerator.is_main_process
+    with _bar(plan.title, steps, first * plan.batches, show=show) as tick:
+        one_epoch = _Loop(accelerator, model, optimizer, forward, plan, weights, tick)
         for epoch in range(first, section.epochs):
-            began, loss_sum, hits, seen, lr = time.perf_counter(), 0.0, 0, 0, 0.0
-            inner.train()
-            for step, index, generator in _batches(plan, epoch):
-                lr = learning_rate(section, epoch * batches + step, section.epochs * batches)
-                for group in optimizer.param_groups:
-                    group["lr"] = lr
-                mine = index[accelerator.process_index :: accelerator.num_processes].to(accelerator.device)
-                x = AUGMENTATIONS[plan.augment](images[mine].float() / 255, generator)
-                loss, logits = forward(model, x, labels[mine])
-                optimizer.zero_grad(set_to_none=True)
-                accelerator.backward(loss)
-                if section.clip_norm is not None:
-                    accelerator.clip_grad_norm_(model.parameters(), section.clip_norm)
-                optimizer.step()
-                loss_sum += loss.item() * len(mine)
-                hits += int((logits.argmax(dim=1) == labels[mine]).sum())
-                seen += len(mine)
-                tick(f"epoch {epoch + 1}/{section.epochs}, loss {loss_sum / seen:.3f}, accuracy {hits / seen:.1%}")
-            if not math.isfinite(loss_sum):
-                raise RecipeError(f"{plan.title}: the loss is not finite in epoch {epoch}", hint="lower its lr")
-            done = Epoch(epoch, loss_sum / seen, hits / seen, lr, time.perf_counter() - began)
-            metrics.append(json.dumps(asdict(done)))
+            if _stalled(metrics, section.patience):
+                break
+            done = one_epoch(epoch)
+            if validate is not None:
+                inner.eval()
+                judged = torch.tensor(validate(weights.current), dtype=torch.float64, device=accelerator.device)
+                done = replace(done, validation=float(broadcast(judged)))  # running statistics differ by process
+            metrics.append(done)
+            if validate is not None and _best(metrics) is done:
+                weights.keep()
             if accelerator.is_main_process:
-                write_atomic(folder / METRICS, "".join(f"{line}\n" for line in metrics).encode())
-                save_training(inner, optimizer, checkpoint, epochs_done=epoch + 1)
+                write_atomic(folder / METRICS, "".join(f"{_line(m)}\n" for m in metrics).encode())
+                save_training(inner, optimizer, checkpoint, epochs_done=epoch + 1, copies=weights.copies())
+                if on_epoch is not None:
+                    on_epoch(done)
+    weights.finish()
     inner.eval()
+
+
+class _Loop:
+    """One epoch after the other."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        forward: Forward,
+        plan: Plan,
+        weights: Weights,
+        tick: Callable[[str], None],
+    ) -> None:
+        self.accelerator, self.model, self.optimizer = accelerator, model, optimizer
+        self.forward, self.plan, self.weights, self.tick = forward, plan, weights, tick
+        self.images = torch.from_numpy(plan.split.images).to(accelerator.device)
+        self.labels = torch.from_numpy(plan.split.labels).to(accelerator.device)
+        self.bf16 = torch.autocast(
+            accelerator.device.type, dtype=torch.bfloat16, enabled=plan.section.precision == "bf16"
+        )
+
+    def __call__(self, epoch: int) -> Epoch:
+        """Trains one epoch."""
+        section, began, lr = self.plan.section, time.perf_counter(), 0.0
+        steps = section.epochs * self.plan.batches
+        loss_sum, hits, seen = 0.0, 0, 0
+        self.model.train()
+        for step, index, generator in _batches(self.plan, epoch):
+            number = epoch * self.plan.batches + step
+            lr = learning_rate(section, number, steps)
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr
+            batch = self._batch(index, generator, number / max(1, steps - 1))
+            with self.bf16:
+                loss, scores = self.forward(self.model, batch)
+            self.optimizer.zero_grad(set_to_none=True)
+            self.accelerator.backward(loss)
+            if section.clip_norm is not None:
+                self.accelerator.clip_grad_norm_(self.model.parameters(), section.clip_norm)
+            self.optimizer.step()
+            self.weights.step()
+            loss_sum += loss.item() * len(batch.labels)
+            hits += int((scores.argmax(dim=1) == batch.labels).sum())
+            seen += len(batch.labels)
+            self.tick(f"epoch {epoch + 1}/{section.epochs}, loss {loss_sum / seen:.3f}, accuracy {hits / seen:.1%}")
+        if not math.isfinite(loss_sum):
+            raise RecipeError(f"{self.plan.title}: the loss is not finite in epoch {epoch}", hint="lower its lr")
+        sums = torch.tensor([loss_sum, hits, seen], dtype=torch.float64, device=self.accelerator.device)
+        loss_sum, hits, seen = self.accelerator.reduce(sums, "sum").tolist()
+        return Epoch(epoch, loss_sum / seen, hits / seen, lr, time.perf_counter() - began)
+
+    def _batch(self, index: torch.Tensor, generator: torch.Generator, progress: float) -> Batch:
+        """This process's part of a batch. The whole is augmented, so that an image does not depend on the processes."""
+        count = self.accelerator.num_processes
+        index = index.to(self.accelerator.device)
+        images = AUGMENTATIONS[self.plan.augment](self.images[index].float() / 255, generator)
+        if count > 1:
+            mine = shard(torch.arange(len(index), device=index.device), self.accelerator.process_index, count)
+            index, images = index[mine], images[mine]
+        return Batch(images, self.labels[index], index, progress)
 
 
 def learning_rate(section: TrainSection, step: int, steps: int) -> float:
@@ -161,11 +259,26 @@ def _batches(plan: Plan, epoch: int) -> Iterator[tuple[int, torch.Tensor, torch.
         yield step, index, generator
 
 
-def _metrics(path: Path) -> list[str]:
-    """The lines of the epochs that were trained before."""
+def _best(metrics: Sequence[Epoch]) -> Epoch:
+    """The first of those with the highest accuracy on the images held out."""
+    return max(metrics, key=lambda m: -1.0 if m.validation is None else m.validation)
+
+
+def _stalled(metrics: Sequence[Epoch], patience: int | None) -> bool:
+    """Whether none of the last `patience` epochs was better than the best before."""
+    return patience is not None and bool(metrics) and metrics[-1].epoch - _best(metrics).epoch >= patience
+
+
+def _line(epoch: Epoch) -> str:
+    return json.dumps({name: value for name, value in asdict(epoch).items() if value is not None})
+
+
+def _metrics(path: Path, epochs: int) -> list[Epoch]:
+    """The epochs that were trained before, at most so many."""
     try:
-        return path.read_text().splitlines() if path.is_file() else []
-    except (OSError, ValueError) as error:
+        lines = path.read_text().splitlines() if epochs and path.is_file() else []
+        return [Epoch(**json.loads(line)) for line in lines[:epochs]]
+    except (OSError, TypeError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
 
 

@@ -56,7 +56,8 @@ class MultiStep(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Spikes of the drive `x`, both `(T * B, ...)`."""
-        steps = x.reshape(self.timesteps, -1, *x.shape[1:])
+        drive = x.to(torch.promote_types(x.dtype, torch.float32))  # potentials need more than bfloat16's eight bits
+        steps = drive.reshape(self.timesteps, -1, *x.shape[1:])
         state = [torch.zeros_like(steps[0])] * len(self.states)
         spikes = []
         for step in steps:

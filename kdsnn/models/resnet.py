@@ -21,11 +21,13 @@ class BasicBlock(nn.Module):
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or before != after:
             self.shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+        self.relu = nn.ReLU()  # a module, so that features can be taken before it
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Features of the same images, at half the size with a stride of 2."""
         inner = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
-        return F.relu(inner + self.shortcut(x))
+        out: torch.Tensor = self.relu(inner + self.shortcut(x))
+        return out
 
 
 class ResNet(nn.Module):

@@ -134,11 +134,24 @@ def test_a_training_goes_on_as_if_it_had_never_stopped(tmp_path: Path, kind: str
     save_training(net, optimizer, tmp_path / "c.safetensors", epochs_done=3)
     other = model(1)
     other_optimizer = optimizer_of(other, kind)
-    assert load_training(other, other_optimizer, tmp_path / "c.safetensors") == 3
+    assert load_training(other, other_optimizer, tmp_path / "c.safetensors") == (3, {})
     for _ in range(3):
         step(net, optimizer)
         step(other, other_optimizer)
     assert same(net, other)
+
+
+def test_copies_of_the_weights_come_back(tmp_path: Path) -> None:
+    net, optimizer = trained()
+    copies = {"ema": model(5).state_dict(), "best": model(6).state_dict()}
+    save_training(net, optimizer, tmp_path / "c.safetensors", epochs_done=1, copies=copies)
+    _, loaded = load_training(model(1), optimizer, tmp_path / "c.safetensors")
+    assert set(loaded) == {"ema", "best"}
+    assert all(torch.equal(loaded[c][name], copies[c][name]) for c in copies for name in copies[c])
+    broken = {"ema": {**copies["ema"], "0.bias": torch.zeros(5)}}
+    save_training(net, optimizer, tmp_path / "c.safetensors", epochs_done=1, copies=broken)
+    with pytest.raises(InputError, match=r"'0.bias' has shape \(5,\)"):
+        load_training(model(1), optimizer, tmp_path / "c.safetensors")
 
 
 OPTIMIZER_DAMAGES: dict[str, tuple[Callable[[Tensors], object], str]] = {

@@ -1,14 +1,26 @@
 """The losses against formulas written out in numpy."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 
-from kdsnn.distill.losses import LOSSES, alone_loss, response_loss
+from kdsnn.distill.losses import (
+    LOSSES,
+    WITH_FEATURES,
+    Seen,
+    annealed,
+    normalised_l2,
+    partial_l2,
+    without_features,
+)
 from kdsnn.recipe import DistillSection
 
 FloatArray = npt.NDArray[np.float64]
+LABELS = np.array([0, 1, 2, 3, 1, 1])
+EXACT = {"rel": 1e-12}  # float64 on both sides, summed in another order
 
 
 def softmax(x: FloatArray) -> FloatArray:
@@ -20,38 +32,135 @@ def cross_entropy(student: FloatArray, target: FloatArray) -> float:
     return float(-(target * np.log(softmax(student))).sum(axis=1).mean())
 
 
-def logits(seed: int) -> FloatArray:
-    return np.random.default_rng(seed).normal(0, 3, (6, 4))
+def squared(rates: FloatArray, target: FloatArray) -> float:
+    return float(((rates - target) ** 2).sum(axis=1).mean())
 
 
-LABELS = np.array([0, 1, 2, 3, 1, 1])
+TEACHER = np.random.default_rng(2).normal(0, 3, (6, 4))
+STEPS = (np.random.default_rng(1).random((5, 6, 4)) < 0.4).astype(np.float64)
+RATES = STEPS.mean(axis=0)
+HARD = np.eye(4)[LABELS]
+
+
+def maps(seed: int, pairs: int = 2) -> list[tuple[FloatArray, FloatArray]]:
+    rng = np.random.default_rng(seed)
+    return [(rng.normal(0, 1, (6, 3, 4, 5)), rng.normal(0, 1, (6, 3, 4, 5))) for _ in range(pairs)]
+
+
+def seen(features: list[tuple[FloatArray, FloatArray]] | None = None) -> Seen:
+    pairs = tuple((torch.from_numpy(s), torch.from_numpy(t)) for s, t in features or [])
+    return Seen(torch.from_numpy(STEPS), torch.from_numpy(TEACHER), torch.from_numpy(LABELS), pairs)
+
+
+def the_papers(rates: FloatArray, tau: float, alpha: float, scale: float) -> float:
+    student = rates * scale
+    soft = cross_entropy(student / tau, softmax(TEACHER / tau))
+    return alpha * tau**2 * soft + (1 - alpha) * cross_entropy(student, HARD)
+
+
+def feature_by_hand(student: FloatArray, teacher: FloatArray) -> float:
+    total = 0.0
+    for s, t in zip(student.ravel(), teacher.ravel(), strict=True):
+        total += 0 if s <= t <= 0 else (t - s) ** 2
+    return total / student.size
 
 
 @pytest.mark.parametrize("tau", [1.0, 2.0, 4.5])
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
-def test_the_papers_formula(tau: float, alpha: float) -> None:
-    student, teacher = logits(1), logits(2)
-    soft = cross_entropy(student / tau, softmax(teacher / tau))
-    expected = alpha * tau**2 * soft + (1 - alpha) * cross_entropy(student, np.eye(4)[LABELS])
-    section = DistillSection(temperature=tau, alpha=alpha)
-    got = response_loss(torch.from_numpy(student), torch.from_numpy(teacher), torch.from_numpy(LABELS), section)
-    assert float(got) == pytest.approx(expected, rel=1e-12)  # float64 on both sides, summed in another order
+def test_the_papers_response(tau: float, alpha: float) -> None:
+    section = DistillSection(temperature=tau, alpha=alpha, logit_scale=3.0)
+    assert float(LOSSES["response"](seen(), section)) == pytest.approx(the_papers(RATES, tau, alpha, 3.0), **EXACT)
 
 
 def test_the_gradient_pulls_towards_the_teacher_alone_when_alpha_is_one() -> None:
-    student = torch.from_numpy(logits(1)).requires_grad_()
-    teacher = torch.from_numpy(logits(2))
+    steps = torch.from_numpy(STEPS).requires_grad_()
     section = DistillSection(temperature=2.0, alpha=1.0)
-    response_loss(student, teacher, torch.from_numpy(LABELS), section).backward()
-    expected = 2.0 * (softmax(logits(1) / 2) - softmax(logits(2) / 2)) / 6  # tau^2 / tau, mean over the batch
+    LOSSES["response"](replace(seen(), steps=steps), section).backward()
+    student = RATES * section.logit_scale
+    pull = 2.0 * (softmax(student / 2) - softmax(TEACHER / 2)) / 6  # tau^2 / tau, mean over the batch
+    assert steps.grad is not None
+    assert np.allclose(steps.grad.numpy(), pull * section.logit_scale / 5, rtol=1e-12, atol=1e-15)  # float64
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.4, 1.0])
+def test_the_papers_feature_loss(alpha: float) -> None:
+    features = maps(3)
+    section = DistillSection(kind="feature", alpha=alpha, feature_scale=2.5)
+    part = np.mean([feature_by_hand(s, t) for s, t in features])
+    expected = cross_entropy(RATES * section.logit_scale, HARD) + alpha * 2.5 * part
+    assert float(LOSSES["feature"](seen(features), section)) == pytest.approx(expected, **EXACT)
+
+
+def test_what_the_teachers_relu_swallows_is_free() -> None:
+    student = torch.tensor([-2.0, -1.0, -0.5, 0.3, -0.2, 0.0]).requires_grad_()
+    teacher = torch.tensor([-1.0, -1.0, -1.0, -1.0, 0.4, 0.0])
+    loss = partial_l2(student, teacher)
+    assert loss.item() == pytest.approx((0 + 0 + 0.25 + 1.69 + 0.36 + 0) / 6)  # float32
+    loss.backward()
     assert student.grad is not None
-    assert np.allclose(student.grad.numpy(), expected, rtol=1e-12, atol=1e-15)  # float64
+    assert (student.grad != 0).tolist() == [False, False, True, True, True, False]
+
+
+def test_both_is_the_response_and_the_features() -> None:
+    features = maps(4)
+    section = DistillSection(kind="both", alpha=0.3)
+    part = 0.3 * np.mean([feature_by_hand(s, t) for s, t in features])
+    expected = the_papers(RATES, 2.0, 0.3, 5.0) + part
+    assert float(LOSSES["both"](seen(features), section)) == pytest.approx(expected, **EXACT)
+
+
+def test_per_step_sees_the_rates_up_to_each_step() -> None:
+    section = DistillSection(kind="per-step", alpha=0.7)
+    each = [the_papers(STEPS[: t + 1].mean(axis=0), 2.0, 0.7, 5.0) for t in range(5)]
+    assert float(LOSSES["per-step"](seen(), section)) == pytest.approx(np.mean(each), **EXACT)
+
+
+def test_layer_rates_compares_directions_after_the_relu() -> None:
+    features = maps(5, pairs=1)
+    student, teacher = (x.reshape(6, -1) for x in features[0])
+    active = np.maximum(teacher, 0)
+    cosine = (student * active).sum(axis=1) / np.linalg.norm(student, axis=1) / np.linalg.norm(active, axis=1)
+    section = DistillSection(kind="layer-rates", alpha=0.5)
+    expected = cross_entropy(RATES * 5, HARD) + 0.5 * (2 - 2 * cosine).mean()
+    assert float(LOSSES["layer-rates"](seen(features), section)) == pytest.approx(expected, **EXACT)
+
+
+def test_a_silent_layer_has_a_finite_gradient() -> None:
+    silent = torch.zeros(2, 3, 2, 2, requires_grad=True)
+    normalised_l2(silent, torch.rand(2, 3, 2, 2)).backward()
+    assert silent.grad is not None
+    assert torch.isfinite(silent.grad).all()
 
 
 def test_alone_is_the_plain_cross_entropy() -> None:
-    student = torch.from_numpy(logits(1))
-    got = alone_loss(student, torch.zeros_like(student), torch.from_numpy(LABELS), DistillSection(kind="none"))
-    assert float(got) == pytest.approx(cross_entropy(logits(1), np.eye(4)[LABELS]), rel=1e-12)
+    got = LOSSES["none"](seen(), DistillSection(kind="none"))
+    assert float(got) == pytest.approx(cross_entropy(RATES * 5, HARD), **EXACT)
+
+
+def test_squared_errors_instead() -> None:
+    both = DistillSection(task="mse", soft="mse", temperature=3.0, alpha=0.25)
+    expected = 0.25 * squared(RATES, softmax(TEACHER / 3)) + 0.75 * squared(RATES, HARD)
+    assert float(LOSSES["response"](seen(), both)) == pytest.approx(expected, **EXACT)
+    task = DistillSection(task="mse", alpha=0.25)
+    soft = 4 * cross_entropy(RATES * 5 / 2, softmax(TEACHER / 2))
+    expected = 0.25 * soft + 0.75 * squared(RATES, HARD)
+    assert float(LOSSES["response"](seen(), task)) == pytest.approx(expected, **EXACT)
+
+
+def test_alpha_goes_from_one_value_to_the_other() -> None:
+    section = DistillSection(alpha=0.8, alpha_end=0.2)
+    assert [annealed(section, p).alpha for p in (0.0, 0.5, 1.0)] == pytest.approx([0.8, 0.5, 0.2])
+    constant = DistillSection(alpha=0.8)
+    assert annealed(constant, 0.5) is constant
+
+
+def test_without_features_the_response_is_left_at_the_last_alpha() -> None:
+    kinds = {kind: without_features(DistillSection(kind=kind, alpha_end=0.1)) for kind in LOSSES}  # type: ignore[arg-type]
+    assert {kind: section.kind for kind, section in kinds.items()} == {
+        **dict.fromkeys(WITH_FEATURES, "response"),
+        **{kind: kind for kind in ("none", "per-step", "response")},
+    }
+    assert {section.alpha for section in kinds.values()} == {0.1}
 
 
 def test_every_kind_of_a_recipe_has_its_loss() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from kdsnn.distill import trainer
-from kdsnn.distill.trainer import CHECKPOINT, METRICS, Plan, fit, learning_rate
+from kdsnn.distill.trainer import CHECKPOINT, METRICS, Batch, Plan, fit, learning_rate
 from kdsnn.errors import InputError, RecipeError
 from kdsnn.recipe import TrainSection
 from tests.distill.small import recipe, small
@@ -24,9 +24,9 @@ def net() -> nn.Module:
     return nn.Sequential(*layers)
 
 
-def forward(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    logits = model(x)
-    return nn.functional.cross_entropy(logits, y), logits
+def forward(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    logits = model(batch.images)
+    return nn.functional.cross_entropy(logits, batch.labels), logits
 
 
 def train(folder: Path, *, resume: bool = False, seed: int = 0, **train: object) -> dict[str, torch.Tensor]:
@@ -72,12 +72,12 @@ def test_cut_off_and_resumed_it_ends_with_the_same_weights(tmp_path: Path, optim
     whole = train(tmp_path / "whole", optimizer=optimizer)
     steps = 0
 
-    def interrupted(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def interrupted(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         nonlocal steps
         if steps == stop_at:
             raise KeyboardInterrupt
         steps += 1
-        return forward(model, x, y)
+        return forward(model, batch)
 
     folder = tmp_path / "cut"
     folder.mkdir()
@@ -93,11 +93,11 @@ def test_killed_between_its_two_files_it_resumes_all_the_same(tmp_path: Path, mo
     """The metrics are written first, so they may be an epoch ahead of the checkpoint: never behind it."""
     whole, save, saved = train(tmp_path / "whole"), trainer.save_training, []
 
-    def stop(*arguments: object, epochs_done: int) -> None:
+    def stop(*arguments: object, epochs_done: int, copies: object) -> None:
         if epochs_done == 2:
             raise KeyboardInterrupt
         saved.append(epochs_done)
-        save(*arguments, epochs_done=epochs_done)  # type: ignore[arg-type]
+        save(*arguments, epochs_done=epochs_done, copies=copies)  # type: ignore[arg-type]
 
     monkeypatch.setattr(trainer, "save_training", stop)
     with pytest.raises(KeyboardInterrupt):
@@ -106,6 +106,23 @@ def test_killed_between_its_two_files_it_resumes_all_the_same(tmp_path: Path, mo
     assert (saved, len(lines(tmp_path / "cut"))) == ([1], 2)
     assert equal(whole, train(tmp_path / "cut", resume=True))
     assert without_time(tmp_path / "cut") == without_time(tmp_path / "whole")
+
+
+def test_a_batch_says_which_images_it_holds_and_how_far_it_is(tmp_path: Path) -> None:
+    batches: list[Batch] = []
+
+    def kept(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        batches.append(batch)
+        return forward(model, batch)
+
+    fit(net(), kept, Plan(recipe().train, SPLIT, "none", 0, "test"), tmp_path, resume=False, device="cpu")
+    assert [b.progress for b in batches] == pytest.approx([n / 11 for n in range(12)])
+    for batch in batches:
+        assert torch.equal(batch.images, torch.from_numpy(SPLIT.images)[batch.index].float() / 255)
+        assert torch.equal(batch.labels, torch.from_numpy(SPLIT.labels)[batch.index])
+    for epoch in range(3):
+        index = torch.cat([b.index for b in batches[4 * epoch : 4 * epoch + 4]])
+        assert sorted(index.tolist()) == list(range(50))
 
 
 def test_without_resume_it_begins_again(tmp_path: Path) -> None:
