@@ -172,6 +172,7 @@ def compare_neurons(rng):
         "bias_exp": np.array([rng.integers(0, 8)], np.int16),
     }
     params = {"reset_interval": int(rng.integers(1, 6)), "reset_offset": int(rng.integers(0, 9))}
+    params.update(depth=0, lanes=Lanes(1, 1, 12))
     largest = 2 ** int(rng.choice([4, 10, 16, 17, 20]))  # from 2**17 on, u wraps
     inputs = [rng.integers(-largest, largest + 1, shape).astype(np.int32) for _ in range(12)]
     stock, ours = (cls(params) for cls in (PyLifResetModelBitAcc, FastLif))

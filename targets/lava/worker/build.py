@@ -81,7 +81,7 @@ def _source(job, population, lanes):
 
 def _lif(job, population, lanes, bias):
     biases = np.broadcast_to(bias.reshape(population["shape"]), (lanes.count, *population["shape"]))
-    return LIFReset(
+    neurons = LIFReset(
         shape=_shape(population, lanes.count),
         du=population["decay_u"] - 1,  # the model adds one
         dv=population["decay_v"],
@@ -92,6 +92,9 @@ def _lif(job, population, lanes, bias):
         reset_offset=population["depth"] + 1,  # each population works on an image one step after those before it
         name=population["name"],
     )
+    neurons.proc_params["depth"] = population["depth"]
+    neurons.proc_params["lanes"] = lanes
+    return neurons
 
 
 def _synapse(projection, weight, source, count, bits):

@@ -4,6 +4,7 @@ import numpy as np
 from lava.magma.core.model.py.ports import PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 from lava.proc.lif.models import PyLifResetModelBitAcc
+from models import window
 
 __all__ = ["FastLif"]
 
@@ -11,18 +12,23 @@ __all__ = ["FastLif"]
 class FastLif(PyLifResetModelBitAcc):
     """Lava's bit-accurate LIFReset: the same states and spikes, in place and in 32 bits where no bit is lost.
 
-    Neurons with a leak or a current of their own take the stock arithmetic; so does a step in which u would wrap.
+    Neurons with a leak or a current of their own take the stock arithmetic; so does a step in which u would wrap. While
+    the pipeline fills or drains the population works on no image, is reset before the next, and stays silent.
     """
 
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8, precision=1)  # a quarter of the stock's messages
 
     def __init__(self, proc_params):
         super().__init__(proc_params)
+        self.depth, self.lanes = proc_params["depth"], proc_params["lanes"]
         self.silent = None
 
     def run_spk(self):
         """Receives the synaptic input of this step, and sends the spikes."""
         received = self.a_in.recv()
+        if window(self.time_step, self.depth, self.lanes.steps) is None:
+            self.s_out.send(np.zeros(self.v.shape, np.uint8))
+            return
         if self.time_step % self.reset_interval == self.reset_offset:
             self.u[:] = 0
             self.v[:] = 0

@@ -31,13 +31,14 @@ class _Counter:
         self.fan_out = None
 
     def hear(self, time_step, messages):
-        """Takes what arrived at this step."""
+        """Takes what arrived at this step; whether the source worked on an image, for else nobody looks at the sums."""
         if self.listener:
             self.listener.hear(time_step, messages)
         step = window(time_step, self.depth, self.lanes.steps)
         if step is not None:
             dense, effective = self.fan_out.events(self.lanes.alive(messages, self.channels, step))
             self.rows[step] = (0, 0, dense) if self.graded else (dense, effective, 0)
+        return step is not None
 
 
 class _WideConv(PyConvModelFixed):
@@ -78,9 +79,8 @@ class FastConv(_WideConv):
             self._prepare()
         self.a_out.send(self.a_buf)
         messages = self.s_in.recv()
-        self.counter.hear(self.time_step, messages)
-        if self.repeats and np.array_equal(messages, self.before):
-            return
+        if not self.counter.hear(self.time_step, messages) or (self.graded and np.array_equal(messages, self.before)):
+            return  # an image is shown for T steps, and summed once
         self.before = messages
         total = self.convolution.sums(messages if self.graded else messages != 0)
         self.a_buf = total if self.fits else self.clamp_precision(total)
@@ -89,7 +89,6 @@ class FastConv(_WideConv):
         largest = self.proc_params["count"]["largest"]
         self.convolution = convolution(self.weight, self.windows(), largest)
         self.graded = self.num_message_bits.item() > 0
-        self.repeats = self.graded  # an image is shown for T steps, and summed once
         rows = np.abs(self.weight.reshape(len(self.weight), -1).astype(np.int64)).sum(axis=1)
         self.fits = int(rows.max()) * largest < INT24
 
@@ -108,7 +107,8 @@ class FastDense(PyDenseModelBitAcc):
             self._prepare()
         self.a_out.send(self.a_buff)
         messages = self.s_in.recv()
-        self.counter.hear(self.time_step, messages)
+        if not self.counter.hear(self.time_step, messages):
+            return
         lanes, channels = self.counter.lanes.count, self.counter.channels
         apart = (messages if self.graded else messages != 0).reshape(-1, lanes, channels)
         total = np.concatenate([self.matrix.sums(apart[:, lane].reshape(-1)) for lane in range(lanes)])
