@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--student", default="resnet18")
     parser.add_argument("--samples", type=int, default=4, help="images through Lava")
     parser.add_argument("--batch", type=int, default=64, help="images through torch and ONNX Runtime")
-    parser.add_argument("--stock", action="store_true", help="one image through Lava's own convolution, too")
+    parser.add_argument("--stock", action="store_true", help="one image through Lava's own models, too")
     arguments = parser.parse_args()
     setup_environment()
     torch.manual_seed(0)
@@ -84,9 +84,9 @@ def main() -> None:
         done = program.run(many)
         print(f"{name}: {len(many) / done.wall_s:.1f} images/s")
     if arguments.stock:
-        done = LavaTarget(stock_conv=True).compile(integer).run(images[:1], record="all")
+        done = LavaTarget(stock=True).compile(integer).run(images[:1], record="all")
         check_same(done, ReferenceTarget().compile(integer).run(images[:1], record="all"))
-        print(f"Lava's own convolution: {done.notes['run_s']:.2f} s for one image, simulating")
+        print(f"Lava's own models: {done.notes['run_s']:.2f} s for one image, simulating")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Images a second on every target, and on real Lava with Lava's own convolution in place of ours.
+"""Images a second on every target, and on real Lava with Intel's own process models in place of ours.
 
     uv run python benchmarks/throughput.py RUN [--samples 100] [--stock-samples 20]
 
@@ -34,7 +34,7 @@ def main() -> None:
         "onnx, float32": (OnnxTarget().compile(network), arguments.samples),
         "onnx, int8": (OnnxTarget(flavour="int8").compile(network), arguments.samples),
         "lava, our process models": (LavaTarget().compile(network), arguments.samples),
-        "lava, stock convolution": (LavaTarget(stock_conv=True).compile(network), arguments.stock_samples),
+        "lava, stock models": (LavaTarget(stock=True).compile(network), arguments.stock_samples),
     }
     print(f"{'target':<28}{'images':>8}{'images/s':>12}{'of it simulating':>20}")
     rates = {}
@@ -46,8 +46,8 @@ def main() -> None:
         inside = result.notes.get("run_s", result.wall_s)
         rates[name] = samples / inside
         print(f"{name:<28}{samples:>8}{samples / result.wall_s:>12.1f}{samples / inside:>20.1f}")
-    ratio = rates["lava, our process models"] / rates["lava, stock convolution"]
-    print(f"our process models over the stock convolution: {ratio:.1f}x (simulation alone)")
+    ratio = rates["lava, our process models"] / rates["lava, stock models"]
+    print(f"our process models over the stock ones: {ratio:.1f}x (simulation alone)")
 
 
 if __name__ == "__main__":

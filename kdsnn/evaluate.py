@@ -18,6 +18,7 @@ from kdsnn.targets.reference import ReferenceTarget
 __all__ = ["Evaluation", "check_same", "evaluate"]
 
 SCHEMA = "kdsnn.evaluation/1"
+HIGHEST = ("fill_steps", "lanes", "memory_mib", "peak_process_mib", "processes", "workers")
 CHUNK = 256  # images whose spikes in every population are held at once
 Array = npt.NDArray[Any]
 
@@ -38,7 +39,7 @@ class Evaluation:
         compared: populations whose spikes were compared with the reference, one by one; empty if none were.
         wall_s: seconds the target worked.
         versions: of what computed it.
-        notes: further figures of the target, summed over its runs.
+        notes: further figures of the target, summed over its runs; the highest of any run for those named in `HIGHEST`.
     """
 
     target: str
@@ -228,5 +229,9 @@ def _joined(
         compared=compared,
         wall_s=sum(r.wall_s for r in results),
         versions=results[0].versions,
-        notes={key: sum(r.notes.get(key, 0.0) for r in results) for key in results[0].notes},
+        notes={key: _note(key, [r.notes.get(key, 0.0) for r in results]) for key in results[0].notes},
     )
+
+
+def _note(key: str, values: list[float]) -> float:
+    return max(values) if key in HIGHEST else sum(values)

@@ -197,7 +197,7 @@ def load_target(name: str, options: Mapping[str, str] | None = None) -> Target:
 
     Args:
         name: as `target_names` lists them.
-        options: arguments of its constructor, as text: `{"device": "cpu"}`, `{"stock_conv": "true"}`.
+        options: arguments of its constructor, as text: `{"device": "cpu"}`, `{"stock": "true"}`.
 
     Raises:
         UsageError: there is none, or it has no such option; the message names those there are.
@@ -231,7 +231,11 @@ def _arguments(name: str, kind: Any, options: Mapping[str, str]) -> dict[str, An
                 raise UsageError(f"option {key!r} of target {name!r} is true or false, not {text!r}")
             arguments[key] = text.lower() == "true"
         else:
-            arguments[key] = text if isinstance(default, str) else type(default)(text)
+            try:
+                arguments[key] = text if isinstance(default, str) else type(default)(text)
+            except ValueError as error:
+                kind_of = type(default).__name__
+                raise UsageError(f"option {key!r} of target {name!r} is of type {kind_of}, not {text!r}") from error
     return arguments
 
 

@@ -77,6 +77,20 @@ def test_evaluation_in_chunks() -> None:
         assert np.array_equal(totals.sum(axis=1), whole.spikes[name].reshape(len(images), -1).sum(axis=1))
 
 
+def test_notes_of_all_chunks_add_up_unless_they_say_how_large_something_was() -> None:
+    network = example_networks()[0]
+    sizes: list[int] = []
+
+    def note(result: RunResult) -> RunResult:
+        sizes.append(len(result.predictions))
+        return replace(result, notes={"run_s": 2.0, "peak_process_mib": float(sizes[-1])})
+
+    images = random_images(network, CHUNK + 3)
+    done = evaluate(network, Tampered(note), images, compare=False)
+    assert sizes == [CHUNK, 3]
+    assert done.notes == {"run_s": 4.0, "peak_process_mib": CHUNK}
+
+
 def test_json_has_what_the_design_promises() -> None:
     network = example_networks()[0]
     data = evaluate(network, GpuTarget("cpu"), random_images(network, 2)).as_json()

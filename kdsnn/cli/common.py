@@ -32,9 +32,11 @@ __all__ = [
     "ScaleOption",
     "StepOption",
     "StepsOption",
+    "StockOption",
     "TargetOption",
     "TieOption",
     "TimeLimitOption",
+    "WorkersOption",
     "emit_json",
     "errors",
     "make_target",
@@ -54,13 +56,20 @@ OverridesOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe: distill.alpha=0.5")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout and nothing else.")]
+StockOption = Annotated[
+    bool, typer.Option("--stock", help="For target lava: Intel's own process models, far slower. Same as -O stock=true")
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="For target lava: simulations at once. Same as -O workers=..."),
+]
 TargetOption = Annotated[str, typer.Option("--target", "-t", help="Where to run it (kdsnn targets).")]
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="For target gpu: auto, cpu, cuda or cuda:N. Same as -O device=...")
 ]
 OptionOption = Annotated[
     list[str] | None,
-    typer.Option("--option", "-O", metavar="KEY=VALUE", help="An option of the target, such as stock_conv=true"),
+    typer.Option("--option", "-O", metavar="KEY=VALUE", help="An option of the target, such as lanes=4"),
 ]
 DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Take the test images of this data set.")]
 ImagesOption = Annotated[
@@ -155,11 +164,19 @@ def progress_bar(description: str, total: int) -> Iterator[Progress]:
         yield lambda done: bar.update(task, completed=done)
 
 
-def make_target(name: str, options: Sequence[str] | None, device: str | None = None) -> Target:
-    """The target of that name, made with options such as `stock_conv=true`."""
+def make_target(
+    name: str,
+    options: Sequence[str] | None,
+    device: str | None = None,
+    *,
+    stock: bool = False,
+    workers: int | None = None,
+) -> Target:
+    """The target of that name, made with options such as `lanes=4`, and with those that have flags of their own."""
     from kdsnn.targets.base import load_target
 
-    pairs: dict[str, str] = {} if device is None else {"device": device}
+    flags = {"device": device, "stock": "true" if stock else None, "workers": None if workers is None else str(workers)}
+    pairs = {key: value for key, value in flags.items() if value is not None}
     for option in options or ():
         key, equals, value = option.partition("=")
         if not equals:

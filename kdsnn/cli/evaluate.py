@@ -15,8 +15,10 @@ from kdsnn.cli.common import (
     ModelArgument,
     OptionOption,
     SamplesOption,
+    StockOption,
     TargetOption,
     TimeLimitOption,
+    WorkersOption,
     emit_json,
     make_target,
     output,
@@ -42,6 +44,8 @@ def evaluate(
     ] = None,
     time_limit: TimeLimitOption = None,
     device: DeviceOption = None,
+    workers: WorkersOption = None,
+    stock: StockOption = False,
     option: OptionOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -52,11 +56,11 @@ def evaluate(
 
       kdsnn evaluate model.nir --target gpu --images mine.npz --json
 
-      kdsnn evaluate --target lava -n 20 -O stock_conv=true --time-limit 120
+      kdsnn evaluate --target lava -n 20 --stock --time-limit 120
     """
     from kdsnn.workflow import evaluate_model, open_model, select_images
 
-    chosen = make_target(target, option, device)
+    chosen = make_target(target, option, device, stock=stock, workers=workers)
     opened = open_model(model)
     x, y = select_images(opened, dataset=dataset, images=images, samples=samples)
     with progress_bar(f"{target}", len(x)) as progress:

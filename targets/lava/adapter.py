@@ -6,7 +6,9 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.counters import Counts, LayerCounts, kind_of
-from kdsnn.errors import DoesNotFitError, TargetUnavailableError
+from kdsnn.errors import DoesNotFitError, TargetUnavailableError, UsageError
 from kdsnn.network import Network
 from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, check_images, predict
 from kdsnn.targets.batches import recorded
@@ -22,26 +24,51 @@ from kdsnn.targets.lava.bundle import write_bundle
 from kdsnn.targets.lava.environment import LavaEnvironment, find_environment, setup_environment
 from kdsnn.targets.lava.job import write_job
 from kdsnn.targets.lava.limits import violations
-from kdsnn.targets.lava.supervise import run_worker
+from kdsnn.targets.lava.shards import lane_count, shares
+from kdsnn.targets.lava.supervise import run_workers
 
 __all__ = ["LavaProgram", "LavaTarget"]
 
 HINT = "run: kdsnn setup lava"
+SLOWEST = ("setup_s", "run_s", "steps", "fill_steps", "lanes", "peak_process_mib")  # notes: the most of any worker
+TOGETHER = ("cpu_s", "processes", "memory_mib")  # notes: of all workers
 Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one worker left: spikes and potentials of its images, counts, and the figures of `result.json`."""
+
+    spikes: Mapping[str, npt.NDArray[np.uint8]]
+    potentials: npt.NDArray[np.int32] | None
+    counts: Counts
+    answer: Mapping[str, Any]
 
 
 class LavaTarget:
     """lava-nc's fixed-point models, the simulation of Loihi 2.
 
     Args:
-        stock_conv: whether convolutions run by Lava's own arithmetic, which is exact too and far slower.
+        stock: whether Lava's own process models compute, which are exact too and far slower.
+        workers: simulations that run at once, each with a share of the images.
+        lanes: images that run side by side in one simulation; 0 leaves it to the size of the network. The stock models
+            take one.
+
+    Raises:
+        UsageError: workers is not positive, or lanes is negative.
     """
 
     name = "lava"
     description = "lava-nc, fixed-point models, in a Python 3.10 of its own"
 
-    def __init__(self, *, stock_conv: bool = False) -> None:
-        self.stock_conv = stock_conv
+    def __init__(self, *, stock: bool = False, workers: int = 1, lanes: int = 0) -> None:
+        if workers < 1:
+            raise UsageError(f"workers must be at least 1, not {workers}")
+        if lanes < 0:
+            raise UsageError(f"lanes must be 0, which chooses, or more, not {lanes}")
+        self.stock = stock
+        self.workers = workers
+        self.lanes = 1 if stock else lanes
 
     def probe(self) -> Availability:
         """Whether the environment is set up. Makes nothing."""
@@ -70,7 +97,7 @@ class LavaTarget:
         environment = find_environment()
         if environment is None:
             raise TargetUnavailableError("the Python 3.10 environment of Lava is not set up", hint=HINT)
-        return LavaProgram(network, environment, stock_conv=self.stock_conv)
+        return LavaProgram(network, environment, stock=self.stock, workers=self.workers, lanes=self.lanes)
 
     def bundle(self, network: Network, images: npt.NDArray[np.uint8], folder: Path) -> list[Path]:
         """Writes what runs the network on any Python 3.10 with lava-nc, without kdsnn; returns the files."""
@@ -78,12 +105,16 @@ class LavaTarget:
 
 
 class LavaProgram:
-    """A network on Lava. Each run starts the interpreter anew, and streams all images through one simulation."""
+    """A network on Lava. Each run starts the workers anew, and each streams its share of the images through it."""
 
-    def __init__(self, network: Network, environment: LavaEnvironment, *, stock_conv: bool = False) -> None:
+    def __init__(
+        self, network: Network, environment: LavaEnvironment, *, stock: bool = False, workers: int = 1, lanes: int = 0
+    ) -> None:
         self.network = network
         self.environment = environment
-        self.stock_conv = stock_conv
+        self.stock = stock
+        self.workers = workers
+        self.lanes = lanes
 
     def run(
         self,
@@ -97,26 +128,39 @@ class LavaProgram:
         check_images(self.network, images)
         network, start = self.network, time.perf_counter()
         names = recorded(network, record)
-        with tempfile.TemporaryDirectory(prefix="kdsnn-lava-", ignore_cleanup_errors=True) as name:
-            folder = Path(name)
-            try:
-                write_job(folder, network, images, names, stock_conv=self.stock_conv, parent=os.getpid())
-            except OSError as error:
-                raise TargetUnavailableError(f"the job for Lava cannot be written to {folder}: {error}") from error
-            report = _images_done(network, len(images), progress)
-            run_worker(self.environment, folder, time_limit_s=time_limit_s, progress=report)
-            return _read_result(folder, network, len(images), names, start)
+        shards = [images[share] for share in shares(len(images), self.workers)]
+        lanes = [lane_count(network, len(shard), self.lanes) for shard in shards]
+        with ExitStack() as stack:
+            folders = [stack.enter_context(_job_folder()) for _ in shards]
+            for folder, shard, count in zip(folders, shards, lanes, strict=True):
+                try:
+                    write_job(folder, network, shard, names, stock=self.stock, lanes=count, parent=os.getpid())
+                except OSError as error:
+                    raise TargetUnavailableError(f"the job for Lava cannot be written to {folder}: {error}") from error
+            report = _images_done(network, [len(shard) for shard in shards], lanes, progress)
+            run_workers(self.environment, folders, time_limit_s=time_limit_s, progress=report)
+            parts = [_read_result(f, network, len(s), names) for f, s in zip(folders, shards, strict=True)]
+        return _joined(network, parts, time.perf_counter() - start)
 
 
-def _images_done(network: Network, samples: int, progress: Progress | None) -> Callable[[int], None] | None:
-    """From the time step that the output reached to the number of images that are through."""
+@contextmanager
+def _job_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="kdsnn-lava-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def _images_done(
+    network: Network, samples: list[int], lanes: list[int], progress: Progress | None
+) -> Callable[[list[int]], None] | None:
+    """From the time step that each worker's output reached to the number of images that are through."""
     if progress is None:
         return None
     depth, told = network.depths[network.output.name], 0
 
-    def report(step: int) -> None:
+    def report(steps: list[int]) -> None:
         nonlocal told
-        done = min(samples, max(0, step - depth) // network.timesteps)
+        rounds = [max(0, step - depth) // network.timesteps for step in steps]
+        done = sum(min(n, r * b) for n, r, b in zip(samples, rounds, lanes, strict=True))
         if done > told:
             told = done
             progress(done)
@@ -124,7 +168,31 @@ def _images_done(network: Network, samples: int, progress: Progress | None) -> C
     return report
 
 
-def _read_result(folder: Path, network: Network, samples: int, names: list[str], start: float) -> RunResult:
+def _joined(network: Network, parts: list[_Part], wall_s: float) -> RunResult:
+    """The shares of all workers, in the order of the images."""
+    spikes = {name: np.concatenate([part.spikes[name] for part in parts]) for name in parts[0].spikes}
+    read = [part.potentials for part in parts if part.potentials is not None]
+    potentials = np.concatenate(read) if read else None
+    counts = parts[0].counts
+    for part in parts[1:]:
+        counts += part.counts
+    answers = [part.answer for part in parts]
+    notes = {name: float(max(a[name] for a in answers)) for name in SLOWEST}
+    notes |= {name: float(sum(a[name] for a in answers)) for name in TOGETHER}
+    return RunResult(
+        target=LavaTarget.name,
+        fingerprint=network.fingerprint(),
+        predictions=predict(spikes[network.output.name], potentials),
+        spikes=spikes,
+        counts=counts,
+        wall_s=wall_s,
+        potentials=potentials,
+        versions=answers[0]["versions"],
+        notes=notes | {"workers": float(len(parts))},
+    )
+
+
+def _read_result(folder: Path, network: Network, samples: int, names: list[str]) -> _Part:
     answer = json.loads((folder / "result.json").read_text())
     if answer["fingerprint"] != network.fingerprint():
         raise TargetUnavailableError("the Lava worker answered for another network")
@@ -137,22 +205,12 @@ def _read_result(folder: Path, network: Network, samples: int, names: list[str],
     potentials = None
     if network.readout == "membrane":
         potentials = _load(folder / "potentials.npy", (samples, *network.output.shape), np.int32)
-    return RunResult(
-        target=LavaTarget.name,
-        fingerprint=network.fingerprint(),
-        predictions=predict(spikes[network.output.name], potentials),
-        spikes=spikes,
-        counts=_counts(folder, network, samples),
-        wall_s=time.perf_counter() - start,
-        potentials=potentials,
-        versions=answer["versions"],
-        notes={name: float(answer[name]) for name in ("setup_s", "run_s", "steps", "fill_steps", "processes")},
-    )
+    steps = -(-samples // answer["lanes"]) * network.timesteps
+    return _Part(spikes, potentials, _counts(folder, network, samples, steps), answer)
 
 
-def _counts(folder: Path, network: Network, samples: int) -> Counts:
+def _counts(folder: Path, network: Network, samples: int, steps: int) -> Counts:
     """What the processes counted while they ran, summed over the steps."""
-    steps = samples * network.timesteps
     events = {
         projection.name: _load(folder / f"events.{j}.npy", (steps, 3), np.int64).sum(axis=0)
         for j, projection in enumerate(network.projections)

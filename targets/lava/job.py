@@ -20,7 +20,8 @@ def write_job(
     images: npt.NDArray[np.uint8],
     recorded: list[str],
     *,
-    stock_conv: bool = False,
+    stock: bool = False,
+    lanes: int = 1,
     parent: int | None = None,
 ) -> list[Path]:
     """Writes a job for the worker, and returns its files.
@@ -30,7 +31,8 @@ def write_job(
         network: fits Lava.
         images: `(N, C, H, W)` uint8.
         recorded: populations whose spikes to keep.
-        stock_conv: whether convolutions run by Lava's own arithmetic.
+        stock: whether Lava's own process models compute, in place of ours.
+        lanes: images that run side by side.
         parent: process that the worker shall not outlive; None for a job that is started by hand.
     """
     job = {
@@ -40,7 +42,8 @@ def write_job(
         "timesteps": network.timesteps,
         "samples": len(images),
         "bits": network.input_bits,
-        "stock_conv": stock_conv,
+        "stock": stock,
+        "lanes": lanes,
         "record": recorded,
         "populations": [_population(p, network.depths[p.name]) for p in network.populations],
         "projections": [_projection(p) for p in network.projections],

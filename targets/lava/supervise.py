@@ -1,4 +1,4 @@
-"""Runs the worker: a process group of its own, watched, and ended whatever happens."""
+"""Runs the workers: each a process group of its own, watched, and ended whatever happens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ import numpy as np
 from kdsnn.errors import TargetUnavailableError, TimedOutError
 from kdsnn.targets.lava.environment import LavaEnvironment, worker_variables
 
-__all__ = ["run_worker"]
+__all__ = ["run_workers"]
 
+LOG = "worker.log"
 WORKER = Path(__file__).with_name("worker") / "main.py"
 STALL_LIMIT_S = 600.0  # without a time limit: how long no step may complete
 POLL_S = 0.05
@@ -27,24 +29,57 @@ LOG_LINES = 15
 LOG_BYTES = 16_384  # of the end of the log, read for an error message
 
 
-def run_worker(
-    environment: LavaEnvironment, job: Path, *, time_limit_s: float | None, progress: Callable[[int], None] | None
+@dataclass
+class _Worker:
+    """A worker that was started: its process, its job, the time step it reached, and when."""
+
+    process: subprocess.Popen[bytes]
+    job: Path
+    reached: int
+    moved: float
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ended as it should."""
+        return self.process.returncode == 0 and (self.job / "result.json").is_file()
+
+
+def run_workers(
+    environment: LavaEnvironment,
+    jobs: Sequence[Path],
+    *,
+    time_limit_s: float | None,
+    progress: Callable[[list[int]], None] | None,
 ) -> None:
-    """Runs the job in that folder to its end.
+    """Runs the jobs in these folders to their ends, all at once. The first worker that fails ends the others.
 
     Args:
-        environment: whose interpreter runs the worker.
-        job: folder with what `worker/main.py` reads.
-        time_limit_s: seconds for everything. Without one, the worker may go on as long as it completes a step every
+        environment: whose interpreter runs the workers.
+        jobs: folders with what `worker/main.py` reads.
+        time_limit_s: seconds for everything. Without one, a worker may go on as long as it completes a step every
             600 s.
-        progress: called with the time step reached, when it changed.
+        progress: called with the time step that each worker reached, when one changed.
 
     Raises:
-        TimedOutError: it did not end in time. All its processes are gone then.
-        TargetUnavailableError: it died, or reported an error.
+        TimedOutError: one did not end in time. All processes are gone then.
+        TargetUnavailableError: one died, or reported an error.
     """
-    log = job / "worker.log"
-    with log.open("wb") as output:
+    workers: list[_Worker] = []
+    try:
+        for job in jobs:
+            workers.append(_start(environment, job))
+        failed = _wait(workers, time_limit_s, progress or (lambda _: None))
+    finally:
+        _end_groups(workers)
+    if failed is not None:
+        cause = _cause(failed.job, failed.process.returncode)
+        hint = SHARED_MEMORY_HINT if "SIGBUS" in cause else "run kdsnn doctor; what it wrote last is above"
+        who = "the Lava worker" if len(jobs) == 1 else f"Lava worker {workers.index(failed) + 1} of {len(jobs)}"
+        raise TargetUnavailableError(f"{who} was lost: {cause}", hint=hint, problems=_tail(failed.job / LOG))
+
+
+def _start(environment: LavaEnvironment, job: Path) -> _Worker:
+    with (job / LOG).open("wb") as output:
         process = subprocess.Popen(  # noqa: S603  our own script and interpreter
             [str(environment.python), "-B", "-s", str(WORKER), str(job)],
             env=worker_variables(),
@@ -53,38 +88,42 @@ def run_worker(
             stderr=output,
             start_new_session=True,
         )
-    finished = False
-    try:
-        _wait(process, job, time_limit_s, progress or (lambda _: None))
-        finished = process.returncode == 0 and (job / "result.json").is_file()
-    finally:
-        _end_group(process, at_once=finished)
-    if not finished:
-        cause = _cause(job, process.returncode)
-        hint = SHARED_MEMORY_HINT if "SIGBUS" in cause else "run kdsnn doctor; what it wrote last is above"
-        raise TargetUnavailableError(f"the Lava worker was lost: {cause}", hint=hint, problems=_tail(log))
+    return _Worker(process, job, 0, time.monotonic())
 
 
-def _wait(process: subprocess.Popen[bytes], job: Path, limit_s: float | None, progress: Callable[[int], None]) -> None:
-    """Returns when the worker ended; raises TimedOutError when it took too long."""
-    start = moved = time.monotonic()
-    reached = 0
+def _wait(workers: Sequence[_Worker], limit_s: float | None, progress: Callable[[list[int]], None]) -> _Worker | None:
+    """Returns when all workers ended, or the first that failed; raises TimedOutError when one took too long."""
+    start = time.monotonic()
     while True:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(POLL_S)
-        now, step = time.monotonic(), _step(job)
-        if step != reached:
-            reached, moved = step, now
-            progress(step)
-        if process.returncode is not None:
-            return
-        if limit_s is not None and now - start > limit_s:
-            raise TimedOutError(f"Lava passed its limit of {limit_s:g} s at time step {reached}")
-        if limit_s is None and now - moved > STALL_LIMIT_S:
-            raise TimedOutError(
-                f"Lava completed no time step for {STALL_LIMIT_S:g} s, after step {reached}",
-                hint="set a time limit above that for a network this large",
-            )
+        running = [worker for worker in workers if worker.process.poll() is None]
+        if running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running[0].process.wait(POLL_S)
+        now, moved = time.monotonic(), False
+        for worker in workers:
+            step = _step(worker.job)
+            if step != worker.reached:
+                worker.reached, worker.moved, moved = step, now, True
+        if moved:
+            progress([worker.reached for worker in workers])
+        ended = [worker for worker in workers if worker.process.poll() is not None]
+        for worker in ended:
+            if not worker.finished:
+                return worker
+        if len(ended) == len(workers):
+            return None
+        _check_time([w for w in workers if w not in ended], now, start, limit_s)
+
+
+def _check_time(running: Sequence[_Worker], now: float, start: float, limit_s: float | None) -> None:
+    slowest = min(running, key=lambda worker: worker.moved)
+    if limit_s is not None and now - start > limit_s:
+        raise TimedOutError(f"Lava passed its limit of {limit_s:g} s at time step {slowest.reached}")
+    if limit_s is None and now - slowest.moved > STALL_LIMIT_S:
+        raise TimedOutError(
+            f"Lava completed no time step for {STALL_LIMIT_S:g} s, after step {slowest.reached}",
+            hint="set a time limit above that for a network this large",
+        )
 
 
 def _step(job: Path) -> int:
@@ -95,16 +134,20 @@ def _step(job: Path) -> int:
         return 0  # not there yet, or half made
 
 
-def _end_group(process: subprocess.Popen[bytes], *, at_once: bool) -> None:
-    """Ends what is left of the worker's processes, and waits for the worker."""
-    if not at_once and _signal(process.pid, signal.SIGTERM):
+def _end_groups(workers: Sequence[_Worker]) -> None:
+    """Ends what is left of the workers' processes, and waits for the workers."""
+    left = [w.process for w in workers if not w.finished and _signal(w.process.pid, signal.SIGTERM)]
+    for process in left:
         _signal(process.pid, signal.SIGCONT)  # a stopped process takes no other signal
-        deadline = time.monotonic() + GRACE_S
-        while time.monotonic() < deadline and _signal(process.pid, 0):
+    deadline = time.monotonic() + GRACE_S
+    while left and time.monotonic() < deadline:
+        for process in left:
             process.poll()  # reaps it, else the group would seem to live
-            time.sleep(POLL_S)
-    _signal(process.pid, signal.SIGKILL)
-    process.wait()
+        left = [process for process in left if _signal(process.pid, 0)]
+        time.sleep(POLL_S)
+    for worker in workers:
+        _signal(worker.process.pid, signal.SIGKILL)
+        worker.process.wait()
 
 
 def _signal(group: int, number: int) -> bool:

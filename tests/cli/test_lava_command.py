@@ -35,12 +35,27 @@ def test_real_lava_equals_torch_and_the_reference_on_100_images(cli: Cli, run: P
     assert lava["versions"]["lava-nc"] == "0.10.0"
 
 
-def test_stock_convolutions_compute_the_same(cli: Cli, run: Path) -> None:
-    ours, stock = (
-        cli("evaluate", run, "-t", "lava", "-n", 3, "-O", f"stock_conv={flag}", "--json") for flag in ("false", "true")
-    )
-    assert stock.code == 0, stock.err
-    assert stock.json["layers"] == ours.json["layers"]
+def test_intels_models_and_several_workers_compute_the_same(cli: Cli, run: Path) -> None:
+    flags = ((), ("--stock",), ("--workers", 2))
+    ours, stock, two = (cli("evaluate", run, "-t", "lava", "-n", 3, *flag, "--json") for flag in flags)
+    assert stock.code == two.code == 0, stock.err + two.err
+    assert ours.json["layers"] == stock.json["layers"] == two.json["layers"]
+    assert ours.json["predictions"] == stock.json["predictions"] == two.json["predictions"]
+    assert [d.json["notes"]["lanes"] for d in (ours, stock, two)] == [3, 1, 2]
+    assert [d.json["notes"]["workers"] for d in (ours, stock, two)] == [1, 1, 2]
+
+
+def test_flags_of_lava_are_refused_by_other_targets_and_wrong_ones_by_lava(cli: Cli, run: Path) -> None:
+    for arguments, message in (
+        (("-t", "gpu", "--workers", 2), "no option 'workers'"),
+        (("-t", "reference", "--stock"), "no option 'stock'"),
+        (("-t", "lava", "-O", "workers=0"), "at least 1"),
+        (("-t", "lava", "-O", "lanes=-1"), "lanes must be"),
+        (("-t", "lava", "-O", "lanes=few"), "is of type int"),
+    ):
+        done = cli("evaluate", run, *arguments)
+        assert done.code == 2, done.err
+        assert message in done.err
 
 
 def test_export_for_lava(cli: Cli, run: Path, tmp_path: Path) -> None:
@@ -62,7 +77,7 @@ def test_a_time_limit_is_code_7(cli: Cli, run: Path) -> None:
 def test_a_killed_worker_is_code_6(run: Path, tmp_path: Path) -> None:
     test = load_dataset("digits").test
     np.savez(tmp_path / "many.npz", x=np.tile(test.images, (40, 1, 1, 1)))
-    arguments = ["evaluate", str(run), "-t", "lava", "--images", str(tmp_path / "many.npz")]
+    arguments = ["evaluate", str(run), "-t", "lava", "--stock", "--images", str(tmp_path / "many.npz")]
     process = subprocess.Popen([*KDSNN, *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     os.kill(_lava_child(process.pid), signal.SIGKILL)
     out, err = process.communicate(timeout=60)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from lava_networks import everything, graded_dense, images, neurons
@@ -12,8 +14,8 @@ from kdsnn.targets.lava.adapter import LavaTarget
 from kdsnn.targets.reference import ReferenceTarget
 
 
-def run(network: Network, batch: np.ndarray, *, stock_conv: bool = False) -> RunResult:
-    target = LavaTarget(stock_conv=stock_conv)
+def run(network: Network, batch: np.ndarray, **options: Any) -> RunResult:
+    target = LavaTarget(**options)
     ensure_runnable(target, network)
     return target.compile(network).run(batch, record="all", time_limit_s=120)
 
@@ -30,16 +32,25 @@ def assert_same(network: Network, batch: np.ndarray, result: RunResult) -> None:
 
 
 @pytest.mark.parametrize(
-    ("timesteps", "bits", "samples", "stock_conv"),
-    [(4, 4, 5, False), (1, 3, 4, False), (2, 1, 3, False), (5, 7, 1, False), (4, 4, 2, True)],
+    ("timesteps", "bits", "samples", "options", "rounds"),
+    [
+        (4, 4, 5, {}, 1),
+        (4, 4, 5, {"lanes": 1}, 5),
+        (1, 3, 7, {"lanes": 3}, 3),  # the last round shows one image
+        (2, 1, 3, {"lanes": 2}, 2),
+        (5, 7, 1, {}, 1),
+        (4, 4, 2, {"stock": True}, 2),
+        (2, 4, 3, {"stock": True, "lanes": 4}, 3),  # the stock models have no lanes
+    ],
 )
-def test_every_feature_is_exact(timesteps: int, bits: int, samples: int, stock_conv: bool) -> None:
+def test_every_feature_is_exact(timesteps: int, bits: int, samples: int, options: dict[str, Any], rounds: int) -> None:
     network = everything(timesteps=timesteps, bits=bits)
     batch = images(network, samples)
-    result = run(network, batch, stock_conv=stock_conv)
+    result = run(network, batch, **options)
     assert_same(network, batch, result)
     assert result.notes["fill_steps"] == 5
-    assert result.notes["steps"] == samples * timesteps + 5
+    assert result.notes["steps"] == rounds * timesteps + 5
+    assert result.notes["lanes"] == -(-samples // rounds)
     if (timesteps, samples) == (4, 5):  # the network must be awake for the comparison to mean anything
         rates = {name: float(spikes.mean()) for name, spikes in result.spikes.items()}
         assert all(0.02 < rate < 0.98 for rate in rates.values()), rates
@@ -49,15 +60,36 @@ def test_every_feature_is_exact(timesteps: int, bits: int, samples: int, stock_c
 def test_graded_input_into_a_dense_projection_is_exact(shape: tuple[int, ...]) -> None:
     network = graded_dense(shape)
     batch = images(network, 4)
-    assert_same(network, batch, run(network, batch))
+    assert_same(network, batch, run(network, batch, lanes=2))
 
 
-def test_no_state_leaks_between_images() -> None:
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_no_state_leaks_between_images(lanes: int) -> None:
     network = everything(timesteps=3, bits=5, seed=5)
     batch = images(network, 4)
-    forward, backward = run(network, batch), run(network, batch[::-1])
+    forward, backward = run(network, batch, lanes=lanes), run(network, batch[::-1], lanes=lanes)
     for name, spikes in forward.spikes.items():
         np.testing.assert_array_equal(spikes, backward.spikes[name][::-1], err_msg=name)
+
+
+def test_the_number_of_workers_changes_no_spike_and_no_count() -> None:
+    network = everything(timesteps=2, bits=4)
+    batch = images(network, 8)
+    done: list[int] = []
+    one, three = (run(network, batch, workers=n, lanes=2) for n in (1, 3))
+    assert_same(network, batch, one)
+    for name, spikes in one.spikes.items():
+        np.testing.assert_array_equal(three.spikes[name], spikes, err_msg=name)
+    np.testing.assert_array_equal(three.predictions, one.predictions)
+    assert three.counts == one.counts
+    assert (one.notes["workers"], three.notes["workers"]) == (1, 3)
+    assert three.notes["processes"] == 3 * one.notes["processes"]
+    assert three.notes["memory_mib"] > one.notes["memory_mib"] > one.notes["peak_process_mib"] / 2 > 20
+
+    few = LavaTarget(workers=4).compile(network).run(batch[:2], progress=done.append)
+    assert few.notes["workers"] == 2  # one image each
+    np.testing.assert_array_equal(few.spikes["out"], one.spikes["out"][:2])
+    assert done[-1] == 2
 
 
 def test_counts_are_those_counted_by_hand() -> None:

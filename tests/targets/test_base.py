@@ -46,11 +46,14 @@ def test_an_unknown_target_suggests_a_name() -> None:
 
 def test_options_reach_the_constructor_and_wrong_ones_are_named() -> None:
     assert load_target("gpu", {"device": "cpu"}).device == "cpu"
-    assert load_target("lava", {"stock_conv": "true"}).stock_conv is True
+    assert load_target("lava", {"stock": "true"}).stock is True
     with pytest.raises(UsageError, match="no option 'devise'"):
         load_target("gpu", {"devise": "cpu"})
     with pytest.raises(UsageError, match="is true or false"):
-        load_target("lava", {"stock_conv": "maybe"})
+        load_target("lava", {"stock": "maybe"})
+    assert load_target("lava", {"workers": "3"}).workers == 3
+    with pytest.raises(UsageError, match="is of type int, not 'many'"):
+        load_target("lava", {"workers": "many"})
 
 
 def test_a_broken_plugin_is_unavailable_and_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,19 @@
-"""Exact integer arithmetic on Lava's layouts, as matrix products: `(X, Y, C)` messages, `(C_out, X, Y, C_in)` kernels.
+"""Exact integer arithmetic on Lava's layouts: `(X, Y, C)` messages, `(C_out, X, Y, C_in)` kernels.
 
-The stock Conv model of Lava loops over channel pairs in Python. This one copies the input's windows into one matrix and
-multiplies. Products and sums are integers; a float type is exact while every partial sum stays below its mantissa, so
-float32 serves where the bound allows it and float64 everywhere else.
+The stock Conv model of Lava loops over channel pairs in Python, and the stock Dense model copies its active columns as
+int32. These here multiply the input's windows as one matrix, add up the rows of active inputs, or add up what a pooling
+kernel sees. Products and sums are integers; a narrower type is exact while no partial sum leaves its range, so float32,
+int16 and uint8 serve where a bound allows them, and a wider type everywhere else.
 """
 
 import numpy as np
 
+__all__ = ["Convolution", "EventSum", "MatrixProduct", "Pooling", "convolution", "matrix"]
+
 FLOAT32_EXACT = 2**24  # integers below are exact in float32
+INT16_MAX = 2**15 - 1
+UINT8_MAX = 255
+ROWS = 128  # added up at once: few enough to stay in the cache
 
 
 def exact_float(weight, largest_message):
@@ -16,75 +22,82 @@ def exact_float(weight, largest_message):
     return np.float32 if rows.max(initial=0) * largest_message < FLOAT32_EXACT else np.float64
 
 
+def convolution(weight, windows, largest_message):
+    """What computes a convolution fastest: `Pooling` where the kernel is one, else `Convolution`."""
+    kind = Pooling if Pooling.fits(weight, windows, largest_message) else Convolution
+    return kind(weight, windows, largest_message)
+
+
+def matrix(weight, largest_message):
+    """What computes a dense connection fastest: `EventSum` for spikes, else `MatrixProduct`."""
+    spikes = largest_message == 1 and np.abs(weight).max(initial=0) <= INT16_MAX
+    return EventSum(weight) if spikes else MatrixProduct(weight, largest_message)
+
+
 class Convolution:
-    """A true convolution (the kernel is flipped) of one input at a time, and its count of synaptic events.
+    """A true convolution (the kernel is flipped) of one input at a time.
 
     Args:
         weight: `(C_out, X, Y, C_in / groups)` integers.
-        input_shape: `(X, Y, C_in)`.
-        stride, padding, dilation: pairs in (X, Y) order.
-        groups: number of channel groups.
+        windows: of the input.
         largest_message: bound of an input value.
     """
 
-    def __init__(self, weight, input_shape, stride, padding, dilation, groups, largest_message):
-        c_out, kernel_x, kernel_y, c_group = weight.shape
-        self.dtype = exact_float(weight, largest_message)
-        self.out_per_group = c_out // groups
-        size_x, size_y = (
-            (n + 2 * p - d * (k - 1) - 1) // s + 1
-            for n, p, d, k, s in zip(input_shape[:2], padding, dilation, (kernel_x, kernel_y), stride, strict=True)
-        )
-        self.output_shape = (size_x, size_y, c_out)
+    def __init__(self, weight, windows, largest_message):
+        groups = windows.groups // windows.lanes
+        dtype = exact_float(weight, largest_message)
+        self.output_shape = (*windows.size, len(weight) * windows.lanes)
+        frame, self._inside = windows.frame(dtype)
+        self._windows = windows.of(frame)
+        self._columns = np.zeros(self._windows.shape, dtype)
+        positions = windows.size[0] * windows.size[1]
+        self._matrix = self._columns.reshape(windows.lanes, groups, positions, -1)
+        taps = weight[:, ::-1, ::-1].reshape(groups, len(weight) // groups, -1).transpose(0, 2, 1)
+        self._taps = np.ascontiguousarray(taps, dtype=dtype)
 
-        padded = np.zeros(
-            (input_shape[0] + 2 * padding[0], input_shape[1] + 2 * padding[1], input_shape[2]), self.dtype
-        )
-        self._inside = padded[padding[0] : padding[0] + input_shape[0], padding[1] : padding[1] + input_shape[1]]
-        step_x, step_y, step_c = padded.strides
-        self._windows = np.lib.stride_tricks.as_strided(
-            padded,
-            (groups, size_x, size_y, kernel_x, kernel_y, c_group),
-            (
-                step_c * c_group,
-                step_x * stride[0],
-                step_y * stride[1],
-                step_x * dilation[0],
-                step_y * dilation[1],
-                step_c,
-            ),
-            writeable=False,
-        )
-        self._columns = np.zeros(self._windows.shape, self.dtype)
-        self._matrix = self._columns.reshape(groups, size_x * size_y, -1)
-        taps = weight[:, ::-1, ::-1].reshape(groups, self.out_per_group, -1).transpose(0, 2, 1)
-        self._taps = np.ascontiguousarray(taps, dtype=self.dtype)
-        self._nonzero_taps = np.count_nonzero(taps, axis=2)  # (groups, taps): synapses with weight behind each tap
-        self._ones = np.ones(size_x * size_y, self.dtype)
-
-    def load(self, messages):
-        """Copies the windows of `(X, Y, C_in)` messages into the matrix that `sums` and `events` work on."""
+    def sums(self, messages):
+        """The synaptic input `(X, Y, C_out)` int32 of `(X, Y, C_in)` messages."""
         self._inside[...] = messages
         np.copyto(self._columns, self._windows)
+        product = self._matrix @ self._taps  # (lanes, groups, positions, C_out / groups)
+        return product.transpose(2, 0, 1, 3).reshape(self.output_shape).astype(np.int32)
 
-    def sums(self):
-        """The synaptic input `(X, Y, C_out)` int32 of the loaded messages."""
-        product = self._matrix @ self._taps  # (groups, positions, C_out / groups)
-        return product.transpose(1, 0, 2).reshape(self.output_shape).astype(np.int32)
 
-    def events(self, binary):
-        """Arrivals of the loaded nonzero messages at synapses: all, and those of a weight that is not zero.
+class Pooling:
+    """A convolution that weighs all positions of a channel's window alike: pools, and relays of one position.
 
-        Args:
-            binary: whether all messages are zeros and ones, which saves a comparison.
-        """
-        arrived = self._matrix if binary else (self._matrix != 0).astype(self.dtype)
-        per_tap = (self._ones @ arrived).astype(np.int64)  # each padded border is zero and never arrives
-        return int(per_tap.sum()) * self.out_per_group, int((per_tap * self._nonzero_taps).sum())
+    Args:
+        weight: `(C, X, Y, 1)` integers, one value a channel.
+        windows: of the input.
+        largest_message: bound of an input value.
+    """
+
+    def __init__(self, weight, windows, largest_message):  # noqa: ARG002  as Convolution
+        self._scale = np.tile(weight[:, 0, 0, 0].astype(np.int32), windows.lanes)
+        self._frame, self._inside = windows.frame(np.uint8)
+        self._taps = list(windows.taps(self._frame))
+
+    @staticmethod
+    def fits(weight, windows, largest_message):
+        """Whether a kernel is one of these, and its windows add up in eight bits."""
+        alone = weight.shape[3] == 1 and len(weight) * windows.lanes == windows.groups
+        return (
+            alone
+            and largest_message * len(weight[0].ravel()) <= UINT8_MAX
+            and bool((weight == weight[:, :1, :1]).all())
+        )
+
+    def sums(self, messages):
+        """The synaptic input `(X, Y, C)` int32 of `(X, Y, C)` messages."""
+        self._inside[...] = messages
+        total = self._taps[0].copy()
+        for tap in self._taps[1:]:
+            total += tap
+        return total * self._scale
 
 
 class MatrixProduct:
-    """A dense connection of one input at a time, and its count of synaptic events.
+    """A dense connection of one input at a time.
 
     Args:
         weight: `(out, in)` integers.
@@ -92,15 +105,32 @@ class MatrixProduct:
     """
 
     def __init__(self, weight, largest_message):
-        self.outputs = len(weight)
         self._weight = np.ascontiguousarray(weight, dtype=exact_float(weight, largest_message))
-        self._nonzero = np.count_nonzero(weight, axis=0)
 
     def sums(self, messages):
         """The accumulated input `(out,)` int32 of `(in,)` messages."""
         return (self._weight @ messages.astype(self._weight.dtype)).astype(np.int32)
 
-    def events(self, messages):
-        """Arrivals of nonzero messages at synapses: all, and those of a weight that is not zero."""
-        arrived = messages != 0
-        return int(np.count_nonzero(arrived)) * self.outputs, int(self._nonzero[arrived].sum())
+
+class EventSum:
+    """A dense connection that spikes drive: adds up the rows of the inputs that fired, so silence costs nothing.
+
+    Args:
+        weight: `(out, in)` integers of 16 bits.
+    """
+
+    def __init__(self, weight):
+        self._rows = np.ascontiguousarray(weight.T, dtype=np.int16)
+        largest = max(1, int(np.abs(weight).max(initial=0)))
+        self._at_once = max(1, min(ROWS, INT16_MAX // largest))  # so many rows cannot leave 16 bits
+        self._taken = np.empty((self._at_once, len(weight)), np.int16)
+
+    def sums(self, messages):
+        """The accumulated input `(out,)` int32 of `(in,)` messages; each that is not zero is a spike."""
+        total = np.zeros(self._rows.shape[1], np.int32)
+        fired = np.flatnonzero(messages)
+        for begin in range(0, len(fired), self._at_once):
+            some = fired[begin : begin + self._at_once]
+            rows = self._rows.take(some, axis=0, out=self._taken[: len(some)], mode="clip")
+            total += np.add.reduce(rows, axis=0, dtype=np.int16)
+        return total

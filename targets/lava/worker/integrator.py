@@ -12,22 +12,24 @@ class Integrator(LIFReset):
 
 
 class IntegratorModel(PyLifResetModelBitAcc):
-    """Lava's arithmetic, which writes down the potential after the last step of each image.
+    """Lava's own arithmetic, which writes down the potentials after the last step of each image.
 
-    `proc_params["read"]` has the `depth` of the population, `timesteps`, `steps` in all, and `potentials`, a file of
-    `(samples, *shape)`.
+    `proc_params` has, besides Lava's, the `depth` of the population, the `lanes`, and `read`: the `shape` of the
+    population in one lane, and `potentials`, a file of `(samples, *shape)`.
     """
 
     implements_process = Integrator  # the decorator lets no class implement another process than its parent does
 
     def __init__(self, proc_params):
         super().__init__(proc_params)
-        self.read = proc_params["read"]
-        self.potentials = open_array(self.read["potentials"])
+        self.depth, self.lanes = proc_params["depth"], proc_params["lanes"]
+        self.shape = tuple(proc_params["read"]["shape"])
+        self.potentials = open_array(proc_params["read"]["potentials"])
 
     def run_spk(self):
         """Integrates as Lava does, and reads."""
         super().run_spk()
-        step = window(self.time_step, self.read["depth"], self.read["steps"])
-        if step is not None and (step + 1) % self.read["timesteps"] == 0:
-            self.potentials[step // self.read["timesteps"]] = from_lava(self.v, self.potentials.shape[1:])
+        step = window(self.time_step, self.depth, self.lanes.steps)
+        if step is not None and (step + 1) % self.lanes.timesteps == 0:
+            lanes = self.lanes.split(self.v, self.shape[0], step)
+            self.potentials[self.lanes.images(step)] = from_lava(lanes, self.shape)

@@ -1,10 +1,10 @@
 """Runs one job on lava-nc: `python main.py JOB_FOLDER`. Started by kdsnn's Lava adapter, under Python 3.10.
 
 In the folder it reads `job.json`, `images.npy` and, for population i and projection j, `bias.<i>.npy` and
-`weight.<j>.npy`. It writes, where `steps` are samples times T:
+`weight.<j>.npy`. It writes, where `steps` are T for each round of images in the lanes:
 
 - `tally.<i>.npy` (steps, 2): spikes, and neurons that were updated
-- `spikes.<i>.npy` (steps, *shape), where the job asks for them
+- `spikes.<i>.npy` (samples * T, *shape), where the job asks for them
 - `potentials.npy` (samples, *shape) int32: of an output that never fires, after its last step of each image
 - `events.<j>.npy` (steps, 3): synaptic events of spikes, those at weights that are not zero, and of graded messages
 - `progress.npy` (1,): the time step that the output has reached
@@ -44,20 +44,20 @@ def main(folder):
 def run(folder, job, guard):
     """Builds, runs and stops the network; the figures for `result.json`."""
     start = time.perf_counter()
+    from choice import process_models
+    from lanes import Lanes
     from lava.magma.core.process.message_interface_enum import ActorType
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
     from lava.magma.runtime.runtime import Runtime
-    from lava.proc.conv.process import Conv
-    from lava.proc.dense.process import Dense
-    from synapses import CountingConv, CountingDense, StockConv
+    from usage import cpu_s, memory_mib, peak_mib
 
     from build import build
 
     job["images"] = str(folder / "images.npy")
-    processes = build(job, folder, make_files(folder, job))
-    conv = StockConv if job["stock_conv"] else CountingConv
-    config = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map={Conv: conv, Dense: CountingDense})
+    lanes = Lanes(job["lanes"], job["samples"], job["timesteps"])
+    processes = build(job, folder, lanes, make_files(folder, job, lanes))
+    config = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=process_models(stock=job["stock"]))
     # every channel is emptied at every step, so that two slots are one more than can be in use
     executable = processes[0].compile(config, {"pypy_channel_size": 2})
     runtime = Runtime(executable, ActorType.MultiProcessing)
@@ -66,13 +66,16 @@ def run(folder, job, guard):
     runtime.initialize()
 
     fill = max(population["depth"] for population in job["populations"])
-    steps = job["samples"] * job["timesteps"] + fill
-    begin = time.perf_counter()
+    steps = lanes.steps + fill
+    pids = [actor.pid for actor in runtime._messaging_infrastructure.actors]
+    used, begin = cpu_s(pids), time.perf_counter()
     runtime.start(RunSteps(num_steps=steps))
     end = time.perf_counter()
+    figures = {"cpu_s": cpu_s(pids) - used, "memory_mib": memory_mib(pids), "peak_process_mib": peak_mib(pids)}
     guard.stop()
     runtime.stop()
     return {
+        **figures,
         "fingerprint": job["fingerprint"],
         "versions": versions(),
         "setup_s": begin - start,
@@ -80,29 +83,30 @@ def run(folder, job, guard):
         "steps": steps,
         "fill_steps": fill,
         "processes": len(processes),
+        "lanes": lanes.count,
     }
 
 
-def make_files(folder, job):
+def make_files(folder, job, lanes):
     """The files that the processes write into, at their full size, so that a full disk fails here and not inside."""
-    steps = job["samples"] * job["timesteps"]
     output, last = len(job["populations"]) - 1, job["populations"][-1]
     progress = make_file(folder / "progress.npy", (1,), np.int64)
     listen = []
     for index, population in enumerate(job["populations"]):
         recorded = population["name"] in job["record"]
-        shape = (steps, *population["shape"])
+        shape = (job["samples"] * job["timesteps"], *population["shape"])
         listen.append(
             {
                 "depth": population["depth"],
-                "steps": steps,
-                "tally": make_file(folder / f"tally.{index}.npy", (steps, 2), np.int64),
+                "shape": population["shape"],
+                "lanes": lanes,
+                "tally": make_file(folder / f"tally.{index}.npy", (lanes.steps, 2), np.int64),
                 "record": make_file(folder / f"spikes.{index}.npy", shape, np.uint8) if recorded else None,
                 "progress": progress if index == output else None,
             }
         )
-    events = [make_file(folder / f"events.{j}.npy", (steps, 3), np.int64) for j in range(len(job["projections"]))]
-    read = (job["samples"], *last["shape"])
+    shape, read = (lanes.steps, 3), (job["samples"], *last["shape"])
+    events = [make_file(folder / f"events.{j}.npy", shape, np.int64) for j in range(len(job["projections"]))]
     potentials = None if last["fires"] else make_file(folder / "potentials.npy", read, np.int32)
     return {"listen": listen, "events": events, "potentials": potentials}
 

@@ -22,8 +22,8 @@ __all__ = ["ImageSource", "Listener", "Recorder", "RecorderModel", "SourceModel"
 class ImageSource(AbstractProcess):
     """Emits each image for T steps, as messages of some bits: `pixel >> (8 - bits)`."""
 
-    def __init__(self, *, shape, images, timesteps, bits, name):
-        super().__init__(images=images, timesteps=timesteps, bits=bits, name=name)
+    def __init__(self, *, shape, images, lanes, bits, name):
+        super().__init__(images=images, lanes=lanes, bits=bits, name=name)
         self.s_out = OutPort(shape=shape)
 
 
@@ -33,22 +33,21 @@ class ImageSource(AbstractProcess):
 class SourceModel(PyLoihiProcessModel):
     """Reads the images from a memory-mapped file; sends zeros after the last one, while the pipeline drains."""
 
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8, precision=8)
 
     def __init__(self, proc_params):
         super().__init__(proc_params)
         self.images = np.load(proc_params["images"], mmap_mode="r", allow_pickle=False)
-        self.timesteps = proc_params["timesteps"]
+        self.lanes = proc_params["lanes"]
         self.shift = 8 - proc_params["bits"]
         self.message = None
         end_with_parent()
 
     def run_spk(self):
         """Sends the message of this step."""
-        image, step = divmod(self.time_step - 1, self.timesteps)
-        if step == 0:
-            pixels = self.images[image] if image < len(self.images) else np.zeros_like(self.images[0])
-            self.message = np.ascontiguousarray(to_lava(pixels >> self.shift), dtype=np.int32)
+        step = self.time_step - 1
+        if step % self.lanes.timesteps == 0:
+            self.message = self.lanes.join(self.images[self.lanes.images(step)] >> self.shift)
         self.s_out.send(self.message)
 
 
@@ -81,23 +80,24 @@ class Listener:
     """Counts and records one population, in the steps in which it works on an image.
 
     Args:
-        listen: `depth` of the population and its `steps` in all; `tally`, the file of `(steps, 2)` int64: spikes and
-            neurons that reported; `record`, a file of `(steps, *shape)` uint8, or None; `progress`, or None.
+        listen: `depth` and `shape` of the population, and the `lanes`; `tally`, the file of `(steps, 2)` int64: spikes
+            and neurons that reported; `record`, a file of `(samples * T, *shape)` uint8, or None; `progress`, or None.
     """
 
     def __init__(self, listen):
-        self.depth, self.steps = listen["depth"], listen["steps"]
+        self.depth, self.shape, self.lanes = listen["depth"], tuple(listen["shape"]), listen["lanes"]
         self.tally = open_array(listen["tally"])
         self.record = open_array(listen["record"])
         self.progress = open_array(listen["progress"])
 
     def hear(self, time_step, spikes):
         """Takes the spikes that the population emitted at this step."""
-        step = window(time_step, self.depth, self.steps)
+        step = window(time_step, self.depth, self.lanes.steps)
         if step is not None:
-            self.tally[step] = np.count_nonzero(spikes), spikes.size
+            lanes = self.lanes.split(spikes, self.shape[0], step)
+            self.tally[step] = np.count_nonzero(lanes), lanes.size
             if self.record is not None:
-                self.record[step] = from_lava(spikes, self.record.shape[1:])
+                self.record[self.lanes.rows(step)] = from_lava(lanes, self.shape)
         if self.progress is not None:
             self.progress[0] = time_step
 
@@ -113,11 +113,9 @@ def window(time_step, depth, steps):
     return step if 0 <= step < steps else None
 
 
-def to_lava(array):
-    """`(C, H, W)` as Lava's `(W, H, C)`; one axis as it is."""
-    return array.transpose(2, 1, 0) if array.ndim == 3 else array
-
-
-def from_lava(array, shape):
-    """Lava's `(W, H, C)`, flat or not, as `(C, H, W)` of this shape; one axis as it is."""
-    return array.reshape(shape[::-1]).transpose(2, 1, 0) if len(shape) == 3 else array
+def from_lava(lanes, shape):
+    """Lava's `(W * H, lanes, C)` as `(lanes, C, H, W)` of this shape; `(1, lanes, N)` as `(lanes, N)`."""
+    if len(shape) == 1:
+        return lanes[0]
+    _, height, width = shape
+    return lanes.reshape(width, height, *lanes.shape[1:]).transpose(2, 3, 1, 0)

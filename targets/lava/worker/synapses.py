@@ -1,15 +1,16 @@
-"""Process models of Lava's Conv and Dense that count synaptic events as they receive them."""
+"""Process models of Lava's Conv and Dense that count synaptic events as they receive them: ours, and Intel's own."""
 
 import numpy as np
-from arithmetic import Convolution, MatrixProduct
+from arithmetic import convolution, matrix
+from lava.magma.core.model.py.ports import PyInPort
 from lava.magma.core.model.py.type import LavaPyType
-from lava.proc.conv import utils as conv_utils
 from lava.proc.conv.models import PyConvModelFixed
 from lava.proc.dense.models import PyDenseModelBitAcc
 from lava.utils.weightutils import clip_weights, truncate_weights
 from models import Listener, open_array, window
+from windows import FanOut, Windows
 
-__all__ = ["CountingConv", "CountingDense", "StockConv"]
+__all__ = ["FastConv", "FastDense", "StockConv", "StockDense"]
 
 INT24 = 2**23
 
@@ -18,31 +19,31 @@ class _Counter:
     """Writes the events of a projection, one row a step: all, of nonzero weight, of graded messages.
 
     Args:
-        count: `depth` of the source, `steps`, `graded`, `largest` message, `events`, a file of `(steps, 3)` int64, and
-            `listen`, what `Listener` takes, or None.
+        count: `depth` and `channels` of the source, `lanes`, `graded`, `largest` message, `events`, a file of
+            `(steps, 3)` int64, and `listen`, what `Listener` takes, or None.
     """
 
     def __init__(self, count):
-        self.depth, self.steps, self.graded = count["depth"], count["steps"], count["graded"]
+        self.depth, self.channels = count["depth"], count["channels"]
+        self.lanes, self.graded = count["lanes"], count["graded"]
         self.rows = open_array(count["events"])
         self.listener = Listener(count["listen"]) if count["listen"] else None
+        self.fan_out = None
 
     def hear(self, time_step, messages):
-        """Takes what arrived at this step."""
+        """Takes what arrived at this step; whether the source worked on an image, for else nobody looks at the sums."""
         if self.listener:
             self.listener.hear(time_step, messages)
-
-    def add(self, time_step, dense, effective):
-        """Writes the events of this step."""
-        step = window(time_step, self.depth, self.steps)
+        step = window(time_step, self.depth, self.lanes.steps)
         if step is not None:
+            dense, effective = self.fan_out.events(self.lanes.alive(messages, self.channels, step))
             self.rows[step] = (0, 0, dense) if self.graded else (dense, effective, 0)
+        return step is not None
 
 
-class CountingConv(PyConvModelFixed):
-    """Lava's fixed-point Conv: the same sums and the same 24 bits, by a matrix product. It counts."""
+class _WideConv(PyConvModelFixed):
+    """The stock types are int8, too narrow for more than 127 groups."""
 
-    # the stock types are int8, too narrow for more than 127 groups
     kernel_size: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=8)
     stride: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=8)
     padding: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=8)
@@ -52,7 +53,25 @@ class CountingConv(PyConvModelFixed):
     def __init__(self, proc_params):
         super().__init__(proc_params)
         self.counter = _Counter(proc_params["count"])
+
+    def windows(self):
+        """Where it looks; counts by them from now on."""
+        geometry = [tuple(int(n) for n in v) for v in (self.stride, self.padding, self.dilation)]
+        arguments = self.proc_params["input_shape"], self.weight.shape[1:3], *geometry, int(self.groups[0])
+        lanes = self.counter.lanes.count
+        self.counter.fan_out = FanOut.of_convolution(self.weight, Windows(*arguments), lanes)
+        return Windows(*arguments, lanes=lanes)
+
+
+class FastConv(_WideConv):
+    """Lava's fixed-point Conv: the same sums and the same 24 bits, by a matrix product. It counts."""
+
+    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.uint8, precision=8)
+
+    def __init__(self, proc_params):
+        super().__init__(proc_params)
         self.convolution = None
+        self.before = None
 
     def run_spk(self):
         """Sends the input summed at the step before, then sums the messages of this step."""
@@ -60,61 +79,90 @@ class CountingConv(PyConvModelFixed):
             self._prepare()
         self.a_out.send(self.a_buf)
         messages = self.s_in.recv()
-        self.counter.hear(self.time_step, messages)
-        graded = self.num_message_bits.item() > 0
-        if not graded:
-            messages = messages.astype(bool)
-        self.convolution.load(messages)
-        self.a_buf = self.sums(messages)
-        self.counter.add(self.time_step, *self.convolution.events(binary=not graded))
-
-    def sums(self, messages):  # noqa: ARG002  the stock arithmetic reads them
-        """The synaptic input of the loaded messages, wrapped at 24 bits as the stock model does."""
-        total = self.convolution.sums()
-        return total if self.fits else self.clamp_precision(total)
+        if not self.counter.hear(self.time_step, messages) or (self.graded and np.array_equal(messages, self.before)):
+            return  # an image is shown for T steps, and summed once
+        self.before = messages
+        total = self.convolution.sums(messages if self.graded else messages != 0)
+        self.a_buf = total if self.fits else self.clamp_precision(total)
 
     def _prepare(self):
         largest = self.proc_params["count"]["largest"]
-        geometry = [tuple(int(n) for n in v) for v in (self.stride, self.padding, self.dilation)]
-        shape = self.proc_params["input_shape"]
-        self.convolution = Convolution(self.weight, shape, *geometry, int(self.groups[0]), largest)
+        self.convolution = convolution(self.weight, self.windows(), largest)
+        self.graded = self.num_message_bits.item() > 0
         rows = np.abs(self.weight.reshape(len(self.weight), -1).astype(np.int64)).sum(axis=1)
         self.fits = int(rows.max()) * largest < INT24
 
 
-class StockConv(CountingConv):
-    """Lava's fixed-point Conv with its own arithmetic, counted."""
-
-    def sums(self, messages):
-        """The synaptic input, by Lava's own function."""
-        geometry = self.kernel_size, self.stride, self.padding, self.dilation
-        return self.clamp_precision(conv_utils.conv(messages, self.weight, *geometry, self.groups[0]))
-
-
-class CountingDense(PyDenseModelBitAcc):
-    """Lava's bit-accurate Dense: the same clipped and truncated weights and the same sums, in floats. It counts."""
+class FastDense(PyDenseModelBitAcc):
+    """Lava's bit-accurate Dense: the same clipped and truncated weights and the same sums, by events. It counts."""
 
     def __init__(self, proc_params):
         super().__init__(proc_params)
         self.counter = _Counter(proc_params["count"])
-        self.product = None
+        self.matrix = None
 
     def run_spk(self):
         """Sends the input summed at the step before, then sums the messages of this step."""
-        if self.product is None:
+        if self.matrix is None:
             self._prepare()
         self.a_out.send(self.a_buff)
         messages = self.s_in.recv()
-        self.counter.hear(self.time_step, messages)
-        if self.num_message_bits.item() == 0:
-            messages = messages.astype(bool)
-        total = self.product.sums(messages)
+        if not self.counter.hear(self.time_step, messages):
+            return
+        lanes, channels = self.counter.lanes.count, self.counter.channels
+        apart = (messages if self.graded else messages != 0).reshape(-1, lanes, channels)
+        total = np.concatenate([self.matrix.sums(apart[:, lane].reshape(-1)) for lane in range(lanes)])
         shift = self.weight_exp
         self.a_buff = np.left_shift(total, shift) if shift > 0 else np.right_shift(total, -shift)
-        self.counter.add(self.time_step, *self.product.events(messages))
 
     def _prepare(self):
-        mode = self.proc_params["sign_mode"]
-        weights = truncate_weights(clip_weights(self.weights, mode, num_bits=8), mode, 8)
-        self.product = MatrixProduct(weights, self.proc_params["count"]["largest"])
+        weights = held(self)
+        self.counter.fan_out = FanOut.of_matrix(weights, self.counter.channels, self.counter.lanes.count)
+        self.graded = self.num_message_bits.item() > 0
+        self.matrix = matrix(weights, self.proc_params["count"]["largest"])
         self.weights = weights[:0].copy()  # one copy in memory is enough
+
+
+class _Overheard:
+    """A port whose messages are counted on their way to the stock model."""
+
+    def __init__(self, port, hear):
+        self.port, self.hear = port, hear
+
+    def recv(self):
+        """The messages of this step."""
+        messages = self.port.recv()
+        self.hear(messages)
+        return messages
+
+
+class StockConv(_WideConv):
+    """Lava's fixed-point Conv itself, counted."""
+
+    def run_spk(self):
+        """What Lava does."""
+        if self.counter.fan_out is None:
+            self.windows()
+            self.s_in = _Overheard(self.s_in, lambda messages: self.counter.hear(self.time_step, messages))
+        super().run_spk()
+
+
+class StockDense(PyDenseModelBitAcc):
+    """Lava's bit-accurate Dense itself, counted."""
+
+    def __init__(self, proc_params):
+        super().__init__(proc_params)
+        self.counter = _Counter(proc_params["count"])
+
+    def run_spk(self):
+        """What Lava does."""
+        if self.counter.fan_out is None:
+            self.counter.fan_out = FanOut.of_matrix(held(self), self.counter.channels, self.counter.lanes.count)
+            self.s_in = _Overheard(self.s_in, lambda messages: self.counter.hear(self.time_step, messages))
+        super().run_spk()
+
+
+def held(dense):
+    """The weights that a Dense model of Lava makes of those it is given."""
+    mode = dense.proc_params["sign_mode"]
+    return truncate_weights(clip_weights(dense.weights, mode, num_bits=8), mode, 8)

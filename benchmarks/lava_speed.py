@@ -1,0 +1,101 @@
+"""Real Lava with our process models beside real Lava with Intel's own, on one network and in turn.
+
+    uv run python benchmarks/lava_speed.py [RUN|MODEL.nir] [--rounds 3] [--samples 128] [--stock-samples 4] [--lanes 0]
+
+Without a model it takes the paper's 2conv at full width, with random weights that keep every layer awake (T = 4).
+A round runs ours, then Intel's; every spike and every count of both is compared with the reference. Figures are of the
+simulation alone. The steps that fill the pipeline are taken off Intel's, for a few images would pay too much for them,
+and left in ours. Seconds on the processors (`cpu`), of all Lava's processes together, say more than those on the clock
+where others use the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+from statistics import median
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.evaluate import check_same
+from kdsnn.network import Network
+from kdsnn.targets.base import RunResult
+from kdsnn.targets.gpu import GpuTarget
+from kdsnn.targets.lava.adapter import LavaTarget
+from kdsnn.targets.lava.environment import setup_environment
+from kdsnn.targets.reference import ReferenceTarget
+from kdsnn.workflow import open_model, select_images
+
+Images = npt.NDArray[np.uint8]
+
+
+def paper_network() -> tuple[Network, Images]:
+    """The paper's 2conv with random weights, quantized, and random images."""
+    import torch
+    from deep_on_lava import awake
+
+    from kdsnn.export.lower import lower
+    from kdsnn.export.quantize import quantize
+    from kdsnn.models.students import build_student
+    from kdsnn.recipe import StudentSection
+
+    torch.manual_seed(0)
+    shape = (1, 28, 28)
+    student = awake(build_student(StudentSection(model="2conv"), shape, 10), shape)
+    images = np.random.default_rng(0).integers(0, 256, (64, *shape)).astype(np.uint8)
+    network = lower(student.layers, input_shape=shape, timesteps=4, labels=[str(i) for i in range(10)])
+    return quantize(network, calibration=images[:8])[0], images
+
+
+def rate(result: RunResult, seconds: str, *, full: bool) -> float:
+    """Images a second on the clock (`run_s`) or on the processors (`cpu_s`), perhaps of a pipeline that is full."""
+    notes = result.notes
+    share = 1 - notes["fill_steps"] / notes["steps"] if full else 1
+    return len(result.predictions) / (notes[seconds] * share)
+
+
+def spread(values: list[float]) -> str:
+    return f"{median(values):.4g} ({min(values):.4g} to {max(values):.4g})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", help="a run or a NIR file; the paper's 2conv")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--samples", type=int, default=128, help="images through our process models")
+    parser.add_argument("--stock-samples", type=int, default=4, help="images through Intel's")
+    parser.add_argument("--lanes", type=int, default=0, help="images side by side; 0 leaves it to the target")
+    arguments = parser.parse_args()
+    setup_environment()
+    if arguments.model:
+        model = open_model(arguments.model)
+        network, images = model.network, select_images(model, samples=arguments.samples)[0]
+    else:
+        network, images = paper_network()
+    targets = {
+        "ours": (LavaTarget(lanes=arguments.lanes), arguments.samples),
+        "Intel's": (LavaTarget(stock=True), arguments.stock_samples),
+    }
+    rates: dict[tuple[str, str], list[float]] = {}
+    print(f"{'round':<7}{'models':<9}{'images':>7}{'lanes':>6}{'images/s':>10}{'per cpu s':>11}{'MiB':>7}")
+    for turn in range(arguments.rounds):
+        for name, (target, samples) in targets.items():
+            shown = np.resize(images, (samples, *images.shape[1:]))
+            result = target.compile(network).run(shown, record="all")
+            oracle = ReferenceTarget() if samples <= 8 else GpuTarget("cpu")
+            check_same(result, oracle.compile(network).run(shown, record="all"))
+            clock, cpu = (rate(result, seconds, full=target.stock) for seconds in ("run_s", "cpu_s"))
+            rates.setdefault((name, "clock"), []).append(clock)
+            rates.setdefault((name, "cpu"), []).append(cpu)
+            notes = result.notes
+            print(f"{turn:<7}{name:<9}{samples:>7}{notes['lanes']:>6.0f}{clock:>10.4g}{cpu:>11.4g}", end="")
+            print(f"{notes['memory_mib']:>7.0f}", flush=True)
+    print("every spike and every count equals the reference in all runs")
+    for seconds, what in (("clock", "images/s"), ("cpu", "images per second on the processors")):
+        ours, stock = rates["ours", seconds], rates["Intel's", seconds]
+        ratios = [a / b for a, b in zip(ours, stock, strict=True)]
+        print(f"{what}: ours {spread(ours)}, Intel's {spread(stock)}; ratio {spread(ratios)}")
+
+
+if __name__ == "__main__":
+    main()

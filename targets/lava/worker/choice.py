@@ -1,0 +1,18 @@
+"""Which process models run Lava's processes: ours, or Intel's own."""
+
+from lava.proc.conv.process import Conv
+from lava.proc.dense.process import Dense
+from lava.proc.lif.process import LIFReset
+from neurons import FastLif
+from synapses import FastConv, FastDense, StockConv, StockDense
+from wide import LaneConv, LaneConvModel, LaneDense, LaneDenseModel
+
+__all__ = ["process_models"]
+
+
+def process_models(*, stock):
+    """What a run configuration takes as `exception_proc_model_map`. Those of Intel are wrapped only to be counted."""
+    if stock:
+        return {Conv: StockConv, Dense: StockDense}
+    lanes = {LaneConv: LaneConvModel, LaneDense: LaneDenseModel}
+    return {Conv: FastConv, Dense: FastDense, LIFReset: FastLif, **lanes}
