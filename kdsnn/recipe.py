@@ -45,13 +45,14 @@ class DataSection(_Section):
 
     Attributes:
         dataset: name of a data set.
-        augment: what happens to a training image: `none`, `affine` (small shifts, turns and scalings) or `crop-flip`.
+        augment: what happens to a training image: `none`, `affine` (small shifts, turns and scalings), `flip`
+            (mirrored or not) or `crop-flip` (shifted, too).
         train_samples: take so many training images, stratified; None takes all.
         validation_samples: hold so many of these out, stratified; the weights that are best on them are kept.
     """
 
     dataset: Name = "mnist5k"
-    augment: Literal["none", "affine", "crop-flip"] = "none"
+    augment: Literal["none", "affine", "flip", "crop-flip"] = "none"
     train_samples: Count | None = None
     validation_samples: Count | None = None
 
@@ -87,10 +88,19 @@ class TrainSection(_Section):
 
 
 class TeacherSection(TrainSection):
-    """The teacher and its training. `width` multiplies its channels."""
+    """The teacher and its training.
+
+    Attributes:
+        model: name of a teacher.
+        width: multiplies its channels.
+        seed: of its weights and training, so that students of several seeds share one; None takes the recipe's.
+        train_samples: it learns from so many training images; `all`, or None for those that the student learns from.
+    """
 
     model: Name = "cnn"
     width: Width = 1.0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    train_samples: Literal["all"] | Count | None = None
 
 
 class StudentSection(_Section):

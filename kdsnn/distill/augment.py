@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-__all__ = ["AUGMENTATIONS", "affine", "crop_flip"]
+__all__ = ["AUGMENTATIONS", "affine", "crop_flip", "flip"]
 
 MAX_TURN = math.radians(10)
 MAX_SCALING = 0.1
@@ -46,6 +46,12 @@ def crop_flip(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return picked.permute(0, 3, 1, 2)
 
 
+def flip(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Each image mirrored or not."""
+    mirrored = torch.rand(len(images), generator=generator) < 0.5
+    return torch.where(mirrored[:, None, None, None].to(images.device), images.flip(-1), images)
+
+
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
     return torch.rand(shape, generator=generator) * 2 - 1
 
@@ -53,5 +59,6 @@ def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor
 AUGMENTATIONS: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] = {
     "affine": affine,
     "crop-flip": crop_flip,
+    "flip": flip,
     "none": unchanged,
 }

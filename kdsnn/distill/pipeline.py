@@ -37,6 +37,7 @@ def teach(recipe: Recipe, *, device: str | None = None, tensorboard: bool = Fals
     It holds `teacher.safetensors` and `result.json` with model, accuracy, parameters, macs and paper_flops.
     """
     folder = teacher_folder(recipe)
+    recipe = _of_teacher(recipe)
     dataset = load_dataset(recipe.data.dataset)
     shape = dataset.image_shape
     split, held_out = _training_and_validation(recipe, dataset)
@@ -136,6 +137,7 @@ def distill(
 
 def teacher_folder(recipe: Recipe) -> Path:
     """Where the teacher of a recipe lies: the same for all recipes that train the same one."""
+    recipe = _of_teacher(recipe)
     decides = {
         "seed": recipe.seed,
         "data": recipe.data.model_dump(mode="json"),
@@ -143,6 +145,19 @@ def teacher_folder(recipe: Recipe) -> Path:
     }
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
     return runs_root() / "teachers" / f"{recipe.data.dataset}-{recipe.teacher.model}-{digest}"
+
+
+def _of_teacher(recipe: Recipe) -> Recipe:
+    """The recipe with the seed and the training images that its teacher has."""
+    own, data = recipe.teacher, recipe.data
+    samples = data.train_samples if own.train_samples is None else own.train_samples
+    return recipe.model_copy(
+        update={
+            "seed": recipe.seed if own.seed is None else own.seed,
+            "data": data.model_copy(update={"train_samples": None if samples == "all" else samples}),
+            "teacher": own.model_copy(update={"seed": None, "train_samples": None}),
+        }
+    )
 
 
 def load_teacher(recipe: Recipe, dataset: Dataset | None = None) -> nn.Module:

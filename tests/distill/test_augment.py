@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kdsnn.distill.augment import AUGMENTATIONS, affine, crop_flip
+from kdsnn.distill.augment import AUGMENTATIONS, affine, crop_flip, flip
 from kdsnn.recipe import DataSection
 
 
@@ -46,6 +46,14 @@ def test_crop_flip_moves_whole_pixels_and_mirrors_half() -> None:
     assert set(steps.tolist()) == {1.0, -1.0}
     assert 150 < int((steps < 0).sum()) < 250
     assert any(torch.equal(image, images[0]) for image in moved)
+
+
+def test_flip_mirrors_half() -> None:
+    images = torch.rand(400, 1, 4, 5)
+    moved = flip(images, seeded(5))
+    mirrored = [torch.equal(a, b.flip(-1)) for a, b in zip(moved, images, strict=True)]
+    assert all(m or torch.equal(a, b) for m, a, b in zip(mirrored, moved, images, strict=True))
+    assert 150 < sum(mirrored) < 250
 
 
 def test_every_augmentation_of_a_recipe_is_there() -> None:

@@ -75,6 +75,32 @@ def test_a_teacher_is_trained_once_and_reused(tmp_path: Path) -> None:
     assert len({folder, *map(teacher_folder, others)}) == 4
 
 
+def test_a_teacher_of_its_own_seed_is_shared_by_students_of_several(tmp_path: Path) -> None:
+    shared = changed("teacher", seed=7)
+    other = shared.model_copy(update={"seed": 4})
+    assert teacher_folder(shared) == teacher_folder(other)
+    same = recipe().model_copy(update={"seed": 7})
+    assert teacher_folder(shared) == teacher_folder(same)
+    folder = teach(shared, device="cpu")
+    wanted = load_tensors(folder / "teacher.safetensors")
+    run = distill(other, run=tmp_path / "run", device="cpu")
+    assert read_json(run / "teacher.json")["folder"] == str(folder)
+    assert all(torch.equal(wanted[name], tensor) for name, tensor in load_teacher(other).state_dict().items())
+
+
+def test_a_teacher_may_have_seen_more_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(pipeline, "fit", lambda _m, _f, plan, *_a, **_k: seen.append(len(plan.split.labels)))
+    few = changed("data", train_samples=20)
+    more = [
+        few.model_copy(update={"teacher": few.teacher.model_copy(update={"train_samples": n})}) for n in (30, "all")
+    ]
+    for wanted in (few, *more):
+        teach(wanted, device="cpu")
+    assert seen == [20, 30, 50]
+    assert len({teacher_folder(r) for r in (few, *more)}) == 3
+
+
 def test_alone_needs_no_teacher(tmp_path: Path) -> None:
     run = distill(changed("distill", kind="none"), run=tmp_path / "run", device="cpu")
     assert not (run / "teacher.json").exists()
