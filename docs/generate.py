@@ -31,7 +31,10 @@ COMMANDS = (
     "recipe show",
     "recipe validate",
     "paper",
+    "paper table1",
+    "paper table2",
     "paper table3",
+    "paper table4",
 )
 MADE = "<!-- Made by docs/generate.py: edit the code, not this page. -->\n\n"
 

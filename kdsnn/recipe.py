@@ -13,6 +13,7 @@ import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kdsnn.errors import RecipeError
+from kdsnn.recipes.paper import DERIVED
 
 __all__ = [
     "DataSection",
@@ -210,9 +211,9 @@ class Recipe(_Section):
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that ship with the package."""
+    """Names of the recipes that ship with the package: its TOML files, and what is made from them for the paper."""
     folder = files("kdsnn.recipes")
-    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+    return sorted([*DERIVED, *(i.name.removesuffix(".toml") for i in folder.iterdir() if i.name.endswith(".toml"))])
 
 
 def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -250,6 +251,12 @@ def _read(recipe: str) -> dict[str, Any]:
             data = path.read_bytes()
         except OSError as error:
             raise RecipeError(f"recipe file {recipe} cannot be read: {error.strerror or error}") from error
+    elif recipe in DERIVED:
+        base, changes = DERIVED[recipe]
+        made = _read(base)
+        for change in changes:
+            _override(made, change)
+        return made
     elif recipe in recipe_names():
         data = (files("kdsnn.recipes") / f"{recipe}.toml").read_bytes()
     else:

@@ -1,6 +1,12 @@
-"""The paper's table 3: every parameter and operation count that can be met is met."""
+"""The paper's tables: every parameter and operation count that can be met is met, and what was run is shown."""
 
-from kdsnn.paper import table3
+from pathlib import Path
+
+import pytest
+
+from kdsnn.paper.table3 import table3
+from kdsnn.recipe import load_recipe, recipe_toml
+from kdsnn.runs import write_json
 from tests.cli.conftest import Cli
 
 
@@ -20,3 +26,42 @@ def test_the_command(cli: Cli) -> None:
     assert "PyramidNet18 is not identified" in shown.out
     rows = cli("paper", "table3", "--json").json["rows"]
     assert [row["student"] for row in rows] == ["2conv", "vgg11", "wrn16-2", "resnet18"]
+    assert [row["synops"] for row in rows] == [None] * 4
+    assert "not run" in shown.out
+
+
+def test_our_synops_are_those_of_an_evaluated_run(tmp_path: Path) -> None:
+    for name, width in (("wide", 1.0), ("narrow", 0.5)):
+        run = tmp_path / "runs" / name
+        run.mkdir(parents=True)
+        recipe = load_recipe("cifar10-vgg11-alone", [f"student.width={width}"])
+        (run / "recipe.toml").write_text(recipe_toml(recipe))
+        write_json(run / "student.json", {"accuracy": 0.5})
+        write_json(run / "evaluation-gpu.json", {"samples": 10, "counts": {"synops_dense": round(1.2e9 * width)}})
+    assert [row.synops for row in table3()] == [None, 120.0, None, None]
+
+
+@pytest.mark.parametrize("table", ["table1", "table2", "table4"])
+def test_tables_without_a_run(cli: Cli, table: str) -> None:
+    shown = cli("paper", table)
+    assert shown.code == 0, shown.err
+    assert "not run" in shown.out
+    rows = cli("paper", table, "--json").json["rows"]
+    assert {row["seeds"] for row in rows} == {0}
+    assert {row["ours"]["gain"] for row in rows} == {None}
+    wrong = cli("paper", table, "--rows", "nothing")
+    assert (wrong.code, wrong.out) == (2, "")
+
+
+def test_a_smoke_test_really_trains_in_processes_of_its_own(cli: Cli, tmp_path: Path) -> None:
+    done = cli("paper", "table4", "--smoke", "--workers", "2", "--rows", "mnist-2conv", "--json")
+    assert done.code == 0, done.err
+    (row,) = done.json["rows"]
+    assert done.json["smoke"] is True
+    assert row["seeds"] == 1
+    assert None not in row["ours"].values()
+    assert sorted(line.split(":")[0] for line in done.err.splitlines())[:2] == [
+        "student mnist-2conv",
+        "student mnist-2conv-alone",
+    ]
+    assert not (tmp_path / "runs").exists()  # it had a folder of its own
