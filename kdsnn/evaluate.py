@@ -19,7 +19,7 @@ __all__ = ["Evaluation", "check_same", "evaluate"]
 
 SCHEMA = "kdsnn.evaluation/1"
 HIGHEST = ("fill_steps", "lanes", "memory_mib", "peak_process_mib", "processes", "workers")
-CHUNK = 256  # images whose spikes in every population are held at once
+MOST_SPIKES = 2**27  # neurons times steps times images whose spikes are held at once, a byte each, and the reference's
 Array = npt.NDArray[Any]
 
 
@@ -120,7 +120,7 @@ def evaluate(
     results, totals = [], []
     compared: tuple[str, ...] = ()
     left = time_limit_s
-    for begin, chunk in _chunks(images):
+    for begin, chunk in _chunks(network, images):
         result = program.run(chunk, record="all", time_limit_s=left, progress=_shifted(progress, begin))
         if left is not None:
             left = max(left - result.wall_s, 1e-3)
@@ -196,9 +196,11 @@ def _check_labels(network: Network, labels: Array | None, samples: int) -> None:
         raise InputError(f"labels reach from {labels.min()} to {labels.max()}; there are {len(network.labels)} classes")
 
 
-def _chunks(images: npt.NDArray[np.uint8]) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
-    for begin in range(0, len(images), CHUNK):
-        yield begin, images[begin : begin + CHUNK]
+def _chunks(network: Network, images: npt.NDArray[np.uint8]) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    """As many images at once as the memory allows: a target may have to start anew for each chunk."""
+    size = max(1, MOST_SPIKES // (network.timesteps * sum(p.neurons for p in network.spiking)))
+    for begin in range(0, len(images), size):
+        yield begin, images[begin : begin + size]
 
 
 def _shifted(progress: Progress | None, begin: int) -> Callable[[int], None] | None:

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from kdsnn import evaluate as evaluation
 from kdsnn.errors import InputError, VerificationError
-from kdsnn.evaluate import CHUNK, check_same, evaluate
+from kdsnn.evaluate import check_same, evaluate
 from kdsnn.network import Network
 from kdsnn.targets.base import RunResult
 from kdsnn.targets.gpu import GpuTarget
@@ -61,10 +62,11 @@ def test_one_difference_fails(change: object, message: str) -> None:
         evaluate(network, Tampered(change), random_images(network, 4))
 
 
-def test_evaluation_in_chunks() -> None:
+def test_evaluation_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     network = example_networks()[1]
-    images = random_images(network, CHUNK + 3)
-    labels = np.arange(CHUNK + 3) % len(network.labels)
+    monkeypatch.setattr(evaluation, "MOST_SPIKES", 5 * network.timesteps * sum(p.neurons for p in network.spiking))
+    images = random_images(network, 13)
+    labels = np.arange(13) % len(network.labels)
     done: list[int] = []
     result = evaluate(network, GpuTarget("cpu"), images, labels, progress=done.append)
     whole = ReferenceTarget().compile(network).run(images, record="all")
@@ -72,7 +74,7 @@ def test_evaluation_in_chunks() -> None:
     assert np.array_equal(result.predictions, whole.predictions)
     assert result.accuracy == (whole.predictions == labels).mean()
     assert result.compared == tuple(p.name for p in network.spiking)
-    assert done[-1] == CHUNK + 3
+    assert done == [5, 10, 13]
     for name, totals in result.spike_totals.items():
         assert np.array_equal(totals.sum(axis=1), whole.spikes[name].reshape(len(images), -1).sum(axis=1))
 
