@@ -68,11 +68,27 @@ def support_page() -> str:
     header = "| target | what it is | " + " | ".join(f"`{n.name}`" for n in networks) + " |"
     line = "|---" * (2 + len(networks)) + "|"
     table = "\n".join((header, line, *rows))
+    hardware = hardware_tables()
     return (
         f"{MADE}# What is supported\n\n## Layers that can be lowered\n\n{layers}\n\nSums of any of these can be "
         "lowered too. Every other layer is refused by name.\n\n## Targets\n\nWhether each target takes the example "
-        f"networks of the conformance suite (`kdsnn.testing`), by its own `check`:\n\n{table}\n"
+        f"networks of the conformance suite (`kdsnn.testing`), by its own `check`:\n\n{table}\n\n{hardware}"
     )
+
+
+def hardware_tables() -> str:
+    """The limits of the chips that networks are placed on, with their sources."""
+    from kdsnn.hardware.limits import hardware_names, load_hardware
+
+    parts = ["## Hardware that networks are placed on\n\n`kdsnn export --hardware NAME`; [rules](placement.md).\n"]
+    for hardware in map(load_hardware, hardware_names()):
+        rows = [f"| `{n}` | {x.value:,} {x.unit} | {x.source} ({x.date}) |" for n, x in hardware.limits.items()]
+        rows += [f"| `{name}` | not checked | {why} |" for name, why in hardware.missing.items()]
+        synapses = f"Synapses are counted after {hardware.synapses.source} ({hardware.synapses.date})."
+        lines = ("| limit | value | source |", "|---|---|---|", *rows)
+        notes = "\n".join(f"- {note}" for note in (synapses, *hardware.notes))
+        parts.append(f"\n### `{hardware.name}`: {hardware.title}\n\n{chr(10).join(lines)}\n\n{notes}\n")
+    return "".join(parts)
 
 
 def sorted_kinds(handlers: dict[type, object]) -> list[type]:

@@ -24,6 +24,7 @@ from kdsnn.cli.common import (
 
 if TYPE_CHECKING:
     from kdsnn.targets.base import Target
+    from kdsnn.targets.placement.place import Placement
     from kdsnn.workflow import Model
 
 __all__ = ["export", "register"]
@@ -37,6 +38,11 @@ def export(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder. Left out: export/TARGET in the run.")] = None,
     images: ImagesOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what it needs, and whether it fits.")] = False,
+    hardware: Annotated[
+        str | None,
+        typer.Option("--hardware", help="Place it on loihi1, loihi2 or a TOML file's; exit 5 if it cannot be."),
+    ] = None,
+    chips: Annotated[int | None, typer.Option("--chips", min=1, help="On at most so many chips of it.")] = None,
     calibrate: CalibrateOption = None,
     timesteps: StepsOption = 4,
     dt: StepOption = None,
@@ -53,19 +59,30 @@ def export(
 
       kdsnn export --target lava --dry-run
 
+      kdsnn export --hardware loihi2 --chips 1 --dry-run
+
       kdsnn export other.nir --target lava --calibrate mnist5k
 
     A float NIR graph of anybody's is quantized first, to other-int8.nir; kdsnn quantize has more options for that.
     """
     from kdsnn.conversion import open_or_quantize
+    from kdsnn.errors import UsageError
     from kdsnn.export.foreign import Foreign
+    from kdsnn.hardware.limits import load_hardware
+    from kdsnn.targets.placement.place import ensure_placeable, place
     from kdsnn.workflow import export_bundle, select_images
 
+    if chips is not None and hardware is None:
+        raise UsageError("--chips needs --hardware", hint="kdsnn list hardware")
+    limits = None if hardware is None else load_hardware(hardware)
     chosen = None if target == "nir" else make_target(target, option, device)
     opened = open_or_quantize(model, Foreign(timesteps, dt), dataset=calibrate, keep=not dry_run)
     if dry_run:
-        _dry_run(opened, chosen, json)
+        placement = None if limits is None else place(opened.network, limits, chips=chips)
+        _dry_run(opened, chosen, placement, json)
         return
+    if limits is not None:
+        ensure_placeable(opened.network, limits, chips=chips)
     shown = None
     if chosen is not None:
         shown, _ = select_images(opened, images=images, samples=VERIFIED_WITH)
@@ -84,14 +101,17 @@ def export(
     output().print("\n".join(lines), markup=False, soft_wrap=True)
 
 
-def _dry_run(model: Model, target: Target | None, json: bool) -> None:
+def _dry_run(model: Model, target: Target | None, placement: Placement | None, json: bool) -> None:
+    from kdsnn.cli.placement import show
     from kdsnn.errors import DoesNotFitError
     from kdsnn.workflow import plan
 
     rows = plan(model.network)
     violations = [] if target is None else target.check(model.network)
+    exceeded = violations if placement is None else [*violations, *placement.violations]
     if json:
-        emit_json(_as_json(model, target, rows, violations))
+        placed = {} if placement is None else {"placement": placement.as_json()}
+        emit_json({**_as_json(model, target, rows, exceeded), **placed})
     else:
         columns = ["name", "kind", "shape", "neurons", "synapses", "threshold", "largest_weight", "depth"]
         cells = [[_cell(row[c]) for c in columns] for row in rows]
@@ -102,9 +122,12 @@ def _dry_run(model: Model, target: Target | None, json: bool) -> None:
         relays = sum(row["neurons"] for row in rows if row["relay"])
         neurons, synapses = (sum(row[c] for row in rows) for c in ("neurons", "synapses"))
         output().print(f"{neurons:,} neurons, {relays:,} of them relays; {synapses:,} synapses", markup=False)
-    if violations:
-        name = target.name if target else "nir"
-        raise DoesNotFitError(f"it does not fit target {name!r}", problems=[str(v) for v in violations])
+        if placement is not None:
+            show(placement)
+    if exceeded:
+        where = [f"target {(target.name if target else 'nir')!r}"] if violations else []
+        where += [placement.hardware.name] if placement is not None and placement.violations else []
+        raise DoesNotFitError(f"it does not fit {' and '.join(where)}", problems=[str(v) for v in exceeded])
 
 
 def _cell(value: Any) -> Any:

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     teachers = "teachers"
     targets = "targets"
     energy_models = "energy-models"
+    hardware = "hardware"
     runs = "runs"
 
 
@@ -41,10 +42,11 @@ def _names(kind: Kind) -> list[str]:
         from kdsnn.targets.base import target_names
 
         return target_names()
-    if kind is Kind.energy_models:
-        from kdsnn.energy import energy_model_names
+    if kind in (Kind.energy_models, Kind.hardware):
+        from kdsnn import energy
+        from kdsnn.hardware import limits
 
-        return energy_model_names()
+        return energy.energy_model_names() if kind is Kind.energy_models else limits.hardware_names()
     from kdsnn.runs import run_names
 
     return run_names()
@@ -54,7 +56,7 @@ def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")] = Kind.recipes,
     json: JsonOption = False,
 ) -> None:
-    """List recipes, data sets, models, targets, energy models or runs, one a line.
+    """List recipes, data sets, models, targets, energy models, hardware or runs, one a line.
 
     Example: kdsnn list datasets
     """

@@ -158,6 +158,7 @@ def test_list_recipe_targets_doctor(cli: Cli, run: Path) -> None:
     ]
     assert {"gpu", "lava", "reference"} <= set(cli("list", "targets").out.split())
     assert cli("list", "energy-models").out.split() == ["cmos45", "cmos45-int8", "loihi1"]
+    assert cli("list", "hardware").out.split() == ["loihi1", "loihi2"]
     assert "2conv" in cli("list", "students").out
     assert "resnet18" in cli("list", "teachers").out
     assert cli("list", "runs").out.split() == ["digits"]

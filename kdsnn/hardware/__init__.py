@@ -1,0 +1,1 @@
+"""Limits of neuromorphic chips that ship with the package, as TOML: every constant with unit, source and date."""
