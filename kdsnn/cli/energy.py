@@ -24,8 +24,9 @@ from kdsnn.cli.common import (
 
 if TYPE_CHECKING:
     from kdsnn.energy import EnergyReport
+    from kdsnn.evaluate import Evaluation
 
-__all__ = ["energy", "register", "show"]
+__all__ = ["energy", "register", "show", "show_simulated"]
 
 
 def energy(
@@ -47,6 +48,8 @@ def energy(
       kdsnn energy --model loihi1
 
       kdsnn energy --model cmos45 --target lava --samples 50 --json
+
+      kdsnn energy --target sanafe --samples 50    # and what SANA-FE simulates, by part, with latency
     """
     from kdsnn.energy import load_energy_model
     from kdsnn.workflow import energy_of, evaluate_model, open_model, select_images
@@ -62,6 +65,7 @@ def energy(
         emit_json({**result.as_json(), "energy": report.as_json()})
     else:
         show(report)
+        show_simulated(result)
 
 
 def show(report: EnergyReport) -> None:
@@ -72,6 +76,21 @@ def show(report: EnergyReport) -> None:
         rows.append(["the teacher's multiply-accumulates", f"{1e6 * report.teacher_j_per_sample:.4f}"])
     table(f"{report.model.title} ({report.model.kind})", ["part", "uJ a sample"], rows)
     output().print("\n".join((*report.model.notes, f"Source: {report.model.source}")), markup=False)
+
+
+def show_simulated(result: Evaluation) -> None:
+    """Prints the energy and time that a target simulated itself, where it did."""
+    parts = {
+        name.removeprefix("energy_").removesuffix("_j"): joules / result.samples
+        for name, joules in result.notes.items()
+        if name.startswith("energy_") and name.endswith("_j")
+    }
+    if not parts:
+        return
+    rows = [[name, f"{1e6 * joules:.4f}"] for name, joules in {**parts, "total": sum(parts.values())}.items()]
+    table(f"simulated by {result.target}", ["part", "uJ a sample"], rows)
+    latency, seconds = (1e6 * result.notes[name] / result.samples for name in ("latency_s", "simulated_s"))
+    output().print(f"latency of a sample {latency:.1f} us; one every {seconds:.1f} us in a stream", markup=False)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,0 +1,116 @@
+"""The SANA-FE target: Loihi's mesh, simulated with energy and time, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.errors import DoesNotFitError, TargetUnavailableError, UsageError
+from kdsnn.network import Network
+from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, check_images
+from kdsnn.targets.batches import recorded
+from kdsnn.targets.sanafe.architecture import Constants, constants
+from kdsnn.targets.sanafe.job import write_job
+from kdsnn.targets.sanafe.mapping import Mapping, map_network, violations
+from kdsnn.targets.sanafe.result import read_result
+from kdsnn.targets.sanafe.supervise import run_worker
+
+__all__ = ["SanafeProgram", "SanafeTarget"]
+
+MISSING = "the package sanafe is not installed"
+HINT = "pip install 'kdsnn[sanafe]'"
+TIMINGS = ("detailed", "simple")
+
+
+class SanafeTarget:
+    """SANA-FE with Loihi's cores, mesh and constants.
+
+    Args:
+        timing: SANA-FE's model of time on the mesh: `detailed` with congestion, `simple` without.
+    """
+
+    name = "sanafe"
+    description = "SANA-FE, Loihi's mesh with energy and time, in a process of its own"
+
+    def __init__(self, *, timing: str = "detailed") -> None:
+        if timing not in TIMINGS:
+            raise UsageError(f"option 'timing' of target 'sanafe' is {' or '.join(TIMINGS)}, not {timing!r}")
+        self.timing = timing
+
+    def probe(self) -> Availability:
+        """Whether SANA-FE is installed. Does not import it."""
+        found = _installed()
+        return Availability(True, f"SANA-FE {found}") if found else Availability(False, MISSING, HINT)
+
+    def check(self, network: Network) -> list[Violation]:
+        """All reasons why the network cannot run exactly on one chip."""
+        return violations(network, constants())
+
+    def compile(self, network: Network) -> SanafeProgram:
+        """The network, mapped onto the chip.
+
+        Raises:
+            DoesNotFitError: it exceeds a limit.
+            TargetUnavailableError: SANA-FE is not installed.
+        """
+        values = constants()
+        if found := violations(network, values):
+            raise DoesNotFitError(f"network {network.name!r} does not fit SANA-FE", problems=[str(v) for v in found])
+        if _installed() is None:
+            raise TargetUnavailableError(MISSING, hint=HINT)
+        return SanafeProgram(network, values, map_network(network, values), self.timing)
+
+
+class SanafeProgram:
+    """A network on SANA-FE. Each run starts a process, and streams all images through one simulation."""
+
+    def __init__(self, network: Network, values: Constants, mapping: Mapping, timing: str) -> None:
+        self.network = network
+        self.constants = values
+        self.mapping = mapping
+        self.timing = timing
+
+    def run(
+        self,
+        images: npt.NDArray[np.uint8],
+        *,
+        record: Record = "output",
+        time_limit_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> RunResult:
+        """See `kdsnn.targets.base.Program.run`. Without a time limit, 600 s without an image end a run."""
+        check_images(self.network, images)
+        start = time.perf_counter()
+        names = recorded(self.network, record)
+        with tempfile.TemporaryDirectory(prefix="kdsnn-sanafe-", ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            try:
+                write_job(
+                    folder,
+                    self.network,
+                    images,
+                    names,
+                    constants=self.constants,
+                    mapping=self.mapping,
+                    timing=self.timing,
+                    parent=os.getpid(),
+                )
+            except OSError as error:
+                raise TargetUnavailableError(f"the job for SANA-FE cannot be written to {folder}: {error}") from error
+            run_worker(folder, time_limit_s=time_limit_s, progress=progress)
+            return read_result(folder, self.network, len(images), names, SanafeTarget.name, self.constants, start=start)
+
+
+def _installed() -> str | None:
+    """The version of SANA-FE that is installed, without an import."""
+    try:
+        return version("sanafe") if find_spec("sanafe") else None
+    except (PackageNotFoundError, ImportError, ValueError):
+        return None

@@ -1,0 +1,108 @@
+"""The job that the worker runs: a folder with `job.json`, the chip and the arrays of a network, no pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.counters import input_messages
+from kdsnn.linear import apply
+from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, Neuron, Population, Projection
+from kdsnn.targets.sanafe.architecture import DENDRITE, PORT, SOMA, SYNAPSE, Constants, architecture
+from kdsnn.targets.sanafe.mapping import Mapping
+from kdsnn.targets.sanafe.synapses import synapses
+
+__all__ = ["write_job"]
+
+
+def write_job(
+    folder: Path,
+    network: Network,
+    images: npt.NDArray[np.uint8],
+    recorded: list[str],
+    *,
+    constants: Constants,
+    mapping: Mapping,
+    timing: str,
+    parent: int,
+) -> None:
+    """Writes a job for the worker.
+
+    Args:
+        folder: exists.
+        network: fits the chip.
+        images: `(N, C, H, W)` uint8.
+        recorded: populations whose spikes to keep.
+        constants: of the chip.
+        mapping: of the network onto it.
+        timing: SANA-FE's model of the mesh's timing.
+        parent: process that the worker shall not outlive.
+    """
+    index = {p.name: i for i, p in enumerate(network.populations)}
+    job = {
+        "schema": "kdsnn.sanafe-job/1",
+        "fingerprint": network.fingerprint(),
+        "parent": parent,
+        "timesteps": network.timesteps,
+        "samples": len(images),
+        "timing": timing,
+        "units": {"synapse": SYNAPSE, "dendrite": DENDRITE, "soma": SOMA, "port": PORT},
+        "populations": [_population(p, network, recorded) for p in network.populations],
+        "projections": [
+            {"source": index[p.source], "target": index[p.target], "graded": _graded(network, p)}
+            for p in network.projections
+        ],
+    }
+    messages = input_messages(network, images)
+    arrays: dict[str, npt.NDArray[Any]] = {"messages.npy": (messages > 0).reshape(len(images), -1)}
+    for i, (population, cores) in enumerate(zip(network.populations, mapping.cores, strict=True)):
+        arrays[f"core.{i}.npy"] = cores
+        if isinstance(population.model, Neuron):
+            arrays[f"drive.{i}.npy"] = _drive(network, population, messages)
+    for j, projection in enumerate(network.projections):
+        found = synapses(projection, network.population(projection.source).shape)
+        arrays[f"synapses.{j}.npy"] = found * [[1], [1], [0]] if _graded(network, projection) else found
+    for name, array in arrays.items():
+        np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
+    (folder / "chip.yaml").write_text(architecture(constants, used=mapping.used, ports=mapping.ports))
+    (folder / "job.json").write_text(json.dumps(job))
+
+
+def _population(population: Population, network: Network, recorded: list[str]) -> dict[str, Any]:
+    record: dict[str, Any] = {"neurons": population.neurons, "depth": network.depths[population.name]}
+    model = population.model
+    if isinstance(model, Neuron):
+        record |= {
+            "record": population.name in recorded,
+            "threshold": int(model.threshold),
+            "keep_u": DECAY_UNITY - int(model.decay_u),
+            "keep_v": DECAY_UNITY - int(model.decay_v),
+            "fires": model.fires,
+        }
+    return record
+
+
+def _graded(network: Network, projection: Projection) -> bool:
+    """Whether it carries grey levels, which SANA-FE's spikes cannot: these weigh nothing, and the levels are drive."""
+    return projection.source == network.input.name and network.input_bits > 1
+
+
+def _drive(network: Network, population: Population, messages: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """What the chip's bias adds at every step of each image, `(2, N, neurons)`, 64 to a weight unit.
+
+    The first part is synaptic, and enters the current; the second is the neuron's own bias. Where no grey levels
+    arrive, all images have the same, and N is 1.
+    """
+    model = population.model
+    assert isinstance(model, Neuron)  # noqa: S101  the caller asked
+    graded = [p for p in network.incoming(population.name) if _graded(network, p)]
+    bias = model.bias.astype(np.int64) << model.bias_exponent
+    drive = np.zeros((len(messages) if graded else 1, population.neurons), dtype=np.int64)
+    for projection in graded:
+        sums = apply(projection.op, messages.astype(np.int64)) << projection.exponent + MEMBRANE_SHIFT
+        drive += sums.reshape(drive.shape)
+    return np.stack([drive, np.broadcast_to(bias, drive.shape)])

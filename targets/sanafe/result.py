@@ -1,0 +1,154 @@
+"""What SANA-FE did, read from the folder of a job: spikes, counts, and energy and time by part."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.counters import Counts, LayerCounts, kind_of
+from kdsnn.errors import TargetUnavailableError
+from kdsnn.network import Network, Projection
+from kdsnn.targets.base import RunResult, predict
+from kdsnn.targets.sanafe.architecture import Constants
+
+__all__ = ["read_result"]
+
+Array = npt.NDArray[Any]
+Steps = Mapping[str, Array]
+RESULTS = ("setup_s", "run_s", "steps", "fill_steps")
+
+
+def read_result(
+    folder: Path, network: Network, samples: int, names: list[str], target: str, constants: Constants, *, start: float
+) -> RunResult:
+    """The result of a job.
+
+    Args:
+        folder: where the worker wrote.
+        network: that ran.
+        samples: number of images.
+        names: populations whose spikes were kept.
+        target: name of the target.
+        constants: of the chip.
+        start: when the run began, by `time.perf_counter`.
+
+    Raises:
+        TargetUnavailableError: what the worker left does not belong to the job.
+    """
+    answer = json.loads((folder / "result.json").read_text())
+    if answer["fingerprint"] != network.fingerprint():
+        raise TargetUnavailableError("the SANA-FE worker answered for another network")
+    spikes = {}
+    for index, population in enumerate(network.populations):
+        if population.name in names:
+            train = _load(folder / f"spikes.{index}.npy", (samples, network.timesteps, population.neurons), np.uint8)
+            spikes[population.name] = train.reshape(samples, network.timesteps, *population.shape)
+    potentials = None
+    if network.readout == "membrane":
+        read = _load(folder / "potentials.npy", (samples, network.output.neurons), np.int32)
+        potentials = read.reshape(samples, *network.output.shape)
+    with np.load(folder / "steps.npz", allow_pickle=False) as steps:
+        windows = _Windows(network, samples, dict(steps))
+    return RunResult(
+        target=target,
+        fingerprint=network.fingerprint(),
+        predictions=predict(spikes[network.output.name], potentials),
+        spikes=spikes,
+        counts=_counts(windows, constants),
+        wall_s=time.perf_counter() - start,
+        potentials=potentials,
+        versions=answer["versions"],
+        notes={name: float(answer[name]) for name in RESULTS} | _parts(windows, constants),
+    )
+
+
+class _Windows:
+    """Sums over the time steps in which each population works on images: it begins `depth` steps after the input.
+
+    What happens outside, while the first image enters and the last one leaves, belongs to no image.
+    """
+
+    def __init__(self, network: Network, samples: int, steps: Steps) -> None:
+        self.network, self.samples, self.steps = network, samples, steps
+        self.index = {p.name: i for i, p in enumerate(network.populations)}
+
+    def of(self, what: str, column: int, depth: int) -> Any:
+        """Sum of a column over the window of that depth."""
+        return self.steps[what][depth : depth + self.samples * self.network.timesteps, column].sum()
+
+    def population(self, what: str, name: str) -> Any:
+        """Sum over what a population did."""
+        return self.of(what, self.index[name], self.network.depths[name])
+
+    def arrivals(self, what: str, name: str) -> Any:
+        """Sum over what reached a population: a step's messages arrive in it, and count from the next."""
+        depth = max(self.network.depths[p.source] for p in self.network.incoming(name))
+        return self.of(what, self.index[name], depth)
+
+    def events(self, what: str, projection: Projection) -> int:
+        """Synaptic events of a projection."""
+        return int(self.of(what, self.network.projections.index(projection), self.network.depths[projection.source]))
+
+
+def _counts(windows: _Windows, constants: Constants) -> Counts:
+    """What SANA-FE counted: neurons that fired, synapses that messages reached, updates that somas were charged for."""
+    network = windows.network
+    extra = constants.active[0] - constants.inactive[0]
+    layers = []
+    for population in network.spiking:
+        projections = network.incoming(population.name)
+        graded = [p for p in projections if p.source == network.input.name and network.input_bits > 1]
+        binary = [p for p in projections if p not in graded]
+        spikes = int(windows.population("spikes", population.name))
+        updates = (windows.population("soma_j", population.name) - spikes * extra) / constants.inactive[0]
+        layers.append(
+            LayerCounts(
+                name=population.name,
+                kind=kind_of(projections),
+                neurons=population.neurons,
+                spikes=spikes,
+                synops_dense=sum(windows.events("events", p) for p in binary),
+                synops_effective=sum(windows.events("events_effective", p) for p in binary),
+                input_macs=sum(windows.events("events", p) for p in graded),
+                neuron_updates=round(updates),
+                relay=population.relay,
+            )
+        )
+    return Counts(windows.samples, tuple(layers))
+
+
+def _parts(windows: _Windows, constants: Constants) -> dict[str, float]:
+    """Joules by part and seconds, all of them sums over the run.
+
+    `latency_s` adds up, for each image, the time from its first step to the last one of the output.
+    """
+    network, totals = windows.network, windows.steps["totals"]
+    synapse = sum(windows.arrivals("synapse_j", p.name) for p in network.spiking)
+    soma = sum(windows.population("soma_j", p.name) for p in network.spiking)
+    all_synapse, all_soma, mesh, seconds, messages, hops = totals.sum(axis=0)
+    passes = network.timesteps + network.depths[network.output.name]
+    begins = range(0, windows.samples * network.timesteps, network.timesteps)
+    return {
+        "energy_synapse_j": float(synapse),
+        "energy_soma_j": float(soma),
+        "energy_messages_j": float(messages * constants.message[0]),
+        "energy_hops_j": float(mesh - messages * constants.message[0]) if hops else 0.0,
+        "energy_fill_j": max(0.0, float(all_synapse + all_soma - synapse - soma)),
+        "messages": float(messages),
+        "hops": float(hops),
+        "simulated_s": float(seconds),
+        "latency_s": float(sum(totals[begin : begin + passes, 3].sum() for begin in begins)),
+    }
+
+
+def _load(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    array: Array = np.load(path, allow_pickle=False)
+    if array.shape != shape or array.dtype != dtype:
+        raise TargetUnavailableError(f"the SANA-FE worker left {path.name} as {array.dtype} {array.shape}, not {shape}")
+    return array

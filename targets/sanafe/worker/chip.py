@@ -1,0 +1,62 @@
+"""The network as SANA-FE's neurons and synapses, loaded onto its chip."""
+
+import numpy as np
+import sanafe
+from populations import ImagePort, Spiking
+
+__all__ = ["build", "group_name"]
+
+
+def group_name(index):
+    """SANA-FE keeps groups in the order of their names."""
+    return f"p{index:05d}"
+
+
+def build(folder, job):
+    """The chip, and the populations that are on it, in order."""
+    architecture = sanafe.load_arch(str(folder / "chip.yaml"))
+    network = sanafe.Network()
+    groups = [_group(network, job, index, population) for index, population in enumerate(job["populations"])]
+    for index, projection in enumerate(job["projections"]):
+        sources, targets, weights = np.load(folder / f"synapses.{index}.npy", allow_pickle=False)
+        pairs = np.stack([sources, targets], axis=1).tolist()
+        groups[projection["source"]].connect_neurons_sparse(
+            groups[projection["target"]], {"w": weights.tolist()}, pairs
+        )
+    cores = architecture.cores()
+    for index, group in enumerate(groups):
+        where = np.load(folder / f"core.{index}.npy", allow_pickle=False).tolist()
+        for neuron, core in zip(group.neurons, where, strict=True):
+            neuron.map_to_core(cores[core])
+    chip = sanafe.SpikingChip(architecture)
+    chip.load(network)
+    return chip, _populations(folder, job, chip)
+
+
+def _group(network, job, index, population):
+    units, port = job["units"], index == 0
+    attributes = {"threshold": 0.0, "bias": 0.0}
+    if not port:
+        attributes["threshold"] = float(population["threshold"])
+        attributes |= {"leak_decay": population["keep_v"] / 4096, "input_decay": 0.0, "log_u": population["keep_u"] > 0}
+    return network.create_neuron_group(
+        group_name(index),
+        population["neurons"],
+        attributes,
+        default_synapse_hw_name=units["synapse"],
+        default_dendrite_hw_name=units["dendrite"],
+        soma_hw_name=units["port" if port else "soma"],
+        log_spikes=not port,
+        log_potential=not port and not population["fires"],
+    )
+
+
+def _populations(folder, job, chip):
+    steps, samples = job["timesteps"], job["samples"]
+    groups = chip.mapped_neuron_groups
+    made = [ImagePort(groups[group_name(0)], np.load(folder / "messages.npy", allow_pickle=False), steps)]
+    for index, population in enumerate(job["populations"][1:], start=1):
+        drive = np.load(folder / f"drive.{index}.npy", allow_pickle=False)
+        depth, keep = population["depth"], population["keep_u"]
+        made.append(Spiking(groups[group_name(index)], depth, keep, drive, steps, samples))
+    return made

@@ -1,0 +1,163 @@
+"""SANA-FE computes the reference's spikes and counts, and where constants are the same, our model's energies."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import snntorch
+import torch
+from torch import nn
+
+from kdsnn.bounds import overflows
+from kdsnn.data.datasets import load_dataset
+from kdsnn.energy import estimate, load_energy_model
+from kdsnn.evaluate import check_same, evaluate
+from kdsnn.export.lower import lower
+from kdsnn.export.quantize import quantize
+from kdsnn.export.relays import balance
+from kdsnn.models.neurons import MultiStep, Repeat
+from kdsnn.network import NEVER, Dense, Input, Network, Neuron, Population, Projection, neuron_of
+from kdsnn.targets.base import RunResult, load_target
+from kdsnn.targets.reference import ReferenceTarget
+from kdsnn.targets.sanafe.adapter import SanafeTarget
+from kdsnn.targets.sanafe.architecture import constants
+from kdsnn.testing import check_target, example_networks, random_images, random_network, stimuli
+
+ROUNDING = 1e-6  # sums of up to millions of doubles
+
+
+def check_energies(result: RunResult) -> None:
+    """Synapses and somas cost what our model says of the same counts; the rest is what the model cannot know."""
+    report = estimate(load_energy_model("loihi1"), result.counts)
+    model = {name: joules * result.counts.samples for name, joules in report.parts.items()}
+    somas = model["active neuron updates"] + model["inactive neuron updates"]
+    assert result.notes["energy_synapse_j"] == pytest.approx(model["synaptic operations"], rel=ROUNDING)
+    assert result.notes["energy_soma_j"] == pytest.approx(somas, rel=ROUNDING)
+    messages = result.notes["messages"] * constants().message[0]
+    assert result.notes["energy_messages_j"] == pytest.approx(messages, rel=ROUNDING)
+
+
+def test_conformance(target: SanafeTarget) -> None:
+    result = check_target(target)
+    assert list(result.passed) == [n.name for n in example_networks()]
+    assert result.refused == {}
+    assert "sanafe" not in sys.modules  # it runs in a process of its own
+
+
+@pytest.mark.parametrize("seed", [0, 4, 7, 10, 35, 63])
+def test_random_networks(target: SanafeTarget, seed: int) -> None:
+    network = random_network(seed, leaky=seed % 3 == 1, integrates=seed % 2 == 0)
+    images = stimuli(network, seed)
+    result = target.compile(network).run(images, record="all")
+    check_same(result, ReferenceTarget().compile(network).run(images, record="all"))
+    check_energies(result)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(1000, 1100))
+def test_many_random_networks(target: SanafeTarget, seed: int) -> None:
+    test_random_networks(target, seed)
+
+
+def test_currents_with_biases(target: SanafeTarget) -> None:
+    """They come from steady populations, which stand beside the pipeline, in the first layer and in the last."""
+    torch.manual_seed(0)
+    cells = [snntorch.Synaptic(0.6, 0.8, 0.3, reset_mechanism="zero", reset_delay=False) for _ in range(3)]
+    model = nn.Sequential(
+        *(nn.Conv2d(1, 4, 3, padding=1), Repeat(4), MultiStep(4, cells[0])),
+        *(nn.Conv2d(4, 4, 3, stride=2), nn.BatchNorm2d(4), MultiStep(4, cells[1])),
+        *(nn.Flatten(), nn.Linear(36, 10), MultiStep(4, cells[2])),
+    )
+    test = load_dataset("digits").test
+    labels = [str(i) for i in range(10)]
+    lowered = balance(lower(model.eval(), input_shape=(1, 8, 8), timesteps=4, labels=labels))
+    network, _ = quantize(lowered, calibration=test.images[:16])
+    assert len(network.steady) == 3
+    result = evaluate(network, target, test.images[:8], test.labels[:8])
+    assert result.compared == tuple(p.name for p in network.spiking)
+    assert all(layer.spikes > 0 for layer in result.counts.layers)
+
+
+@pytest.mark.parametrize(("decay_u", "decay_v"), [(4096, 0), (1, 1), (4095, 4095), (4096, 4096)])
+def test_the_largest_values(target: SanafeTarget, decay_u: int, decay_v: int) -> None:
+    """Single precision, in which SANA-FE's Python takes values, must still hold them, up to the range of the state."""
+    network = large(decay_u, decay_v)
+    images = stimuli(network)
+    result = target.compile(network).run(images, record="all")
+    check_same(result, ReferenceTarget().compile(network).run(images, record="all"))
+    assert result.potentials is not None
+    assert np.abs(result.potentials).max() > 2**19
+
+
+def large(decay_u: int, decay_v: int) -> Network:
+    """Odd weights, halved until no image can leave the range, and the largest biases."""
+    rng = np.random.default_rng(5)
+    weight = rng.integers(-127, 128, (9, 12))
+    while True:
+        neuron = Neuron(2000, rng.integers(-4096, 4096, 9), 7, decay_u, decay_v)
+        last = replace(neuron, threshold=NEVER, fires=False)
+        populations = (
+            Population("in", (12, 1, 1), Input(8)),
+            Population("a", (9,), neuron),
+            Population("b", (9,), last),
+        )
+        projections = (
+            Projection("in", "a", Dense(weight)),
+            Projection("a", "b", Dense(rng.integers(-127, 128, (9, 9))), 5),
+        )
+        made = Network("large", populations, projections, 3, tuple("012345678"), integer=True)
+        if not overflows(made):
+            return made
+        weight = weight >> 1
+
+
+def test_a_dark_image_sends_nothing_and_leaves_nothing(target: SanafeTarget) -> None:
+    network = without_biases(example_networks()[0])
+    images = stimuli(network)
+    result = target.compile(network).run(images, record="all")
+    first = result.spikes[network.spiking[0].name]
+    assert first[:-1].any()
+    assert not first[-1].any()
+    dark = target.compile(network).run(images[-1:])
+    assert dark.counts.total("input_macs") == dark.counts.total("spikes") == 0
+    assert dark.notes["messages"] == dark.notes["hops"] == dark.notes["energy_synapse_j"] == 0
+    assert dark.notes["energy_soma_j"] == pytest.approx(
+        dark.counts.total("neuron_updates") * constants().inactive[0], rel=ROUNDING
+    )
+
+
+def without_biases(network: Network) -> Network:
+    populations = [network.input]
+    for population in network.spiking:
+        neuron = neuron_of(population)
+        populations.append(replace(population, model=replace(neuron, bias=neuron.bias * 0)))
+    return replace(network, populations=tuple(populations))
+
+
+def test_latency_grows_with_time_steps_and_without_congestion_is_no_longer() -> None:
+    network = example_networks()[0]
+    images = random_images(network, 4)
+    detailed, simple = (
+        load_target("sanafe", {"timing": timing}).compile(network).run(images) for timing in ("detailed", "simple")
+    )
+    shorter = SanafeTarget().compile(replace(network, timesteps=network.timesteps - 1)).run(images)
+    assert simple.counts == detailed.counts
+    assert shorter.notes["simulated_s"] < detailed.notes["simulated_s"]
+    assert 0 < simple.notes["simulated_s"] <= detailed.notes["simulated_s"]
+    barriers = detailed.notes["steps"] * constants().synchronization_s(1)
+    assert barriers < detailed.notes["simulated_s"] < detailed.notes["latency_s"]
+    assert detailed.notes["steps"] == 4 * network.timesteps + network.depths[network.output.name]
+
+
+def test_only_the_asked_spikes_come_back(target: SanafeTarget) -> None:
+    network = example_networks()[1]
+    seen: list[int] = []
+    result = target.compile(network).run(random_images(network, 3), progress=seen.append)
+    assert list(result.spikes) == [network.output.name]
+    assert seen
+    assert seen == sorted(seen)
+    assert seen[-1] == 3
+    assert set(result.versions) == {"sanafe", "numpy", "python"}
