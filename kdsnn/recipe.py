@@ -47,13 +47,13 @@ class DataSection(_Section):
     Attributes:
         dataset: name of a data set.
         augment: what happens to a training image: `none`, `affine` (small shifts, turns and scalings), `flip`
-            (mirrored or not) or `crop-flip` (shifted, too).
+            (mirrored or not), `crop-flip` (shifted, too) or `turn` (by any number of quarters, and a little).
         train_samples: take so many training images, stratified; None takes all.
         validation_samples: hold so many of these out, stratified; the weights that are best on them are kept.
     """
 
     dataset: Name = "mnist5k"
-    augment: Literal["none", "affine", "flip", "crop-flip"] = "none"
+    augment: Literal["none", "affine", "flip", "crop-flip", "turn"] = "none"
     train_samples: Count | None = None
     validation_samples: Count | None = None
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-__all__ = ["AUGMENTATIONS", "affine", "crop_flip", "flip"]
+__all__ = ["AUGMENTATIONS", "affine", "crop_flip", "flip", "turn"]
 
 MAX_TURN = math.radians(10)
 MAX_SCALING = 0.1
@@ -52,6 +52,16 @@ def flip(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return torch.where(mirrored[:, None, None, None].to(images.device), images.flip(-1), images)
 
 
+def turn(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Each image turned by a random number of quarters and by up to 10 degrees more; edges are reflected."""
+    quarters = torch.randint(0, 4, (len(images),), generator=generator) * (math.pi / 2)
+    angle = (quarters + _uniform((len(images),), generator) * MAX_TURN).to(images.device)
+    cosine, sine, zero = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle)
+    theta = torch.stack((cosine, -sine, zero, sine, cosine, zero), dim=1).reshape(-1, 2, 3)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
     return torch.rand(shape, generator=generator) * 2 - 1
 
@@ -61,4 +71,5 @@ AUGMENTATIONS: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]
     "crop-flip": crop_flip,
     "flip": flip,
     "none": unchanged,
+    "turn": turn,
 }

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kdsnn.distill.augment import AUGMENTATIONS, affine, crop_flip, flip
+from kdsnn.distill.augment import AUGMENTATIONS, affine, crop_flip, flip, turn
 from kdsnn.recipe import DataSection
 
 
@@ -54,6 +54,20 @@ def test_flip_mirrors_half() -> None:
     mirrored = [torch.equal(a, b.flip(-1)) for a, b in zip(moved, images, strict=True)]
     assert all(m or torch.equal(a, b) for m, a, b in zip(mirrored, moved, images, strict=True))
     assert 150 < sum(mirrored) < 250
+
+
+def test_turn_goes_by_quarters_and_a_little() -> None:
+    images = torch.zeros(400, 1, 29, 29)
+    images[:, 0, 14, 22] = 1.0  # eight pixels to the right of the middle
+    moved, where = turn(images, seeded(6))[:, 0], torch.arange(29.0) - 14
+    mass = moved.sum(dim=(1, 2))
+    right, down = (moved.sum(dim=axis) @ where / mass for axis in (1, 2))
+    angle = torch.rad2deg(torch.atan2(down, right))
+    off = (angle + 45) % 90 - 45
+    assert off.abs().max() < 12  # ten degrees, and half a pixel of eight
+    assert off.abs().max() > 7
+    quarters = torch.round((angle - off) / 90).remainder(4).int().bincount(minlength=4)
+    assert quarters.min() > 70
 
 
 def test_every_augmentation_of_a_recipe_is_there() -> None:
