@@ -93,7 +93,7 @@ def find_pairs(recipe: Recipe, student: Student, teacher: nn.Module, input_shape
         *_wrong("teacher", [t for _, t in names], theirs),
     ]
     if problems:
-        hint = f"a student's stand behind its first spikes; they are: {', '.join(ours)}\n  a teacher's: "
+        hint = f"a student's answer at each time step; they are: {', '.join(ours)}\n  a teacher's: "
         raise RecipeError("distill.pairs names no feature maps", problems=problems, hint=hint + ", ".join(theirs))
     pairs = []
     for ours_name, theirs_name in names:
