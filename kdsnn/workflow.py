@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +175,12 @@ def export_bundle(model: Model, target: Target | None, folder: Path, images: Ima
             files += bundle(network, images, folder)
         result = evaluate(read_nir(path), target, images)
         verified = {"images": result.samples, "populations": list(result.compared), **result.counts.totals()}
+    teacher = None
+    if target is not None and target.name == "onnx" and model.run is not None and images is not None:
+        from kdsnn.distill.teacher_onnx import TEACHER_FILE, write_teacher
+
+        teacher = write_teacher(model.run, network, images, folder)
+        files += [folder / TEACHER_FILE] if teacher is not None and not teacher.left_out else []
     manifest = {
         "schema": "kdsnn.bundle/1",
         "target": target.name if target else "nir",
@@ -183,6 +189,7 @@ def export_bundle(model: Model, target: Target | None, folder: Path, images: Ima
         "timesteps": network.timesteps,
         "files": {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files},
         "verified": verified,
+        "teacher": None if teacher is None else asdict(teacher),
         "provenance": dict(network.provenance),
     }
     write_json(folder / "manifest.json", manifest)

@@ -81,6 +81,9 @@ def export(
             f"verified on {target}: {verified['images']} images, {verified['spikes']:,} spikes in "
             f"{len(verified['populations'])} populations and all counts equal the reference"
         )
+    if teacher := manifest["teacher"]:
+        agrees = f"the teacher's logits are torch's within {teacher['largest_difference']:.0e} of the largest"
+        lines.append(f"no teacher.onnx: {teacher['left_out']}" if teacher["left_out"] else agrees)
     output().print("\n".join(lines), markup=False, soft_wrap=True)
 
 
