@@ -6,7 +6,7 @@ torch's exporter to TorchScript writes it: the newer one needs a package more. `
 
 from __future__ import annotations
 
-import io
+import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,9 +89,9 @@ def teacher_onnx(teacher: nn.Module, input_shape: tuple[int, ...], labels: tuple
         input_shape: `(C, H, W)`.
         labels: for the model's metadata.
     """
-    file = io.BytesIO()
     example = torch.zeros(2, *input_shape, dtype=torch.uint8)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / TEACHER_FILE
         warnings.simplefilter("ignore")  # the exporter is deprecated, and says what it does not fold
         torch.onnx.export(
             _FromBytes(teacher).eval(),
@@ -103,7 +103,7 @@ def teacher_onnx(teacher: nn.Module, input_shape: tuple[int, ...], labels: tuple
             output_names=["logits"],
             dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
         )
-    model = onnx.load_from_string(file.getvalue())
+        model = onnx.load(file)
     helper.set_model_props(model, {"kdsnn.labels": "\n".join(labels)})
     onnx.checker.check_model(model, full_check=True)
     made: bytes = model.SerializeToString()

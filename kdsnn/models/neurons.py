@@ -7,11 +7,14 @@ So convolutions see all steps at once, and what stands before `Repeat` is comput
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import snntorch
 import torch
 from snntorch import surrogate as surrogates
 from torch import nn
+
+from kdsnn.models.integrate import CHAINS, integrate_and_fire
 
 __all__ = ["IF", "SURROGATES", "MultiStep", "Normalize", "Repeat"]
 
@@ -71,7 +74,8 @@ class MultiStep(nn.Module):
 class IF(MultiStep):
     """Integrate-and-fire neurons over T steps: `H = V + X`; spike where `H > threshold`; `V = 0` where it spiked.
 
-    The arithmetic is snnTorch's `Leaky` with beta 1 and a reset to zero.
+    The cell is snnTorch's `Leaky` with beta 1 and a reset to zero. What it computes is computed for all steps at once,
+    bit for bit, as long as the cell is that and nothing else; a cell that was changed runs itself, step by step.
 
     Args:
         timesteps: T, folded into the batch of the input.
@@ -84,6 +88,40 @@ class IF(MultiStep):
         gradient = SURROGATES[surrogate](slope)
         cell = snntorch.Leaky(beta=1.0, threshold=threshold, reset_mechanism="zero", spike_grad=gradient)
         super().__init__(timesteps, cell)
+        self.gradient, self.chain = gradient, CHAINS[surrogate](slope)
+        self.known: tuple[list[torch.Tensor], list[int], bool] | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Spikes of the drive `x`, both `(T * B, ...)`."""
+        if x.dtype == torch.float64 or not self._is_plain():
+            return super().forward(x)
+        threshold = cast(torch.Tensor, self.cell.threshold)
+        return integrate_and_fire(x.float(), self.timesteps, threshold, self.chain).to(x.dtype)
+
+    def _is_plain(self) -> bool:
+        """Whether the cell is what was made here, whatever its threshold; what it was given later counts."""
+        cell: Any = self.cell
+        extras = (cell.inhibition, cell.state_quant, cell.init_hidden, cell._forward_hooks, cell._forward_pre_hooks)
+        return (
+            type(cell) is snntorch.Leaky
+            and cell.spike_grad is self.gradient
+            and cell.reset_mechanism == "zero"
+            and bool(cell.reset_delay)
+            and not any(extras)
+            and cell.threshold.numel() == 1
+            and not any(value.requires_grad for value in (cell.beta, cell.threshold, cell.graded_spikes_factor))
+            and self._are_one([cell.beta, cell.graded_spikes_factor])
+        )
+
+    def _are_one(self, values: list[torch.Tensor]) -> bool:
+        """Whether all values are 1. They are read again where they have changed: to read is to wait for a GPU."""
+        versions = [-1 if value.is_inference() else value._version for value in values]
+        if self.known is not None:
+            seen, at, answer = self.known
+            if at == versions and all(a is b for a, b in zip(seen, values, strict=True)):
+                return answer
+        self.known = (values, versions, all(bool((value == 1).all()) for value in values))
+        return self.known[2]
 
 
 class Normalize(nn.Module):
