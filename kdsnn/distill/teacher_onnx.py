@@ -96,7 +96,7 @@ def teacher_onnx(teacher: nn.Module, input_shape: tuple[int, ...], labels: tuple
         torch.onnx.export(
             _FromBytes(teacher).eval(),
             (example,),
-            file,  # type: ignore[arg-type]  # it takes a file object: its annotation does not say so
+            file,
             dynamo=False,
             opset_version=OPSET,
             input_names=["image"],

@@ -28,7 +28,7 @@ SECTIONS = {
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("model", "epochs", "lr"),
-    [("vgg11", 10, 3e-3), ("resnet18", 10, 5e-3), ("wrn16-2", 4, 5e-3), ("preresnet20", 4, 5e-3)],
+    [("vgg11", 16, 3e-3), ("resnet18", 10, 5e-3), ("wrn16-2", 4, 5e-3), ("preresnet20", 4, 5e-3)],
 )
 def test_deep_students(tmp_path: Path, model: str, epochs: int, lr: float) -> None:
     setup_environment()
