@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from measured import peers_page
+
 DOCS = Path(__file__).parent
 COMMANDS = (
     "",
@@ -95,6 +97,11 @@ def hardware_tables() -> str:
     return "".join(parts)
 
 
+def benchmarks_page() -> str:
+    """What was measured beside other simulators."""
+    return MADE.replace("the code", "benchmarks/peers.json by its command") + peers_page()
+
+
 def sorted_kinds(handlers: dict[type, object]) -> list[type]:
     """Layer types by package and name."""
     return sorted(handlers, key=lambda kind: (kind.__module__.split(".")[0], kind.__name__))
@@ -103,7 +110,7 @@ def sorted_kinds(handlers: dict[type, object]) -> list[type]:
 def main() -> None:
     """Writes or checks all pages."""
     stale = []
-    for name, make in {"cli.md": cli_page, "support.md": support_page}.items():
+    for name, make in {"benchmarks.md": benchmarks_page, "cli.md": cli_page, "support.md": support_page}.items():
         path, text = DOCS / name, make()
         if "--check" in sys.argv:
             if not path.is_file() or path.read_text() != text:
