@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,20 @@ def test_export_writes_a_bundle_that_was_run(cli: Cli, run: Path, tmp_path: Path
     else:
         assert manifest["verified"]["images"] == 4
         assert manifest["verified"]["spikes"] > 0
+
+
+def test_export_for_onnx_writes_the_teacher_and_says_so(cli: Cli, run: Path, tmp_path: Path) -> None:
+    done = cli("export", run, "--target", "onnx", "-o", tmp_path / "bundle")
+    assert done.code == 0, done.err
+    assert "teacher.onnx" in done.out
+    assert "the teacher's logits are torch's within" in done.out
+    shutil.rmtree(run.parent / "teachers")
+    known = json.loads((run / "teacher.json").read_text())
+    (run / "teacher.json").write_text(json.dumps({**known, "folder": str(tmp_path / "gone")}))
+    again = cli("export", run, "--target", "onnx", "-o", tmp_path / "other")
+    assert again.code == 0, again.err
+    assert "no teacher.onnx: the weights of teacher 'cnn' are not on this machine" in again.out
+    assert not (tmp_path / "other" / "teacher.onnx").exists()
 
 
 def test_a_dry_run_shows_what_is_needed_and_writes_nothing(cli: Cli, run: Path, tmp_path: Path) -> None:
