@@ -51,8 +51,7 @@ def run(folder, job, guard):
     from lava.magma.core.run_configs import Loihi2SimCfg
     from lava.magma.runtime.runtime import Runtime
     from usage import cpu_s, memory_mib, peak_mib
-
-    from build import build
+    from wiring import build
 
     job["images"] = str(folder / "images.npy")
     lanes = Lanes(job["lanes"], job["samples"], job["timesteps"])
