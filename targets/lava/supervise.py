@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import numpy as np
 
 from kdsnn.errors import TargetUnavailableError, TimedOutError
 from kdsnn.targets.lava.environment import LavaEnvironment, worker_variables
+from kdsnn.targets.lost import cause_of_end, last_lines
 
 __all__ = ["run_workers"]
 
@@ -25,8 +25,6 @@ STALL_LIMIT_S = 600.0  # without a time limit: how long no step may complete
 POLL_S = 0.05
 GRACE_S = 3.0  # for the resource tracker of the worker, which frees shared memory after SIGTERM
 SHARED_MEMORY_HINT = "shared memory is full, as in a container with a small /dev/shm: give it more (--shm-size=1g)"
-LOG_LINES = 15
-LOG_BYTES = 16_384  # of the end of the log, read for an error message
 
 
 @dataclass
@@ -72,10 +70,10 @@ def run_workers(
     finally:
         _end_groups(workers)
     if failed is not None:
-        cause = _cause(failed.job, failed.process.returncode)
+        cause = cause_of_end(failed.job, failed.process.returncode)
         hint = SHARED_MEMORY_HINT if "SIGBUS" in cause else "run kdsnn doctor; what it wrote last is above"
         who = "the Lava worker" if len(jobs) == 1 else f"Lava worker {workers.index(failed) + 1} of {len(jobs)}"
-        raise TargetUnavailableError(f"{who} was lost: {cause}", hint=hint, problems=_tail(failed.job / LOG))
+        raise TargetUnavailableError(f"{who} was lost: {cause}", hint=hint, problems=last_lines(failed.job / LOG))
 
 
 def _start(environment: LavaEnvironment, job: Path) -> _Worker:
@@ -157,17 +155,3 @@ def _signal(group: int, number: int) -> bool:
     except (ProcessLookupError, PermissionError):  # macOS answers the second where only zombies are left
         return False
     return True
-
-
-def _cause(job: Path, code: int) -> str:
-    """Why the worker ended, in its own words where it left any."""
-    try:
-        return str(json.loads((job / "error.json").read_text())["message"]).splitlines()[0]
-    except (OSError, ValueError, KeyError, IndexError):
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-def _tail(log: Path) -> list[str]:
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - LOG_BYTES))
-        return file.read().decode(errors="replace").strip().splitlines()[-LOG_LINES:]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -13,14 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kdsnn.errors import TargetUnavailableError, TimedOutError
+from kdsnn.targets.lost import cause_of_end, last_lines
 
 __all__ = ["run_worker"]
 
 WORKER = Path(__file__).with_name("worker") / "main.py"
 STALL_LIMIT_S = 600.0  # without a time limit: how long no image may complete
 POLL_S = 0.05
-LOG_LINES = 15
-LOG_BYTES = 16_384  # of the end of the log, read for an error message
 
 
 def run_worker(job: Path, *, time_limit_s: float | None, progress: Callable[[int], None] | None) -> None:
@@ -57,9 +55,9 @@ def run_worker(job: Path, *, time_limit_s: float | None, progress: Callable[[int
         process.wait()
     if process.returncode != 0 or not (job / "result.json").is_file():
         raise TargetUnavailableError(
-            f"the SANA-FE worker was lost: {_cause(job, process.returncode)}",
+            f"the SANA-FE worker was lost: {cause_of_end(job, process.returncode)}",
             hint="run kdsnn doctor; what it wrote last is above",
-            problems=_tail(log),
+            problems=last_lines(log),
         )
 
 
@@ -90,17 +88,3 @@ def _images_done(job: Path) -> int:
         return int((job / "progress").read_text())
     except (OSError, ValueError):
         return 0  # not there yet, or half made
-
-
-def _cause(job: Path, code: int) -> str:
-    """Why the worker ended, in its own words where it left any."""
-    try:
-        return str(json.loads((job / "error.json").read_text())["message"]).splitlines()[0]
-    except (OSError, ValueError, KeyError, IndexError):
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-def _tail(log: Path) -> list[str]:
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - LOG_BYTES))
-        return file.read().decode(errors="replace").strip().splitlines()[-LOG_LINES:]
