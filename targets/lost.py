@@ -8,7 +8,7 @@ from pathlib import Path
 
 __all__ = ["cause_of_end", "last_lines"]
 
-LINES = 15
+LINES = 25
 BYTES = 16_384  # of the end of a log
 
 

@@ -79,7 +79,7 @@ def run_workers(
 def _start(environment: LavaEnvironment, job: Path) -> _Worker:
     with (job / LOG).open("wb") as output:
         process = subprocess.Popen(  # noqa: S603  our own script and interpreter
-            [str(environment.python), "-B", "-s", str(WORKER), str(job)],
+            [str(environment.python), "-B", "-s", "-X", "faulthandler", str(WORKER), str(job)],
             env=worker_variables(),
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -37,7 +37,7 @@ def run_worker(job: Path, *, time_limit_s: float | None, progress: Callable[[int
     log = job / "worker.log"
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603  our own script and interpreter
-            [sys.executable, "-B", str(WORKER), str(job)],
+            [sys.executable, "-B", "-X", "faulthandler", str(WORKER), str(job)],
             cwd=job,
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,

@@ -121,10 +121,17 @@ def test_an_exception_in_the_worker_is_shown(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_sanafe_says_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    spoil(monkeypatch, "chip.yaml", b"architecture: {}")
-    with pytest.raises(TargetUnavailableError, match="the SANA-FE worker was lost") as caught:
+    spoil(monkeypatch, "chip.yaml", b"architecture: [")
+    with pytest.raises(TargetUnavailableError, match="was lost: RuntimeError: missing terminating") as caught:
         run()
-    assert caught.value.problems
+    assert any("ERROR: [parse]" in line for line in caught.value.problems)
+
+
+def test_a_crash_in_native_code_says_where() -> None:
+    with pytest.raises(TargetUnavailableError, match="was lost: killed by SIGSEGV") as caught:
+        run(signalled(signal.SIGSEGV))
+    assert any("Segmentation fault" in line for line in caught.value.problems)
+    assert any("worker/main.py" in line for line in caught.value.problems)
 
 
 @pytest.mark.parametrize(("file", "message"), [("result.json", "another network"), ("spikes.5.npy", "spikes.5.npy")])
