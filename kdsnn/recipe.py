@@ -68,7 +68,6 @@ class TrainSection(_Section):
         weight_decay: of the optimizer.
         optimizer: `adamw` or `sgd` (momentum 0.9).
         schedule: of the learning rate: `onecycle`, `cosine` or `constant`.
-        label_smoothing: of the targets of the cross-entropy.
         clip_norm: largest norm of the gradient; None does not clip.
         precision: of convolutions and linear layers: `fp32`, or `bf16` where autocast allows it.
         ema_decay: of a moving average of the weights, which is the result then; None takes the last weights.
@@ -81,7 +80,6 @@ class TrainSection(_Section):
     weight_decay: NotNegative = 1e-4
     optimizer: Literal["adamw", "sgd"] = "adamw"
     schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
-    label_smoothing: Share = 0.0
     clip_norm: Positive | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
     ema_decay: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = None
@@ -94,12 +92,14 @@ class TeacherSection(TrainSection):
     Attributes:
         model: name of a teacher.
         width: multiplies its channels.
+        label_smoothing: of the targets of its cross-entropy.
         seed: of its weights and training, so that students of several seeds share one; None takes the recipe's.
         train_samples: it learns from so many training images; `all`, or None for those that the student learns from.
     """
 
     model: Name = "cnn"
     width: Width = 1.0
+    label_smoothing: Share = 0.0
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
     train_samples: Literal["all"] | Count | None = None
 
@@ -140,6 +140,7 @@ class DistillSection(_Section):
         alpha_end: to which alpha goes, linearly, over the training; None keeps it.
         logit_scale: logits are so many times the firing rates.
         task: loss of the labels: `ce` (cross-entropy of the logits) or `mse` (squared error of the rates).
+        label_smoothing: of the targets of `task`.
         soft: loss of the teacher's softened answer: `ce` or `mse`, likewise.
         feature_scale: the part of the features is so many times its mean.
         pairs: names of a student's and a teacher's module, whose features are compared; None takes the ends of their
@@ -152,6 +153,7 @@ class DistillSection(_Section):
     alpha_end: Share | None = None
     logit_scale: Positive = 5.0
     task: Literal["ce", "mse"] = "ce"
+    label_smoothing: Share = 0.0
     soft: Literal["ce", "mse"] = "ce"
     feature_scale: Positive = 1.0
     pairs: Annotated[tuple[tuple[str, str], ...], Field(min_length=1)] | None = None

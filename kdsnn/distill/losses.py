@@ -121,9 +121,10 @@ def _response(rates: torch.Tensor, seen: Seen, section: DistillSection) -> torch
 
 def _task(rates: torch.Tensor, labels: torch.Tensor, section: DistillSection) -> torch.Tensor:
     """`ce` of the logits, or `mse`: the squared error of the rates, summed over the classes."""
+    smoothing, classes = section.label_smoothing, rates.shape[1]
     if section.task == "mse":
-        return _squared(rates, F.one_hot(labels, rates.shape[1]))
-    return F.cross_entropy(rates * section.logit_scale, labels)
+        return _squared(rates, F.one_hot(labels, classes).to(rates.dtype) * (1 - smoothing) + smoothing / classes)
+    return F.cross_entropy(rates * section.logit_scale, labels, label_smoothing=smoothing)
 
 
 def _soft(rates: torch.Tensor, teacher: torch.Tensor, section: DistillSection) -> torch.Tensor:

@@ -137,6 +137,15 @@ def test_alone_is_the_plain_cross_entropy() -> None:
     assert float(got) == pytest.approx(cross_entropy(RATES * 5, HARD), **EXACT)
 
 
+@pytest.mark.parametrize("smoothing", [0.1, 1.0])
+def test_smoothed_labels(smoothing: float) -> None:
+    target = (1 - smoothing) * HARD + smoothing / 4
+    section = DistillSection(kind="none", label_smoothing=smoothing)
+    assert float(LOSSES["none"](seen(), section)) == pytest.approx(cross_entropy(RATES * 5, target), **EXACT)
+    squares = section.model_copy(update={"task": "mse"})
+    assert float(LOSSES["none"](seen(), squares)) == pytest.approx(squared(RATES, target), **EXACT)
+
+
 def test_squared_errors_instead() -> None:
     both = DistillSection(task="mse", soft="mse", temperature=3.0, alpha=0.25)
     expected = 0.25 * squared(RATES, softmax(TEACHER / 3)) + 0.75 * squared(RATES, HARD)
