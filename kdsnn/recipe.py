@@ -48,8 +48,9 @@ class DataSection(_Section):
         dataset: name of a data set.
         augment: what happens to a training image: `none`, `affine` (small shifts, turns and scalings), `flip`
             (mirrored or not), `crop-flip` (shifted, too) or `turn` (by any number of quarters, and a little).
-        train_samples: take so many training images, stratified; None takes all.
-        validation_samples: hold so many of these out, stratified; the weights that are best on them are kept.
+        train_samples: take so many training images, stratified, other ones with each seed; None takes all.
+        validation_samples: hold so many out before, stratified, the same ones with each seed; the weights that are best
+            on them are kept.
     """
 
     dataset: Name = "mnist5k"

@@ -29,6 +29,7 @@ from kdsnn.runs import RECIPE, read_json, runs_root, write_atomic, write_json
 __all__ = ["accuracy", "distill", "load_student", "load_teacher", "teach", "teacher_folder", "training_split"]
 
 BATCH = 250  # images at once in evaluation
+VALIDATION_SEED = 0
 
 
 def teach(recipe: Recipe, *, device: str | None = None, tensorboard: bool = False) -> Path:
@@ -225,15 +226,15 @@ def training_split(recipe: Recipe, dataset: Dataset) -> Split:
 
 
 def _training_and_validation(recipe: Recipe, dataset: Dataset) -> tuple[Split, Split | None]:
-    split, samples = dataset.train, recipe.data.validation_samples
+    """What is learnt from, and what is held out: the same images whatever the seed, so that no teacher saw them."""
+    split, held_out, samples = dataset.train, None, recipe.data.validation_samples
+    if samples is not None:
+        if samples >= len(split.labels):
+            raise RecipeError(f"data.validation_samples leaves nothing of {len(split.labels)} training images")
+        held_out, split = stratified(split, samples, VALIDATION_SEED)
     if recipe.data.train_samples is not None:
         split = stratified(split, recipe.data.train_samples, recipe.seed)[0]
-    if samples is None:
-        return split, None
-    if samples >= len(split.labels):
-        raise RecipeError(f"data.validation_samples leaves nothing of {len(split.labels)} training images")
-    held_out, rest = stratified(split, samples, recipe.seed)
-    return rest, held_out
+    return split, held_out
 
 
 def _student_accuracy(split: Split) -> Callable[[nn.Module], float]:

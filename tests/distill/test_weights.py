@@ -147,6 +147,20 @@ def test_the_student_of_a_run_is_the_best_on_the_images_held_out(tmp_path: Path)
     assert not images & {image.tobytes() for image in held_out.images}
 
 
+def test_the_images_held_out_are_the_same_for_every_seed_and_size() -> None:
+    def parts(seed: int, samples: int | None) -> tuple[set[bytes], set[bytes]]:
+        asked = wanted(data={"validation_samples": 10, "train_samples": samples}).model_copy(update={"seed": seed})
+        rest, held_out = pipeline._training_and_validation(asked, load_dataset(NAME))
+        assert held_out is not None
+        return {image.tobytes() for image in rest.images}, {image.tobytes() for image in held_out.images}
+
+    (first, out), (other, same), (whole, again) = parts(3, 20), parts(4, 20), parts(3, None)
+    assert out == same == again
+    assert first != other
+    assert (len(first), len(other), len(whole)) == (20, 20, 40)
+    assert not whole & out
+
+
 def test_patience_without_images_held_out_is_refused() -> None:
     for name in ("train", "teacher"):
         with pytest.raises(RecipeError, match="is not valid") as raised:
