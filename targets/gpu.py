@@ -24,6 +24,7 @@ __all__ = ["GpuProgram", "GpuTarget"]
 
 UNFOLD_BUDGET = 2**26  # bytes of the largest matrix of windows
 STATE_BUDGET = 2**20  # neurons of the largest population, times images at once: what caches hold
+LARGEST_BYTE = 255
 ARITHMETIC = ("auto", "int8", "float32")
 
 
@@ -103,7 +104,7 @@ class GpuProgram:
 
         def simulated(batch: npt.NDArray[np.uint8]) -> Iterator[Activity]:
             for population, train, v in self._simulate(counters.input_messages(self.network, batch)):
-                emitted = _first(train.sum(dim=(0, 1), dtype=torch.int64), population)
+                emitted = _first(_counted(train), population)
                 keep, read = population.name in names, not neuron_of(population).fires
                 trains = _first(train.transpose(0, 1).view(torch.uint8), population) if keep else None
                 yield Activity(population.name, emitted, trains, _first(v, population) if read else None)
@@ -144,7 +145,6 @@ def _integrate(
     neuron: Neuron, drive: torch.Tensor, bias: torch.Tensor, steps: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Spikes `(T, B, *shape)` and last potential of a population from its synaptic input `(T or 1, B, *shape)`."""
-    drive = drive << MEMBRANE_SHIFT
     threshold = int(neuron.threshold) << MEMBRANE_SHIFT
     trains = torch.empty((steps, *drive.shape[1:]), dtype=torch.bool, device=drive.device)
     u, v = torch.zeros_like(drive[0]), torch.zeros_like(drive[0])
@@ -157,8 +157,14 @@ def _integrate(
             entering = u + bias
         v = _decay(v, int(neuron.decay_v)).add_(entering)
         torch.gt(v, threshold, out=fired)
-        v.masked_fill_(fired, 0)
+        v.mul_(~fired)  # thirty times as quick as masked_fill_ on a CPU
     return trains, v
+
+
+def _counted(train: torch.Tensor) -> torch.Tensor:
+    """Spikes of each neuron over all steps and images, int64; added up as bytes, which is many times as quick."""
+    parts = train.view(torch.uint8).flatten(0, 1).split(LARGEST_BYTE)
+    return torch.stack([part.sum(dim=0, dtype=torch.uint8) for part in parts]).sum(dim=0, dtype=torch.int64)
 
 
 def _decay(x: torch.Tensor, amount: int) -> torch.Tensor:

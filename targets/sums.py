@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from kdsnn.network import Conv2d, Dense, Projection, Shape
+from kdsnn.network import MEMBRANE_SHIFT, Conv2d, Dense, Projection, Shape
 
 __all__ = ["Arithmetic", "Sums", "int8_is_exact", "sums_of", "unfolded"]
 
@@ -71,7 +71,7 @@ def int8_is_exact() -> bool:
 
 
 def sums_of(projection: Projection, source: Shape, bits: int, arithmetic: Arithmetic) -> Sums:
-    """The synaptic input of a projection, its exponent included; of images and for images as `(B, H, W, C)`.
+    """The synaptic input of a projection, 64 to a weight unit; of images and for images as `(B, H, W, C)`.
 
     Args:
         projection: of an integer network.
@@ -79,12 +79,12 @@ def sums_of(projection: Projection, source: Shape, bits: int, arithmetic: Arithm
         bits: width of its messages; 1 for spikes.
         arithmetic: of its products.
     """
-    op, scale = projection.op, 2**projection.exponent
+    op, scale = projection.op, 2 ** (projection.exponent + MEMBRANE_SHIFT)
     shift = MIDDLE if arithmetic.int8 and bits == 8 else 0  # int8 holds a message of 8 bits only less its middle
     if isinstance(op, Dense):
         return _dense(op, source, scale, shift, arithmetic)
     if op.groups == source[0] == op.weight.shape[0]:
-        return _depthwise(op, scale, arithmetic)
+        return _depthwise(op, scale, bits, arithmetic)
     return _convolution(op, scale, shift, arithmetic)
 
 
@@ -104,7 +104,7 @@ def _dense(op: Dense, source: Shape, scale: int, shift: int, arithmetic: Arithme
     matrix, missing = arithmetic.matrix(weight), _missing(weight, shift, arithmetic)
 
     def sums(messages: torch.Tensor) -> torch.Tensor:
-        return (arithmetic.product(arithmetic.rows(messages.flatten(1), shift), matrix) + missing) * scale
+        return arithmetic.product(arithmetic.rows(messages.flatten(1), shift), matrix).add_(missing).mul_(scale)
 
     return sums
 
@@ -122,25 +122,27 @@ def _convolution(op: Conv2d, scale: int, shift: int, arithmetic: Arithmetic) -> 
         made = []
         for group, matrix in enumerate(matrices):
             rows = windows[..., group * channels : (group + 1) * channels].reshape(-1, len(matrix))
-            made.append((arithmetic.product(rows, matrix) + missing[group]) * scale)
-        return torch.cat(made, dim=-1).reshape(*windows.shape[:3], -1)
+            made.append(arithmetic.product(rows, matrix).add_(missing[group]).mul_(scale))
+        whole = made[0] if len(made) == 1 else torch.cat(made, dim=-1)
+        return whole.reshape(*windows.shape[:3], -1)
 
     return sums
 
 
-def _depthwise(op: Conv2d, scale: int, arithmetic: Arithmetic) -> Sums:
-    """A convolution of each channel alone, such as a pool: tap by tap."""
-    taps = torch.from_numpy((op.weight[:, 0].astype(np.int32) * scale).transpose(1, 2, 0).copy()).to(arithmetic.device)
+def _depthwise(op: Conv2d, scale: int, bits: int, arithmetic: Arithmetic) -> Sums:
+    """A convolution of each channel alone, such as a pool: tap by tap; in bytes, where they hold the sum."""
+    taps = torch.from_numpy(op.weight[:, 0].astype(np.int32).transpose(1, 2, 0).copy()).to(arithmetic.device)
     plain = bool((taps == 1).all())
+    dtype = torch.uint8 if plain and taps[..., 0].numel() * (2**bits - 1) < 2 * MIDDLE else torch.int32
 
     def sums(messages: torch.Tensor) -> torch.Tensor:
         windows = _windows(_padded(messages.view(torch.uint8), op, 0), op)
-        total = torch.zeros((*windows.shape[:3], windows.shape[-1]), dtype=torch.int32, device=messages.device)
+        total = torch.zeros((*windows.shape[:3], windows.shape[-1]), dtype=dtype, device=messages.device)
         for row in range(len(taps)):
             for column in range(len(taps[0])):
                 tap = windows[..., row, column, :]
                 total += tap if plain else tap.to(torch.int32) * taps[row, column]
-        return total
+        return total.to(torch.int32).mul_(scale)
 
     return sums
 
