@@ -1,17 +1,18 @@
-"""Real Lava with our process models beside real Lava with Intel's own, on one network and in turn.
+"""Real Lava with our process models beside real Lava with Intel's own, and the torch target: one network, in turn.
 
     uv run python benchmarks/lava_speed.py [RUN|MODEL.nir] [--rounds 3] [--samples 128] [--stock-samples 4] [--lanes 0]
 
 Without a model it takes the paper's 2conv at full width, with random weights that keep every layer awake (T = 4).
-A round runs ours, then Intel's; every spike and every count of both is compared with the reference. Figures are of the
-simulation alone. The steps that fill the pipeline are taken off Intel's, for a few images would pay too much for them,
-and left in ours. Seconds on the processors (`cpu`), of all Lava's processes together, say more than those on the clock
-where others use the machine.
+A round runs ours, Intel's, and torch on the CPU; every spike and every count is compared with the reference. Figures
+are of the simulation alone. The steps that fill the pipeline are taken off Intel's, for a few images would pay too much
+for them, and left in ours. Seconds on the processors (`cpu`), of all Lava's processes together, say more than those on
+the clock where others use the machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from statistics import median
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 from kdsnn.evaluate import check_same
 from kdsnn.network import Network
-from kdsnn.targets.base import RunResult
+from kdsnn.targets.base import RunResult, Target
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.lava.adapter import LavaTarget
 from kdsnn.targets.lava.environment import setup_environment
@@ -27,6 +28,7 @@ from kdsnn.targets.reference import ReferenceTarget
 from kdsnn.workflow import open_model, select_images
 
 Images = npt.NDArray[np.uint8]
+OURS, STOCK, TORCH = "ours", "Intel's", "torch"
 
 
 def paper_network() -> tuple[Network, Images]:
@@ -47,11 +49,11 @@ def paper_network() -> tuple[Network, Images]:
     return quantize(network, calibration=images[:8])[0], images
 
 
-def rate(result: RunResult, seconds: str, *, full: bool) -> float:
-    """Images a second on the clock (`run_s`) or on the processors (`cpu_s`), perhaps of a pipeline that is full."""
+def rate(result: RunResult, seconds: float, *, full: bool) -> float:
+    """Images a second, perhaps of a pipeline that is full."""
     notes = result.notes
     share = 1 - notes["fill_steps"] / notes["steps"] if full else 1
-    return len(result.predictions) / (notes[seconds] * share)
+    return len(result.predictions) / (seconds * share)
 
 
 def spread(values: list[float]) -> str:
@@ -72,29 +74,38 @@ def main() -> None:
         network, images = model.network, select_images(model, samples=arguments.samples)[0]
     else:
         network, images = paper_network()
-    targets = {
-        "ours": (LavaTarget(lanes=arguments.lanes), arguments.samples),
-        "Intel's": (LavaTarget(stock=True), arguments.stock_samples),
+    runs: dict[str, tuple[Target, int]] = {
+        OURS: (LavaTarget(lanes=arguments.lanes), arguments.samples),
+        STOCK: (LavaTarget(stock=True), arguments.stock_samples),
+        TORCH: (GpuTarget("cpu"), arguments.samples),
     }
     rates: dict[tuple[str, str], list[float]] = {}
     print(f"{'round':<7}{'models':<9}{'images':>7}{'lanes':>6}{'images/s':>10}{'per cpu s':>11}{'MiB':>7}")
     for turn in range(arguments.rounds):
-        for name, (target, samples) in targets.items():
+        for name, (target, samples) in runs.items():
             shown = np.resize(images, (samples, *images.shape[1:]))
-            result = target.compile(network).run(shown, record="all")
-            oracle = ReferenceTarget() if samples <= 8 else GpuTarget("cpu")
-            check_same(result, oracle.compile(network).run(shown, record="all"))
-            clock, cpu = (rate(result, seconds, full=target.stock) for seconds in ("run_s", "cpu_s"))
+            program = target.compile(network)
+            if name == TORCH:
+                program.run(shown[:8])  # allocates what it keeps
+            began = time.process_time()
+            result = program.run(shown, record="output" if name == TORCH else "all")
+            own = time.process_time() - began
+            oracle = ReferenceTarget() if samples <= 8 or name == TORCH else GpuTarget("cpu")
+            check_same(result, oracle.compile(network).run(shown, record="output" if name == TORCH else "all"))
+            notes = result.notes
+            clock = rate(result, notes.get("run_s", result.wall_s), full=name == STOCK)
+            cpu = rate(result, notes.get("cpu_s", own), full=name == STOCK)
             rates.setdefault((name, "clock"), []).append(clock)
             rates.setdefault((name, "cpu"), []).append(cpu)
-            notes = result.notes
-            print(f"{turn:<7}{name:<9}{samples:>7}{notes['lanes']:>6.0f}{clock:>10.4g}{cpu:>11.4g}", end="")
-            print(f"{notes['memory_mib']:>7.0f}", flush=True)
+            print(f"{turn:<7}{name:<9}{samples:>7}{notes.get('lanes', 0):>6.0f}{clock:>10.4g}{cpu:>11.4g}", end="")
+            print(f"{notes.get('memory_mib', 0):>7.0f}", flush=True)
     print("every spike and every count equals the reference in all runs")
     for seconds, what in (("clock", "images/s"), ("cpu", "images per second on the processors")):
-        ours, stock = rates["ours", seconds], rates["Intel's", seconds]
-        ratios = [a / b for a, b in zip(ours, stock, strict=True)]
-        print(f"{what}: ours {spread(ours)}, Intel's {spread(stock)}; ratio {spread(ratios)}")
+        stock = rates[STOCK, seconds]
+        print(f"{what}: Intel's {spread(stock)}")
+        for name in (OURS, TORCH):
+            ratios = [a / b for a, b in zip(rates[name, seconds], stock, strict=True)]
+            print(f"  {name} {spread(rates[name, seconds])}; ratio {spread(ratios)}")
 
 
 if __name__ == "__main__":

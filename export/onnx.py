@@ -5,9 +5,9 @@ the image drives is computed once, before the loop. `step.onnx` computes one ste
 
 Two flavours. `float32` keeps drives and potentials in units of 1/64 of a weight as whole numbers below 2**24, which
 float32 holds exactly in any order of summation, as long as no algorithm with fractions (Winograd, FFT) is chosen: ONNX
-Runtime's CPU kernels choose none. `int8` uses MatMulInteger and, for grouped convolutions, ConvInteger, with int32
-sums, exact whatever is chosen. Other convolutions are matrix products of their windows there: ONNX Runtime takes some
-ten times as long for its ConvInteger.
+Runtime's CPU kernels choose none. `int8` uses MatMulInteger with int32 sums: a convolution is the product of its
+windows and the weights, for ONNX Runtime takes ten times as long for ConvInteger, which is left for large weights in
+groups.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ OPSET = 17
 IR_VERSION = 8
 EMITTED, TRAIN = "emitted.", "train."  # begin the names of outputs of a population
 POTENTIALS = "potentials"
+LARGEST_PRODUCT = 2**22  # weights of a convolution without groups
 NUMBER = {"float32": TensorProto.FLOAT, "int8": TensorProto.INT32}  # what drives and potentials are made of
 
 
@@ -54,7 +55,8 @@ def to_onnx(
     states = _states(network)
     batch = outer.add("Gather", outer.add("Shape", "image"), outer.integers([0]), axis=0)
     for state, shape in states.items():
-        outer.add("ConstantOfShape", outer.concat([batch, outer.integers(shape)]), to=f"{state}.0", value=outer.zero())
+        first = outer.filled(network.timesteps if state.startswith("n.") else 0)
+        outer.add("ConstantOfShape", outer.concat([batch, outer.integers(shape)]), to=f"{state}.0", value=first)
     body = _loop_body(network, outer, driven, trains)
     ends = [f"{state}.end" for state in states]
     steps = outer.constant(np.array(network.timesteps, dtype=np.int64))
@@ -87,7 +89,7 @@ def step_model(network: Network, *, flavour: Flavour = "float32") -> onnx.ModelP
 
 
 def _states(network: Network) -> dict[str, tuple[int, ...]]:
-    """What goes from step to step: potential, current where it has a memory, number of spikes so far."""
+    """What goes from step to step: potential, current where it has a memory, and T less the steps without a spike."""
     made: dict[str, tuple[int, ...]] = {}
     for population in network.spiking:
         made[f"v.{population.name}"] = population.shape
@@ -112,7 +114,7 @@ def _loop_body(network: Network, outer: _Graph, driven: dict[str, str], trains: 
         name = population.name
         drives = [driven.get(p.name) or body.drive(p, sent[p.source]) for p in network.incoming(name)]
         sent[name] = body.neurons(population, drives)
-        body.add("Add", f"n.{name}", body.add("Cast", sent[name], dtype=number), to=f"n.{name}.next")
+        body.add("Sub", f"n.{name}", f"step.held.{name}", to=f"n.{name}.next")
     for name in trains:
         body.add("Cast", sent[name], to=f"step.{name}", dtype=TensorProto.UINT8)
     scans = [_value(f"step.{name}", TensorProto.UINT8, ["N", *network.population(name).shape]) for name in trains]
@@ -128,13 +130,14 @@ def _totals(network: Network, graph: _Graph, *, emitted: bool) -> list[onnx.Valu
     """Outputs made of the numbers of spikes at the end of the loop."""
     layers, made = [], []
     for population in network.spiking:
-        number = graph.add("Cast", f"n.{population.name}.end", dtype=TensorProto.INT64)
+        number = graph.add("Cast", f"n.{population.name}.end", dtype=TensorProto.INT32)
         layers.append(graph.add("ReduceSum", graph.flat(number), graph.integers([1]), keepdims=1))
         if emitted:
-            graph.add("ReduceSum", number, graph.integers([0]), to=f"{EMITTED}{population.name}", keepdims=0)
+            total = graph.add("ReduceSum", number, graph.integers([0]), keepdims=0)
+            graph.add("Cast", total, to=f"{EMITTED}{population.name}", dtype=TensorProto.INT64)
             made.append(_value(f"{EMITTED}{population.name}", TensorProto.INT64, population.shape))
     graph.add("Cast", graph.flat(f"n.{network.output.name}.end"), to="counts", dtype=TensorProto.INT64)
-    graph.concat(layers, axis=1, to="layer_spikes")
+    graph.add("Cast", graph.concat(layers, axis=1), to="layer_spikes", dtype=TensorProto.INT64)
     if network.readout == "membrane":
         graph.add("Cast", graph.flat(f"v.{network.output.name}.end"), to=POTENTIALS, dtype=TensorProto.INT32)
         made.append(_value(POTENTIALS, TensorProto.INT32, ["N", network.output.neurons]))
@@ -174,8 +177,8 @@ class _Graph:
     def integers(self, values: Sequence[int]) -> str:
         return self.constant(np.array(values, dtype=np.int64))
 
-    def zero(self) -> onnx.TensorProto:
-        return numpy_helper.from_array(np.zeros(1, dtype=self.number))
+    def filled(self, value: int) -> onnx.TensorProto:
+        return numpy_helper.from_array(np.full(1, value, dtype=self.number))
 
     def concat(self, parts: Sequence[str], *, axis: int = 0, to: str = "") -> str:
         return self.add("Concat", *parts, to=to, axis=axis)
@@ -192,7 +195,7 @@ class _Graph:
         op, exponent = projection.op, projection.exponent + MEMBRANE_SHIFT
         whole = np.float32 if self.flavour == "float32" else np.int8
         weight = op.weight.astype(whole) if self.flavour == "int8" else np.ldexp(op.weight.astype(np.float32), exponent)
-        if isinstance(op, Conv2d) and self.flavour == "int8" and op.groups == 1:
+        if isinstance(op, Conv2d) and self.flavour == "int8" and op.weight.size * op.groups <= LARGEST_PRODUCT:
             made = self.windows_product(projection, op, sent)
         elif isinstance(op, Conv2d):
             constant = self.constant(weight, f"weight.{projection.name}")
@@ -218,7 +221,7 @@ class _Graph:
             starts = [d * k for d, k in zip(op.dilation, place, strict=True)]
             ends = [a + s * (n - 1) + 1 for a, s, n in zip(starts, op.stride, size, strict=True)]
             windows.append(self.add("Slice", image, *map(self.integers, (starts, ends, [1, 2], op.stride))))
-        weight = op.weight.astype(np.int8).transpose(2, 3, 1, 0).reshape(-1, c_out)
+        weight = _ungrouped(op).astype(np.int8).transpose(2, 3, 1, 0).reshape(-1, c_out)
         constant = self.constant(np.ascontiguousarray(weight), f"weight.{projection.name}")
         made = self.add("MatMulInteger", self.concat(windows, axis=3), constant)
         return self.add("Transpose", made, perm=[0, 3, 1, 2])
@@ -237,7 +240,7 @@ class _Graph:
             v = self.add("Add", v, self.constant(self.bias(neuron, population), f"bias.{name}"))
         threshold = self.constant(np.array(int(neuron.threshold) << MEMBRANE_SHIFT, dtype=self.number))
         fired = self.add("Greater", v, threshold)
-        held = self.add("Cast", self.add("Not", fired), dtype=NUMBER[self.flavour])
+        held = self.add("Cast", self.add("Not", fired), to=f"{self.prefix}held.{name}", dtype=NUMBER[self.flavour])
         self.add("Mul", v, held, to=f"v.{name}.next")  # quicker than Where, in ONNX Runtime
         return self.spikes_of(fired)
 
@@ -254,6 +257,15 @@ class _Graph:
         unity = self.constant(np.array(DECAY_UNITY, dtype=np.int64))
         kept = self.add("Div", self.add("Mul", self.add("Abs", x), share), unity)
         return self.add("Cast", self.add("Mul", self.add("Sign", x), kept), dtype=NUMBER[self.flavour])
+
+
+def _ungrouped(op: Conv2d) -> npt.NDArray[Any]:
+    """The weight over all channels `(C_out, C_in, *kernel)`, with zeros where groups do not meet."""
+    parts = np.split(op.weight, op.groups)
+    whole = np.zeros((len(parts), len(parts[0]), len(parts), *op.weight.shape[1:]), dtype=op.weight.dtype)
+    for group, part in enumerate(parts):
+        whole[group, :, group] = part
+    return whole.reshape(len(op.weight), -1, *op.weight.shape[2:])
 
 
 def _value(name: str, dtype: int, shape: Sequence[int | str]) -> onnx.ValueInfoProto:
