@@ -10,6 +10,7 @@
     ├── DoesNotFitError           5   the network exceeds a limit of the target
     ├── TargetUnavailableError    6   the target cannot run here, or was lost while it ran
     ├── MissingExtraError         6   an optional package is not installed
+    ├── PoolError                 6   the workers of a pool cannot be reached, do not fit, or were lost
     └── TimedOutError             7   the target did not answer within its time limit
 
 A message says what is wrong and where; `hint` says what to do about it.
@@ -26,6 +27,7 @@ __all__ = [
     "LoweringError",
     "MissingExtraError",
     "NetworkError",
+    "PoolError",
     "RecipeError",
     "TargetUnavailableError",
     "TimedOutError",
@@ -112,6 +114,13 @@ class MissingExtraError(KdsnnError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} is not installed", hint=f"install it with: pip install 'kdsnn[{extra}]'")
+        self.args = (what, extra)  # what pickle makes it from again, on its way from another process
+
+
+class PoolError(KdsnnError):
+    """The workers of a pool cannot be reached, do not fit this kdsnn, or were lost while they worked."""
+
+    exit_code = 6
 
 
 class TimedOutError(KdsnnError):

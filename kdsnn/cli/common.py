@@ -27,6 +27,7 @@ __all__ = [
     "ModelArgument",
     "OptionOption",
     "OverridesOption",
+    "PoolOption",
     "RecipeArgument",
     "SamplesOption",
     "ScaleOption",
@@ -62,6 +63,10 @@ StockOption = Annotated[
 WorkersOption = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="For target lava: simulations at once. Same as -O workers=..."),
+]
+PoolOption = Annotated[
+    str | None,
+    typer.Option("--pool", metavar="ADDRESS", help="Use the workers of the Dask scheduler at tcp://host:8786."),
 ]
 TargetOption = Annotated[str, typer.Option("--target", "-t", help="Where to run it (kdsnn targets).")]
 DeviceOption = Annotated[
