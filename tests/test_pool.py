@@ -2,7 +2,7 @@
 
 import os
 import pickle
-import sys
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -13,23 +13,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kdsnn import cluster as clusters
 from kdsnn import evaluate as evaluation
 from kdsnn import pool as pools
+from kdsnn.cluster import Terms, check_terms, dask_pool
 from kdsnn.errors import InputError, MissingExtraError, PoolError, TimedOutError, UsageError
 from kdsnn.evaluate import Evaluation, evaluate
 from kdsnn.network import Network
 from kdsnn.paper.runner import run_rows
 from kdsnn.paper.runs import collect, select_rows
 from kdsnn.paper.smoke import SMOKE, smoke_data
-from kdsnn.pool import Pool, Terms, check_terms, completed, dask_pool, result_of
+from kdsnn.pool import Pool, completed, result_of
 from kdsnn.targets.base import Target, load_target
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.lava.environment import setup_environment
 from kdsnn.targets.reference import ReferenceTarget
 from kdsnn.testing import example_networks, random_images
-from tests.cli.conftest import Cli, cli
-
-__all__ = ["cli"]
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +84,9 @@ def test_a_pool_of_any_executor_evaluates_in_chunks_that_the_memory_holds(monkey
     assert sorted(np.diff([0, *done])) == [1, 2, 2, 2]  # three hold at once, and two rounds of two are as even
 
 
-def test_lava_on_a_pool(cluster: str) -> None:
+def test_lava_on_a_pool_is_not_needed_here(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     setup_environment()
+    monkeypatch.setattr("kdsnn.targets.lava.adapter.find_environment", lambda: None)
     network, images = example_networks()[0], random_images(example_networks()[0], 6)
     with dask_pool(cluster) as pool:
         there = evaluate(network, load_target("lava"), images, pool=pool)
@@ -111,7 +111,7 @@ def test_errors_of_jobs_are_those_of_the_job(cluster: str) -> None:
     with dask_pool(cluster) as pool:
         with pytest.raises(TimedOutError, match="passed its limit of 0"):
             evaluate(network, ReferenceTarget(), images, pool=pool, time_limit_s=0.0)
-        with pytest.raises(InputError, match="there is no run 'nothing'"):
+        with pytest.raises(InputError, match=rf"no run 'nothing' \(on {socket.gethostname()}\)"):
             result_of(pool.submit(pickle.loads, pickle.dumps(_Raises(InputError("there is no run 'nothing'")))))
         with pytest.raises(MissingExtraError, match="kdsnn\\[dask\\]"):
             result_of(pool.submit(pickle.loads, pickle.dumps(_Raises(MissingExtraError("Dask", "dask")))))
@@ -133,16 +133,6 @@ def _raise(error: Exception) -> None:
     raise error
 
 
-def test_no_scheduler_at_the_address(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "CONNECT_S", 0.5)
-    done = cli("paper", "table4", "--run", "--rows", "mnist-2conv", "--pool", "tcp://127.0.0.1:9")
-    assert (done.code, done.out) == (6, "")
-    assert done.err == (
-        "error: no Dask scheduler answers at tcp://127.0.0.1:9\n"
-        "  start one with: dask scheduler, which shows its address\n"
-    )
-
-
 @pytest.mark.parametrize("address", ["host:8786", "8786", "smoke://host:8786", "tcp://host"])
 def test_what_is_no_address(address: str) -> None:
     with pytest.raises(UsageError, match="is no address of a pool"), dask_pool(address):
@@ -150,7 +140,7 @@ def test_what_is_no_address(address: str) -> None:
 
 
 def test_a_scheduler_without_workers(idle: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "CONNECT_S", 1.0)
+    monkeypatch.setattr(clusters, "CONNECT_S", 1.0)
     with pytest.raises(PoolError, match="has no workers") as raised, dask_pool(idle):
         pass
     assert raised.value.hint == f"start some with: dask worker {idle} --nthreads 1"
@@ -159,28 +149,21 @@ def test_a_scheduler_without_workers(idle: str, monkeypatch: pytest.MonkeyPatch)
 def test_workers_that_are_gone(idle: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from distributed import Client
 
-    monkeypatch.setattr(pools, "LOST_S", 0.2)
+    monkeypatch.setattr(clusters, "LOST_S", 0.2)
     with Client(idle, set_as_default=False) as client, pytest.raises(PoolError, match="has no workers left"):
-        pools._check_alive(client, idle)
-
-
-def test_the_extra_is_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    done = cli("paper", "table1", "--run", "--rows", "mnist5k-2conv", "--pool", "tcp://127.0.0.1:9")
-    assert done.code == 6
-    assert "pip install 'kdsnn[dask]'" in done.err
+        clusters._check_alive(client, idle)
 
 
 def test_another_version_on_the_workers(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = pools.VERSION
-    monkeypatch.setattr(pools, "VERSION", "9.9")
+    here = clusters.VERSION
+    monkeypatch.setattr(clusters, "VERSION", "9.9")
     with pytest.raises(PoolError, match="have another version of kdsnn") as raised, dask_pool(cluster):
         pass
     assert [problem.split(": ")[1] for problem in raised.value.problems] == [f"has {here}, not 9.9"] * 2
 
 
 def test_a_runs_folder_that_the_workers_do_not_see(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "_token", lambda folder: nullcontext(folder / ".pool-elsewhere"))
+    monkeypatch.setattr(clusters, "_token", lambda folder: nullcontext(folder / ".pool-elsewhere"))
     rows = select_rows("table1", ["mnist5k-2conv"])
     with pytest.raises(PoolError, match="cannot work on the runs of this machine") as raised:
         run_rows(rows, scheduler=cluster)
@@ -201,23 +184,23 @@ def test_a_worker_that_takes_several_jobs_at_a_time() -> None:
             pass
 
         def run(self, function: object, *arguments: object, on_error: str) -> dict[str, object]:
-            return {"tcp://a:1": pools.VERSION, "tcp://a:2": pools.VERSION}
+            return {"tcp://a:1": clusters.VERSION, "tcp://a:2": clusters.VERSION}
 
         def nthreads(self) -> dict[str, int]:
             return {"tcp://a:1": 1, "tcp://a:2": 8}
 
     with pytest.raises(PoolError, match="several jobs at a time") as raised:
-        pools._check_workers(Client(), "tcp://a:0", Terms(pools.VERSION))
+        clusters._check_workers(Client(), "tcp://a:0", Terms(clusters.VERSION))
     assert raised.value.problems == ("tcp://a:2: has 8 threads",)
     assert "--nthreads 1" in raised.value.hint
 
 
 def test_a_worker_that_joins_later_must_meet_the_terms(tmp_path: Path) -> None:
-    check_terms(Terms(pools.VERSION))
+    check_terms(Terms(clusters.VERSION))
     with pytest.raises(PoolError, match=r"it has kdsnn .*, not 9\.9"):
         check_terms(Terms("9.9"))
     with pytest.raises(PoolError, match="does not see"):
-        check_terms(Terms(pools.VERSION, tmp_path / "runs" / ".pool-x"))
+        check_terms(Terms(clusters.VERSION, tmp_path / "runs" / ".pool-x"))
 
 
 def test_a_pool_that_is_lost_or_slow_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,9 +245,3 @@ def test_a_target_that_cannot_be_sent(cluster: str) -> None:
     network = example_networks()[0]
     with dask_pool(cluster) as pool, pytest.raises(UsageError, match="cannot be sent to a pool"):
         evaluate(network, target, random_images(network, 2), pool=pool)
-
-
-def test_workers_of_this_machine_and_of_a_pool_exclude_each_other(cli: Cli) -> None:
-    done = cli("paper", "table1", "--run", "--workers", "2", "--pool", "tcp://127.0.0.1:9")
-    assert done.code == 2
-    assert "give one of them" in done.err

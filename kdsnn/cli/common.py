@@ -66,7 +66,9 @@ WorkersOption = Annotated[
 ]
 PoolOption = Annotated[
     str | None,
-    typer.Option("--pool", metavar="ADDRESS", help="Use the workers of the Dask scheduler at tcp://host:8786."),
+    typer.Option(
+        "--pool", metavar="ADDRESS", help="Use the workers of a Dask scheduler, such as tcp://host:8786 (extra dask)."
+    ),
 ]
 TargetOption = Annotated[str, typer.Option("--target", "-t", help="Where to run it (kdsnn targets).")]
 DeviceOption = Annotated[

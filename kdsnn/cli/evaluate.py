@@ -64,7 +64,7 @@ def evaluate(
     """
     from contextlib import nullcontext
 
-    from kdsnn.pool import dask_pool
+    from kdsnn.cluster import dask_pool
     from kdsnn.workflow import evaluate_model, open_model, select_images
 
     chosen = make_target(target, option, device, stock=stock, workers=workers)

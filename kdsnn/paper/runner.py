@@ -8,9 +8,10 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from kdsnn.cluster import dask_pool
 from kdsnn.errors import InputError, KdsnnError
 from kdsnn.paper.runs import finished_runs, run_folder, same_but_seed
-from kdsnn.pool import Pool, completed, dask_pool, local_pool, result_of
+from kdsnn.pool import Pool, completed, local_pool, result_of
 from kdsnn.recipe import Recipe, load_recipe
 from kdsnn.recipes.paper import Row
 from kdsnn.runs import runs_root
@@ -50,7 +51,7 @@ def run_rows(
 
     Raises:
         InputError: some failed; their reasons.
-        PoolError, MissingExtraError, UsageError: see `kdsnn.pool.dask_pool`.
+        PoolError, MissingExtraError, UsageError: see `kdsnn.cluster.dask_pool`.
     """
     from kdsnn.distill.pipeline import teacher_folder
 
