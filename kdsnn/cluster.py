@@ -12,6 +12,7 @@ import re
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -20,12 +21,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kdsnn.errors import InputError, KdsnnError, MissingExtraError, PoolError, UsageError
+from kdsnn.errors import InputError, KdsnnError, LockedError, MissingExtraError, PoolError, UsageError
 from kdsnn.pool import Pool, variables
 
 __all__ = ["Terms", "check_terms", "dask_pool", "run_job"]
 
 CONNECT_S = 10.0  # for a scheduler to answer, and for its first worker to be there
+RELEASE_S = 30.0  # for a worker that is ended to let its run go: Dask kills one that still computes after 8 s
 LOST_S = 60.0  # for a worker to come back, where all are gone
 VERSION = version("kdsnn")
 ADDRESS = re.compile(r"[a-z]+://.+:\d+")
@@ -94,10 +96,21 @@ def run_job(terms: Terms, job: Callable[..., T], *arguments: Any) -> T:
     try:
         check_terms(terms)
         with _one_job, variables(terms.variables):
-            return job(*arguments)
+            return _with_patience(job, *arguments)
     except KdsnnError as error:
         error.message += f" (on {socket.gethostname()})"
         raise
+
+
+def _with_patience(job: Callable[..., T], *arguments: Any) -> T:
+    end = time.monotonic() + RELEASE_S
+    while True:
+        try:
+            return job(*arguments)
+        except LockedError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(RELEASE_S / 30)
 
 
 def check_terms(terms: Terms) -> None:

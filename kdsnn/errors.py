@@ -4,6 +4,7 @@
     ├── UsageError                2   the command was called wrongly
     ├── InputError                3   a file, an image, a recipe or a network is wrong
     │   ├── NetworkError              a network breaks a rule of `kdsnn.network`
+    │   ├── LockedError               another process works on a run folder
     │   ├── LoweringError             a model holds something that cannot be lowered
     │   └── RecipeError               a recipe is wrong
     ├── VerificationError         4   two machines did not compute the same
@@ -24,6 +25,7 @@ __all__ = [
     "DoesNotFitError",
     "InputError",
     "KdsnnError",
+    "LockedError",
     "LoweringError",
     "MissingExtraError",
     "NetworkError",
@@ -74,6 +76,10 @@ class InputError(KdsnnError):
 
 class NetworkError(InputError):
     """A network breaks a rule of `kdsnn.network`."""
+
+
+class LockedError(InputError):
+    """Another process works on a run folder."""
 
 
 class LoweringError(InputError):

@@ -16,14 +16,15 @@ import pytest
 from kdsnn import cluster as clusters
 from kdsnn import evaluate as evaluation
 from kdsnn import pool as pools
-from kdsnn.cluster import Terms, check_terms, dask_pool
-from kdsnn.errors import InputError, MissingExtraError, PoolError, TimedOutError, UsageError
+from kdsnn.cluster import Terms, check_terms, dask_pool, run_job
+from kdsnn.errors import InputError, LockedError, MissingExtraError, PoolError, TimedOutError, UsageError
 from kdsnn.evaluate import Evaluation, evaluate
 from kdsnn.network import Network
 from kdsnn.paper.runner import run_rows
 from kdsnn.paper.runs import collect, select_rows
 from kdsnn.paper.smoke import SMOKE, smoke_data
 from kdsnn.pool import Pool, completed, result_of
+from kdsnn.runs import lock
 from kdsnn.targets.base import Target, load_target
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.lava.environment import setup_environment
@@ -201,6 +202,23 @@ def test_a_worker_that_joins_later_must_meet_the_terms(tmp_path: Path) -> None:
         check_terms(Terms("9.9"))
     with pytest.raises(PoolError, match="does not see"):
         check_terms(Terms(clusters.VERSION, tmp_path / "runs" / ".pool-x"))
+
+
+def test_a_run_that_a_dying_worker_still_holds_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train() -> str:
+        with lock(tmp_path):
+            return "trained"
+
+    holder = lock(tmp_path)
+    holder.__enter__()
+    monkeypatch.setattr(clusters, "RELEASE_S", 0.3)
+    with pytest.raises(LockedError, match="another process is working on"):
+        run_job(Terms(clusters.VERSION), train)
+    monkeypatch.setattr(clusters, "RELEASE_S", 30.0)
+    release = threading.Timer(0.2, holder.__exit__, (None, None, None))
+    release.start()
+    assert run_job(Terms(clusters.VERSION), train) == "trained"
+    release.join()
 
 
 def test_a_pool_that_is_lost_or_slow_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
