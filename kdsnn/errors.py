@@ -4,12 +4,14 @@
     ├── UsageError                2   the command was called wrongly
     ├── InputError                3   a file, an image, a recipe or a network is wrong
     │   ├── NetworkError              a network breaks a rule of `kdsnn.network`
+    │   ├── LockedError               another process works on a run folder
     │   ├── LoweringError             a model holds something that cannot be lowered
     │   └── RecipeError               a recipe is wrong
     ├── VerificationError         4   two machines did not compute the same
     ├── DoesNotFitError           5   the network exceeds a limit of the target
     ├── TargetUnavailableError    6   the target cannot run here, or was lost while it ran
     ├── MissingExtraError         6   an optional package is not installed
+    ├── PoolError                 6   the workers of a pool cannot be reached, do not fit, or were lost
     └── TimedOutError             7   the target did not answer within its time limit
 
 A message says what is wrong and where; `hint` says what to do about it.
@@ -23,9 +25,11 @@ __all__ = [
     "DoesNotFitError",
     "InputError",
     "KdsnnError",
+    "LockedError",
     "LoweringError",
     "MissingExtraError",
     "NetworkError",
+    "PoolError",
     "RecipeError",
     "TargetUnavailableError",
     "TimedOutError",
@@ -74,6 +78,10 @@ class NetworkError(InputError):
     """A network breaks a rule of `kdsnn.network`."""
 
 
+class LockedError(InputError):
+    """Another process works on a run folder."""
+
+
 class LoweringError(InputError):
     """A model holds something that cannot be lowered to populations and projections."""
 
@@ -112,6 +120,13 @@ class MissingExtraError(KdsnnError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} is not installed", hint=f"install it with: pip install 'kdsnn[{extra}]'")
+        self.args = (what, extra)  # what pickle makes it from again, on its way from another process
+
+
+class PoolError(KdsnnError):
+    """The workers of a pool cannot be reached, do not fit this kdsnn, or were lost while they worked."""
+
+    exit_code = 6
 
 
 class TimedOutError(KdsnnError):

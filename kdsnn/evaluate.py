@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -10,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.counters import Counts, LayerCounts
-from kdsnn.errors import InputError, VerificationError
+from kdsnn.errors import InputError, UsageError, VerificationError
 from kdsnn.network import Network
-from kdsnn.targets.base import Progress, RunResult, Target, check_images, ensure_runnable
+from kdsnn.pool import Pool, completed, result_of
+from kdsnn.targets.base import Program, Progress, RunResult, Target, check_images, ensure_fits, ensure_runnable
 from kdsnn.targets.reference import ReferenceTarget
 
 __all__ = ["Evaluation", "check_same", "evaluate"]
@@ -37,7 +40,7 @@ class Evaluation:
         potentials: `(N, classes)` int32 of an output that integrates and never fires; else None.
         spike_totals: for each population, each neuron's spikes over T, `(N, neurons)` uint16.
         compared: populations whose spikes were compared with the reference, one by one; empty if none were.
-        wall_s: seconds the target worked.
+        wall_s: seconds the target worked; with a pool, seconds until it had done everything, the comparison included.
         versions: of what computed it.
         notes: further figures of the target, summed over its runs; the highest of any run for those named in `HIGHEST`.
     """
@@ -96,8 +99,11 @@ def evaluate(
     compare: bool = True,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
+    pool: Pool | None = None,
 ) -> Evaluation:
     """Runs the images on a target, and the same on the reference.
+
+    With a pool, its workers each take a share of the images. But for times and notes the result is the same.
 
     Args:
         network: an integer network.
@@ -105,32 +111,123 @@ def evaluate(
         images: `(N, C, H, W)` uint8.
         labels: `(N,)`, for the accuracy.
         compare: whether to compare all populations with the reference.
-        time_limit_s: for the target's work as a whole.
+        time_limit_s: for the target's work as a whole; with a pool, for everything.
         progress: called with the number of images done.
+        pool: whose workers run it. The target must be there, and may be missing here.
 
     Raises:
         VerificationError: the first spike or count in which the target differs from the reference.
         DoesNotFitError, TargetUnavailableError, TimedOutError: as the target says.
         InputError: the images or labels do not fit the network.
+        UsageError: the target cannot be sent to a pool.
+        PoolError: the pool was lost.
     """
     check_images(network, images)
     _check_labels(network, labels, len(images))
+    if pool is not None:
+        return _evaluate_on(pool, network, target, images, labels, compare, time_limit_s, progress)
     ensure_runnable(target, network)
-    program, reference = target.compile(network), ReferenceTarget().compile(network)
-    results, totals = [], []
-    compared: tuple[str, ...] = ()
+    program, reference = target.compile(network), ReferenceTarget().compile(network) if compare else None
+    parts: list[_Part] = []
     left = time_limit_s
-    for begin, chunk in _chunks(network, images):
-        result = program.run(chunk, record="all", time_limit_s=left, progress=_shifted(progress, begin))
+    for begin, chunk in _chunks(images, _most_images(network)):
+        parts.append(_run_chunk(network, program, reference, chunk, begin, left, _shifted(progress, begin)))
         if left is not None:
-            left = max(left - result.wall_s, 1e-3)
-        if compare:
-            wanted = reference.run(chunk, record="all")
-            check_same(result, wanted, first_image=begin)
-            compared = tuple(wanted.spikes)
-        totals.append({n: s.reshape(*s.shape[:2], -1).sum(axis=1, dtype=np.uint16) for n, s in result.spikes.items()})
-        results.append(replace(result, spikes={network.output.name: result.spikes[network.output.name]}))
-    return _joined(network, results, totals, labels, compared)
+            left = max(left - parts[-1].result.wall_s, 1e-3)
+    return _joined(network, parts, labels, wall_s=sum(part.result.wall_s for part in parts))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is kept of a chunk of images.
+
+    Attributes:
+        result: with the spikes of the output only.
+        totals: for each population, each neuron's spikes over T, `(N, neurons)` uint16.
+        compared: populations that were compared with the reference.
+    """
+
+    result: RunResult
+    totals: Mapping[str, npt.NDArray[np.uint16]]
+    compared: tuple[str, ...]
+
+
+def _run_chunk(
+    network: Network,
+    program: Program,
+    reference: Program | None,
+    images: npt.NDArray[np.uint8],
+    first_image: int,
+    time_limit_s: float | None = None,
+    progress: Progress | None = None,
+) -> _Part:
+    """Runs a chunk on a target, and compares it with the reference, where there is one."""
+    result = program.run(images, record="all", time_limit_s=time_limit_s, progress=progress)
+    compared: tuple[str, ...] = ()
+    if reference is not None:
+        wanted = reference.run(images, record="all")
+        check_same(result, wanted, first_image=first_image)
+        compared = tuple(wanted.spikes)
+    totals = {n: s.reshape(*s.shape[:2], -1).sum(axis=1, dtype=np.uint16) for n, s in result.spikes.items()}
+    output = network.output.name
+    return _Part(replace(result, spikes={output: result.spikes[output]}), totals, compared)
+
+
+def _run_chunk_there(
+    network: Network,
+    target: Target,
+    images: npt.NDArray[np.uint8],
+    first_image: int,
+    compare: bool,
+    time_limit_s: float | None,
+) -> _Part:
+    """The same in a worker of a pool, which has to make everything ready first."""
+    ensure_runnable(target, network)
+    reference = ReferenceTarget().compile(network) if compare else None
+    return _run_chunk(network, target.compile(network), reference, images, first_image, time_limit_s)
+
+
+def _evaluate_on(
+    pool: Pool,
+    network: Network,
+    target: Target,
+    images: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int64] | None,
+    compare: bool,
+    time_limit_s: float | None,
+    progress: Progress | None,
+) -> Evaluation:
+    """Shares the images out evenly, in no more chunks than the memory asks for: each starts the target anew."""
+    ensure_fits(target, network)
+    _check_sendable(target)
+    begun, most = time.perf_counter(), _most_images(network)
+    rounds = -(-len(images) // (pool.workers * most))
+    size = -(-len(images) // (pool.workers * rounds))
+    shared = pool.share(network)
+    jobs = {
+        pool.submit(_run_chunk_there, shared, target, chunk, begin, compare, time_limit_s): begin
+        for begin, chunk in _chunks(images, size)
+    }
+    parts: dict[int, _Part] = {}
+    try:
+        for job in completed(pool, jobs, time_limit_s=time_limit_s):
+            parts[jobs[job]] = result_of(job)
+            if progress is not None:
+                progress(sum(len(part.result.predictions) for part in parts.values()))
+    finally:
+        for job in jobs:
+            job.cancel()
+    in_order = [parts[begin] for begin in sorted(parts)]
+    return _joined(network, in_order, labels, wall_s=time.perf_counter() - begun)
+
+
+def _check_sendable(target: Target) -> None:
+    try:
+        pickle.dumps(target)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise UsageError(
+            f"target {target.name!r} cannot be sent to a pool: {error}", hint="run it without a pool"
+        ) from error
 
 
 def check_same(result: RunResult, wanted: RunResult, *, first_image: int = 0) -> None:
@@ -196,9 +293,12 @@ def _check_labels(network: Network, labels: Array | None, samples: int) -> None:
         raise InputError(f"labels reach from {labels.min()} to {labels.max()}; there are {len(network.labels)} classes")
 
 
-def _chunks(network: Network, images: npt.NDArray[np.uint8]) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+def _most_images(network: Network) -> int:
     """As many images at once as the memory allows: a target may have to start anew for each chunk."""
-    size = max(1, MOST_SPIKES // (network.timesteps * sum(p.neurons for p in network.spiking)))
+    return max(1, MOST_SPIKES // (network.timesteps * sum(p.neurons for p in network.spiking)))
+
+
+def _chunks(images: npt.NDArray[np.uint8], size: int) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
     for begin in range(0, len(images), size):
         yield begin, images[begin : begin + size]
 
@@ -207,13 +307,8 @@ def _shifted(progress: Progress | None, begin: int) -> Callable[[int], None] | N
     return None if progress is None else lambda done: progress(begin + done)
 
 
-def _joined(
-    network: Network,
-    results: list[RunResult],
-    totals: list[dict[str, npt.NDArray[np.uint16]]],
-    labels: npt.NDArray[np.int64] | None,
-    compared: tuple[str, ...],
-) -> Evaluation:
+def _joined(network: Network, parts: list[_Part], labels: npt.NDArray[np.int64] | None, *, wall_s: float) -> Evaluation:
+    results = [part.result for part in parts]
     predictions = np.concatenate([r.predictions for r in results])
     read = [r.potentials for r in results if r.potentials is not None]
     counts = results[0].counts
@@ -227,9 +322,9 @@ def _joined(
         counts=counts,
         output_spikes=np.concatenate([r.spikes[network.output.name] for r in results]),
         potentials=np.concatenate(read) if read else None,
-        spike_totals={name: np.concatenate([t[name] for t in totals]) for name in totals[0]},
-        compared=compared,
-        wall_s=sum(r.wall_s for r in results),
+        spike_totals={name: np.concatenate([p.totals[name] for p in parts]) for name in parts[0].totals},
+        compared=parts[0].compared,
+        wall_s=wall_s,
         versions=results[0].versions,
         notes={key: _note(key, [r.notes.get(key, 0.0) for r in results]) for key in results[0].notes},
     )

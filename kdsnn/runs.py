@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kdsnn.errors import InputError
+from kdsnn.errors import InputError, LockedError
 
 __all__ = ["RECIPE", "find_run", "lock", "new_run", "read_json", "run_names", "runs_root", "write_atomic", "write_json"]
 
@@ -132,7 +132,8 @@ def lock(folder: Path) -> Iterator[None]:
     """Keeps other processes off a run folder while this one works on it.
 
     Raises:
-        InputError: another process holds it, or the folder cannot be written to.
+        LockedError: another process holds it.
+        InputError: the folder cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -143,7 +144,7 @@ def lock(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise InputError(
+            raise LockedError(
                 f"another process is working on {folder}", hint="wait for it, or take another run"
             ) from error
         yield

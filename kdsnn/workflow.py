@@ -19,6 +19,7 @@ from kdsnn.errors import DoesNotFitError, InputError
 from kdsnn.evaluate import Evaluation, evaluate
 from kdsnn.export.nir import read_nir, write_nir
 from kdsnn.network import Network, Projection, neuron_of
+from kdsnn.pool import Pool
 from kdsnn.runs import find_run, read_json, write_json
 from kdsnn.targets.base import Progress, Target
 
@@ -103,9 +104,10 @@ def evaluate_model(
     *,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
+    pool: Pool | None = None,
 ) -> Evaluation:
     """Evaluates a model on a target, compared with the reference; a run keeps it as `evaluation-TARGET.json`."""
-    result = evaluate(model.network, target, images, labels, time_limit_s=time_limit_s, progress=progress)
+    result = evaluate(model.network, target, images, labels, time_limit_s=time_limit_s, progress=progress, pool=pool)
     if model.run is not None:
         write_json(model.run / f"evaluation-{target.name}.json", result.as_json())
     return result

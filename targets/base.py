@@ -30,6 +30,7 @@ __all__ = [
     "Target",
     "Violation",
     "check_images",
+    "ensure_fits",
     "ensure_runnable",
     "load_target",
     "overflow_violations",
@@ -159,8 +160,8 @@ def overflow_violations(network: Network) -> list[Violation]:
     return [Violation(name, what) for name, what in overflows(network).items()]
 
 
-def ensure_runnable(target: Target, network: Network) -> None:
-    """Raises unless the network is an integer network that fits the target, and the target can run here."""
+def ensure_fits(target: Target, network: Network) -> None:
+    """Raises unless the network is an integer network that fits the target."""
     if not network.integer:
         raise NetworkError("targets run integer networks, and this one is float", hint="run kdsnn quantize first")
     violations = target.check(network)
@@ -168,6 +169,11 @@ def ensure_runnable(target: Target, network: Network) -> None:
         raise DoesNotFitError(
             f"network {network.name!r} does not fit target {target.name!r}", problems=[str(v) for v in violations]
         )
+
+
+def ensure_runnable(target: Target, network: Network) -> None:
+    """Raises unless the network is an integer network that fits the target, and the target can run here."""
+    ensure_fits(target, network)
     availability = target.probe()
     if not availability.available:
         raise TargetUnavailableError(

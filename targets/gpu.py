@@ -43,6 +43,7 @@ class GpuTarget:
     description = "torch, exact int8 or float32 products, on CUDA or the CPU"
 
     def __init__(self, device: str = "auto", arithmetic: str = "auto") -> None:
+        self._asked = (device, arithmetic)
         has_cuda = torch.cuda.is_available()
         self.device = ("cuda" if has_cuda else "cpu") if device == "auto" else device
         if arithmetic not in ARITHMETIC:
@@ -53,6 +54,10 @@ class GpuTarget:
         if arithmetic == "int8" and not trusted:
             raise UsageError(f"int8 products are not known to be exact on {self.device!r}", hint="use float32")
         self.int8 = trusted and arithmetic != "float32"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process, perhaps on another machine, device and arithmetic are chosen anew."""
+        return GpuTarget, self._asked
 
     def probe(self) -> Availability:
         """Whether torch has the device."""

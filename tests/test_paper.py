@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from kdsnn.paper.gaussian import measure_gaussian
 from kdsnn.paper.runner import missing_recipes, run_rows
 from kdsnn.paper.runs import collect, run_folder, select_rows
 from kdsnn.paper.smoke import SMOKE, smoke_data
+from kdsnn.pool import Pool
 from kdsnn.recipe import Recipe, load_recipe, recipe_names, recipe_toml
 from kdsnn.recipes.paper import DERIVED, TABLES, Figures, Row
 from kdsnn.runs import read_json, write_json
@@ -29,9 +30,8 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Jobs run in this process; their names are kept."""
     ran: list[str] = []
 
-    @contextmanager
-    def pool(_workers: int) -> Iterator[Callable[..., Future[str]]]:
-        def submit(job: Callable[..., str], *arguments: object) -> Future[str]:
+    class Inline(Executor):
+        def submit(self, job: Callable[..., str], *arguments: object) -> Future[str]:
             ran.append(f"{job.__name__.strip('_')} {getattr(arguments[0], 'name', '')}")
             future: Future[str] = Future()
             try:
@@ -40,9 +40,11 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
                 future.set_exception(error)
             return future
 
-        yield submit
+    @contextmanager
+    def pool(workers: int) -> Iterator[Pool]:
+        yield Pool(Inline(), workers)
 
-    monkeypatch.setattr(runner, "_pool", pool)
+    monkeypatch.setattr(runner, "local_pool", pool)
     return ran
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "ModelArgument",
     "OptionOption",
     "OverridesOption",
+    "PoolOption",
     "RecipeArgument",
     "SamplesOption",
     "ScaleOption",
@@ -62,6 +63,12 @@ StockOption = Annotated[
 WorkersOption = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="For target lava: simulations at once. Same as -O workers=..."),
+]
+PoolOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pool", metavar="ADDRESS", help="Use the workers of a Dask scheduler, such as tcp://host:8786 (extra dask)."
+    ),
 ]
 TargetOption = Annotated[str, typer.Option("--target", "-t", help="Where to run it (kdsnn targets).")]
 DeviceOption = Annotated[

@@ -14,6 +14,7 @@ from kdsnn.cli.common import (
     JsonOption,
     ModelArgument,
     OptionOption,
+    PoolOption,
     SamplesOption,
     StockOption,
     TargetOption,
@@ -45,6 +46,7 @@ def evaluate(
     time_limit: TimeLimitOption = None,
     device: DeviceOption = None,
     workers: WorkersOption = None,
+    pool: PoolOption = None,
     stock: StockOption = False,
     option: OptionOption = None,
     json: JsonOption = False,
@@ -57,14 +59,22 @@ def evaluate(
       kdsnn evaluate model.nir --target gpu --images mine.npz --json
 
       kdsnn evaluate --target lava -n 20 --stock --time-limit 120
+
+      kdsnn evaluate --target lava --pool tcp://host:8786
     """
+    from contextlib import nullcontext
+
+    from kdsnn.cluster import dask_pool
     from kdsnn.workflow import evaluate_model, open_model, select_images
 
     chosen = make_target(target, option, device, stock=stock, workers=workers)
     opened = open_model(model)
     x, y = select_images(opened, dataset=dataset, images=images, samples=samples)
-    with progress_bar(f"{target}", len(x)) as progress:
-        result = evaluate_model(opened, chosen, x, y, time_limit_s=time_limit, progress=progress)
+    with (
+        nullcontext() if pool is None else dask_pool(pool) as workers_there,
+        progress_bar(f"{target}", len(x)) as progress,
+    ):
+        result = evaluate_model(opened, chosen, x, y, time_limit_s=time_limit, progress=progress, pool=workers_there)
     if dump is not None:
         _dump(dump, result)
     if json:

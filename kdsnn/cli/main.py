@@ -31,7 +31,7 @@ __all__ = ["app", "main"]
 
 EXIT_CODES = (
     "Exit codes: 0 ok, 1 a bug of ours, 2 usage, 3 bad input, 4 verification failed, 5 does not fit the target, "
-    "6 target not available, 7 timed out, 130 interrupted."
+    "6 target or pool not available, 7 timed out, 130 interrupted."
 )
 
 app = typer.Typer(

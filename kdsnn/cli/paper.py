@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kdsnn.cli.common import JsonOption, OverridesOption, emit_json, errors, output, table
+from kdsnn.cli.common import JsonOption, OverridesOption, PoolOption, emit_json, errors, output, table
+from kdsnn.errors import UsageError
 
 if TYPE_CHECKING:
     from kdsnn.paper.runs import Result
@@ -25,7 +26,7 @@ SmokeOption = Annotated[
 RowsOption = Annotated[
     list[str] | None, typer.Option("--rows", metavar="NAME", help="Only these rows: names, * for anything.")
 ]
-WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Processes that train at a time.")]
+WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Processes of this machine that train at a time.")]
 
 
 @app.command()
@@ -34,6 +35,7 @@ def table1(
     smoke: SmokeOption = False,
     rows: RowsOption = None,
     workers: WorkersOption = 1,
+    pool: PoolOption = None,
     overrides: OverridesOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -45,8 +47,10 @@ def table1(
       kdsnn paper table1 --run --rows 'cifar10-wrn16-2-*' --workers 2
 
       kdsnn paper table1 --run --rows 'mnist5k-*' --set seed=1
+
+      kdsnn paper table1 --run --pool tcp://host:8786
     """
-    _accuracies("table1", "Table 1, accuracy in %, T = 4", run, smoke, rows, workers, overrides, json)
+    _accuracies("table1", "Table 1, accuracy in %, T = 4", run, smoke, rows, workers, pool, overrides, json)
 
 
 @app.command()
@@ -55,6 +59,7 @@ def table2(
     smoke: SmokeOption = False,
     rows: RowsOption = None,
     workers: WorkersOption = 1,
+    pool: PoolOption = None,
     overrides: OverridesOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -62,7 +67,7 @@ def table2(
 
     Example: kdsnn paper table2 --run --rows 'mnist5k-*'
     """
-    _accuracies("table2", "Table 2, accuracy under noise in %", run, smoke, rows, workers, overrides, json)
+    _accuracies("table2", "Table 2, accuracy under noise in %", run, smoke, rows, workers, pool, overrides, json)
 
 
 @app.command()
@@ -108,6 +113,7 @@ def table4(
     smoke: SmokeOption = False,
     rows: RowsOption = None,
     workers: WorkersOption = 1,
+    pool: PoolOption = None,
     overrides: OverridesOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -117,7 +123,7 @@ def table4(
     """
     from kdsnn.recipes.paper import OTHERS
 
-    _accuracies("table4", "Table 4, KDSNN, accuracy in %, T = 4", run, smoke, rows, workers, overrides, json)
+    _accuracies("table4", "Table 4, KDSNN, accuracy in %, T = 4", run, smoke, rows, workers, pool, overrides, json)
     if not json:
         table(
             "Table 4, other methods, as the paper quotes them",
@@ -133,6 +139,7 @@ def _accuracies(
     smoke: bool,
     patterns: Sequence[str] | None,
     workers: int,
+    pool: str | None,
     overrides: Sequence[str] | None,
     json: bool,
 ) -> None:
@@ -141,11 +148,19 @@ def _accuracies(
     from kdsnn.paper.runs import collect, select_rows
     from kdsnn.paper.smoke import SMOKE
 
+    if pool is not None and workers != 1:
+        raise UsageError("--workers are processes of this machine, and a pool has workers of its own: give one of them")
     rows = select_rows(name, patterns or ())
     changes = [*(SMOKE if smoke else ()), *(overrides or ())]
     with _data(smoke=smoke):
         if run or smoke:
-            run_rows(rows, changes, workers=workers, tell=lambda line: errors().print(line, markup=False))
+            run_rows(
+                rows,
+                changes,
+                workers=workers,
+                scheduler=pool,
+                tell=lambda line: errors().print(line, markup=False),
+            )
         results = collect(rows, changes)
     if json:
         emit_json({"schema": f"kdsnn.paper-{name}/1", "smoke": smoke, "rows": [r.as_json() for r in results]})

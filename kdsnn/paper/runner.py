@@ -1,18 +1,20 @@
-"""Runs what the rows of a table still lack: teachers first, then students, in several processes."""
+"""Runs what the rows of a table still lack: teachers first, then students, in several processes or on a Dask pool."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-from multiprocessing import get_context
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from kdsnn.cluster import dask_pool
 from kdsnn.errors import InputError, KdsnnError
 from kdsnn.paper.runs import finished_runs, run_folder, same_but_seed
+from kdsnn.pool import Pool, completed, local_pool, result_of
 from kdsnn.recipe import Recipe, load_recipe
 from kdsnn.recipes.paper import Row
+from kdsnn.runs import runs_root
 
 __all__ = ["missing_recipes", "run_rows"]
 
@@ -27,7 +29,14 @@ def missing_recipes(rows: Sequence[Row], changes: Sequence[str] = ()) -> list[Re
     return [recipe for recipe in recipes if recipe not in done]
 
 
-def run_rows(rows: Sequence[Row], changes: Sequence[str] = (), *, workers: int = 1, tell: Tell = print) -> None:
+def run_rows(
+    rows: Sequence[Row],
+    changes: Sequence[str] = (),
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    tell: Tell = print,
+) -> None:
     """Trains what is missing, and measures noise where the rows ask for it.
 
     A run that was interrupted goes on where it was. One that fails does not stop the others.
@@ -36,10 +45,13 @@ def run_rows(rows: Sequence[Row], changes: Sequence[str] = (), *, workers: int =
         rows: of a table.
         changes: of all recipes.
         workers: processes at a time.
+        scheduler: address of a Dask scheduler, whose workers take the place of the processes. They must see the
+            runs folder under the same path, and the data folder, where KDSNN_DATA names one.
         tell: called with a line for each thing that is done.
 
     Raises:
         InputError: some failed; their reasons.
+        PoolError, MissingExtraError, UsageError: see `kdsnn.cluster.dask_pool`.
     """
     from kdsnn.distill.pipeline import teacher_folder
 
@@ -47,18 +59,15 @@ def run_rows(rows: Sequence[Row], changes: Sequence[str] = (), *, workers: int =
     taught = [recipe for recipe in recipes if recipe.distill.kind != "none"]
     teachers = {teacher_folder(recipe): recipe for recipe in taught}
     problems: list[str] = []
-    with _pool(workers) as submit:
-        _wait({submit(_teach, r): f"teacher {f.name}" for f, r in teachers.items()}, tell, problems)
-        _wait({submit(_distill, r): f"student {r.name}" for r in recipes}, tell, problems)
-        _wait(_noises(rows, changes, submit), tell, problems)
+    with _pool(workers, scheduler) as pool:
+        _wait(pool, {pool.submit(_teach, r): f"teacher {f.name}" for f, r in teachers.items()}, tell, problems)
+        _wait(pool, {pool.submit(_distill, r): f"student {r.name}" for r in recipes}, tell, problems)
+        _wait(pool, _noises(rows, changes, pool), tell, problems)
     if problems:
         raise InputError(f"{len(problems)} of the table's runs failed", problems=list(dict.fromkeys(problems)))
 
 
-Submit = Callable[..., "Future[str]"]
-
-
-def _noises(rows: Sequence[Row], changes: Sequence[str], submit: Submit) -> dict[Future[str], str]:
+def _noises(rows: Sequence[Row], changes: Sequence[str], pool: Pool) -> dict[Future[str], str]:
     sigmas: dict[str, list[float]] = {}
     for row in rows:
         if row.sigma is not None:
@@ -66,38 +75,27 @@ def _noises(rows: Sequence[Row], changes: Sequence[str], submit: Submit) -> dict
                 sigmas.setdefault(name, []).append(row.sigma)
     recipes = {name: load_recipe(name, changes) for name in sigmas}
     return {
-        submit(_measure, folder, sigmas[name]): f"noise on {name}"
+        pool.submit(_measure, folder.resolve(), sigmas[name]): f"noise on {name}"
         for folder, recipe in finished_runs()
         for name in sigmas
         if same_but_seed(recipe, recipes[name])
     }
 
 
-def _wait(jobs: dict[Future[str], str], tell: Tell, problems: list[str]) -> None:
-    for job in as_completed(jobs):
+def _wait(pool: Pool, jobs: dict[Future[str], str], tell: Tell, problems: list[str]) -> None:
+    for job in completed(pool, jobs):
         try:
-            tell(f"{jobs[job]}: {job.result()}")
+            tell(f"{jobs[job]}: {result_of(job)}")
         except KdsnnError as error:
             problems.append(f"{jobs[job]}: {error}")
-        except BrokenExecutor:
-            problems.append(f"{jobs[job]}: a process died, for lack of memory perhaps: try fewer workers")
 
 
-@contextmanager
-def _pool(workers: int) -> Iterator[Submit]:
-    """Processes of their own, each with its share of the cores; what has not begun is dropped on an error."""
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    executor = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, initargs=(threads,))
-    try:
-        yield executor.submit
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
-def _begin(threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
+def _pool(workers: int, scheduler: str | None) -> AbstractContextManager[Pool]:
+    if scheduler is None:
+        return local_pool(workers)
+    root, data = runs_root().resolve(), os.environ.get("KDSNN_DATA")
+    folders = {"KDSNN_RUNS": str(root)} | ({"KDSNN_DATA": str(Path(data).resolve())} if data else {})
+    return dask_pool(scheduler, shared=root, environ=folders)
 
 
 def _teach(recipe: Recipe) -> str:

@@ -5,7 +5,6 @@ Every row is really trained, end to end. The accuracies say nothing.
 
 from __future__ import annotations
 
-import os
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from kdsnn.data.files import CIFAR_FILES
+from kdsnn.pool import variables
 
 __all__ = ["SMOKE", "smoke_data"]
 
@@ -41,16 +41,8 @@ def smoke_data() -> Iterator[None]:
         _write_cifar10(root / "data" / "cifar-10-batches-bin", rng)
         for dataset in ("mnist", "fashion-mnist"):
             _write_idx(root / "data" / dataset, rng)
-        before = {key: os.environ.get(key) for key in ("KDSNN_DATA", "KDSNN_RUNS")}
-        os.environ |= {"KDSNN_DATA": str(root / "data"), "KDSNN_RUNS": str(root / "runs")}
-        try:
+        with variables({"KDSNN_DATA": str(root / "data"), "KDSNN_RUNS": str(root / "runs")}):
             yield
-        finally:
-            for key, value in before.items():
-                if value is None:
-                    del os.environ[key]
-                else:
-                    os.environ[key] = value
 
 
 def _write_cifar10(folder: Path, rng: np.random.Generator) -> None:

@@ -1,5 +1,7 @@
 """The torch target computes the reference's spikes and counts, in batches of any size."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -58,6 +60,15 @@ def test_a_cpu_that_saturates_takes_float32(monkeypatch: pytest.MonkeyPatch) -> 
             GpuTarget("cpu", "int8")
     finally:
         int8_is_exact.cache_clear()
+
+
+def test_what_was_left_to_the_machine_is_chosen_anew_in_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = GpuTarget(), GpuTarget("cuda:7", "float32")
+    monkeypatch.setattr("kdsnn.targets.gpu.int8_is_exact", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    chosen, asked = copy.deepcopy(here)  # the way of pickle, too
+    assert (chosen.device, chosen.int8) == ("cpu", False)
+    assert (asked.device, asked.int8) == ("cuda:7", False)
 
 
 def test_there_is_no_other_arithmetic() -> None:
