@@ -168,7 +168,7 @@ def _integrate(
 
 def _counted(train: torch.Tensor) -> torch.Tensor:
     """Spikes of each neuron over all steps and images, int64; added up as bytes, which is many times as quick."""
-    parts = train.view(torch.uint8).flatten(0, 1).split(LARGEST_BYTE)
+    parts = torch.split(train.view(torch.uint8).flatten(0, 1), LARGEST_BYTE)
     return torch.stack([part.sum(dim=0, dtype=torch.uint8) for part in parts]).sum(dim=0, dtype=torch.int64)
 
 
