@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -32,22 +32,32 @@ from kdsnn.targets.reference import ReferenceTarget
 from kdsnn.testing import example_networks, random_images
 
 
+@contextmanager
+def local_cluster(workers: int) -> Iterator[str]:
+    """The address of a Dask scheduler with workers that are processes; Dask sets variables of threads here for them."""
+    from distributed import LocalCluster
+
+    before = dict(os.environ)
+    try:
+        with LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0") as made:
+            yield made.scheduler_address
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """The address of a Dask scheduler with two workers, each a process of its own."""
-    from distributed import LocalCluster
-
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as made:
-        yield made.scheduler_address
+    with local_cluster(2) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def idle() -> Iterator[str]:
     """The address of a Dask scheduler without workers."""
-    from distributed import LocalCluster
-
-    with LocalCluster(n_workers=0, processes=True, dashboard_address=":0") as made:
-        yield made.scheduler_address
+    with local_cluster(0) as address:
+        yield address
 
 
 def assert_same(one: Evaluation, other: Evaluation) -> None:
