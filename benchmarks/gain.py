@@ -21,15 +21,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy.stats import binomtest
 
 from kdsnn.data.datasets import load_dataset
-from kdsnn.distill.pipeline import distill, load_student
+from kdsnn.distill.pipeline import distill, load_student, right_answers
 from kdsnn.recipe import load_recipe
 from kdsnn.runs import read_json, runs_root
 
-BATCH = 250
 SIDES = {"alone": ["distill.kind=none"], "taught": []}
 
 
@@ -106,15 +104,7 @@ def measure(arguments: argparse.Namespace) -> Gain:
 def answers(run: Path) -> npt.NDArray[np.bool_]:
     """Whether the float student of a run is right on each test image."""
     recipe, student = load_student(run)
-    test = load_dataset(recipe.data.dataset).test
-    with torch.inference_mode():
-        parts = [student.rates(torch.from_numpy(x).float() / 255) for x in np.split(test.images, _edges(test.images))]
-    right: npt.NDArray[np.bool_] = torch.cat(parts).argmax(dim=1).numpy() == test.labels
-    return right
-
-
-def _edges(images: npt.NDArray[np.uint8]) -> range:
-    return range(BATCH, len(images), BATCH)
+    return right_answers(student, load_dataset(recipe.data.dataset).test)
 
 
 def print_gain(gain: Gain) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -26,10 +26,7 @@ def affine(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     turn, scaling, shift_x, shift_y = _uniform((4, len(images)), generator).to(images.device)
     angle, scale = turn * MAX_TURN, 1 + scaling * MAX_SCALING
     cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
-    rows = (cosine, -sine, shift_x * MAX_SHIFT, sine, cosine, shift_y * MAX_SHIFT)
-    theta = torch.stack(rows, dim=1).reshape(-1, 2, 3)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
+    return _warped(images, (cosine, -sine, shift_x * MAX_SHIFT, sine, cosine, shift_y * MAX_SHIFT), border="zeros")
 
 
 def crop_flip(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -57,9 +54,14 @@ def turn(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     quarters = torch.randint(0, 4, (len(images),), generator=generator) * (math.pi / 2)
     angle = (quarters + _uniform((len(images),), generator) * MAX_TURN).to(images.device)
     cosine, sine, zero = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle)
-    theta = torch.stack((cosine, -sine, zero, sine, cosine, zero), dim=1).reshape(-1, 2, 3)
+    return _warped(images, (cosine, -sine, zero, sine, cosine, zero), border="reflection")
+
+
+def _warped(images: torch.Tensor, rows: Sequence[torch.Tensor], *, border: str) -> torch.Tensor:
+    """Each image under an affine map of its own: six numbers `(B,)`, row by row."""
+    theta = torch.stack(tuple(rows), dim=1).reshape(-1, 2, 3)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    return F.grid_sample(images, grid, padding_mode=border, align_corners=False)
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -26,7 +28,16 @@ from kdsnn.models.teachers import build_teacher
 from kdsnn.recipe import Recipe, load_recipe, recipe_toml
 from kdsnn.runs import RECIPE, read_json, runs_root, write_atomic, write_json
 
-__all__ = ["accuracy", "distill", "load_student", "load_teacher", "teach", "teacher_folder", "training_split"]
+__all__ = [
+    "accuracy",
+    "distill",
+    "load_student",
+    "load_teacher",
+    "right_answers",
+    "teach",
+    "teacher_folder",
+    "training_split",
+]
 
 BATCH = 250  # images at once in evaluation
 VALIDATION_SEED = 0
@@ -193,16 +204,21 @@ def load_student(run: Path) -> tuple[Recipe, Student]:
 
 def accuracy(model: nn.Module, split: Split) -> float:
     """Share of right answers of a teacher or a student, on CPU or wherever the model is."""
+    return float(right_answers(model, split).mean())
+
+
+def right_answers(model: nn.Module, split: Split) -> npt.NDArray[np.bool_]:
+    """Whether a teacher or a student is right on each image, on CPU or wherever the model is."""
     device = next(model.parameters()).device
-    right = 0
+    right = np.empty(len(split.labels), dtype=np.bool_)
     model.eval()
     with torch.inference_mode():
-        for begin in range(0, len(split.labels), BATCH):
+        for begin in range(0, len(right), BATCH):
             x = torch.from_numpy(split.images[begin : begin + BATCH]).to(device).float() / 255
             answer = model(x).cpu().numpy()
             scores = answer.sum(axis=0) if isinstance(model, Student) else answer
-            right += int((scores.argmax(axis=1) == split.labels[begin : begin + BATCH]).sum())
-    return right / len(split.labels)
+            right[begin : begin + BATCH] = scores.argmax(axis=1) == split.labels[begin : begin + BATCH]
+    return right
 
 
 def _has(folder: Path, *names: str) -> bool:
