@@ -129,8 +129,10 @@ def _loop_body(network: Network, outer: _Graph, driven: dict[str, str], trains: 
 def _totals(network: Network, graph: _Graph, *, emitted: bool) -> list[onnx.ValueInfoProto]:
     """Outputs made of the numbers of spikes at the end of the loop."""
     layers, made = [], []
+    largest = network.timesteps * max(population.neurons for population in network.spiking)
+    summed = TensorProto.INT32 if largest < 2**31 else TensorProto.INT64  # the first is twice as quick
     for population in network.spiking:
-        number = graph.add("Cast", f"n.{population.name}.end", dtype=TensorProto.INT32)
+        number = graph.add("Cast", f"n.{population.name}.end", dtype=summed)
         layers.append(graph.add("ReduceSum", graph.flat(number), graph.integers([1]), keepdims=1))
         if emitted:
             total = graph.add("ReduceSum", number, graph.integers([0]), keepdims=0)
