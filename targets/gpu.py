@@ -5,7 +5,7 @@ Images lie as `(B, H, W, C)` inside, spikes as one byte each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,15 +15,16 @@ import torch
 
 from kdsnn import counters
 from kdsnn.errors import TargetUnavailableError, UsageError
-from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, Neuron, Population, neuron_of
+from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Conv2d, Network, Neuron, Population, neuron_of
 from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, overflow_violations
 from kdsnn.targets.batches import Activity, recorded, run_in_batches
-from kdsnn.targets.sums import Arithmetic, int8_is_exact, sums_of, unfolded
+from kdsnn.targets.scratch import Scratch
+from kdsnn.targets.sums import Arithmetic, any_of, int8_is_exact, sums_of, unfolded
 
 __all__ = ["GpuProgram", "GpuTarget"]
 
 UNFOLD_BUDGET = 2**26  # bytes of the largest matrix of windows
-STATE_BUDGET = 2**20  # neurons of the largest population, times images at once: what caches hold
+STATE_BUDGET = 2**21  # neurons of the largest population, times images at once: what caches hold
 LARGEST_BYTE = 255
 ARITHMETIC = ("auto", "int8", "float32")
 
@@ -75,7 +76,7 @@ class GpuTarget:
 
     def compile(self, network: Network) -> GpuProgram:
         """The network with its weights on the device."""
-        return GpuProgram(network, Arithmetic(torch.device(self.device), self.int8))
+        return GpuProgram(network, Arithmetic(Scratch(torch.device(self.device)), self.int8))
 
 
 class GpuProgram:
@@ -83,14 +84,19 @@ class GpuProgram:
 
     def __init__(self, network: Network, arithmetic: Arithmetic) -> None:
         self.network = network
-        self.device = arithmetic.device
+        self.scratch = arithmetic.scratch
         self.products = "int8" if arithmetic.int8 else "float32"
         shapes = {p.name: p.shape for p in network.populations}
         bits = {network.input.name: network.input_bits}
         self.sums = {
             p.name: sums_of(p, shapes[p.source], bits.get(p.source, 1), arithmetic) for p in network.projections
         }
-        self.biases = {p.name: _bias(p, self.device) for p in network.spiking}
+        self.biases = {p.name: _bias(p, self.scratch.device) for p in network.spiking}
+        self.constant = {p.name: self._constant(p) for p in network.spiking}
+        pools = {p.name: max_pool(network, p) for p in network.spiking}
+        self.pools = {
+            name: any_of(op, self.scratch, f"spikes of {name}") for name, op in pools.items() if op is not None
+        }
         largest = max(unfolded(p, shapes[p.source]) for p in network.projections)
         bytes_each = largest * network.timesteps * (1 if arithmetic.int8 else 4)
         neurons = max(p.neurons for p in network.spiking)
@@ -111,65 +117,107 @@ class GpuProgram:
             for population, train, v in self._simulate(counters.input_messages(self.network, batch)):
                 emitted = _first(_counted(train), population)
                 keep, read = population.name in names, not neuron_of(population).fires
-                trains = _first(train.transpose(0, 1).view(torch.uint8), population) if keep else None
-                yield Activity(population.name, emitted, trains, _first(v, population) if read else None)
+                trains = _first(train.transpose(0, 1).view(torch.uint8), population).copy() if keep else None
+                yield Activity(population.name, emitted, trains, _first(v, population).copy() if read else None)
 
-        return run_in_batches(
-            self.network,
-            images,
-            simulated,
-            target="gpu",
-            batch=self.batch,
-            versions={"torch": torch.__version__, "device": str(self.device), "products": self.products},
-            time_limit_s=time_limit_s,
-            progress=progress,
-        )
+        with _exact():
+            return run_in_batches(
+                self.network,
+                images,
+                simulated,
+                target="gpu",
+                batch=self.batch,
+                versions={"torch": torch.__version__, "device": str(self.scratch.device), "products": self.products},
+                time_limit_s=time_limit_s,
+                progress=progress,
+            )
 
     def _simulate(self, messages: npt.NDArray[np.uint8]) -> Iterator[tuple[Population, torch.Tensor, torch.Tensor]]:
-        """Each population, its spikes `(T, B, *shape)` (bool), and its potential at the end, one after the other."""
-        network, steps = self.network, self.network.timesteps
-        image = torch.from_numpy(_last(messages, network.input)).to(self.device)
-        sent: dict[str, torch.Tensor] = {}
-        with _exact(), torch.inference_mode():
+        """Each population, its spikes `(T, B, *shape)` (bool), and its potential at the end, one after the other.
+
+        Both are in scratch: the spikes until the next batch, the potential until the next population.
+        """
+        network = self.network
+        image = torch.from_numpy(_last(messages, network.input)).to(self.scratch.device)
+        sent = {network.input.name: image.unsqueeze(0)}  # the same at every step: once is enough
+        with torch.inference_mode():
             for population in network.spiking:
-                drive: torch.Tensor | None = None
-                for projection in network.incoming(population.name):
-                    if projection.source == network.input.name:  # the same image at every step: once is enough
-                        part = self.sums[projection.name](image).unsqueeze(0)
-                    else:
-                        part = self.sums[projection.name](sent[projection.source].flatten(0, 1))
-                        part = part.reshape(steps, len(image), *part.shape[1:])
-                    drive = part if drive is None else drive + part
-                assert drive is not None  # noqa: S101  every population has a projection
-                train, v = _integrate(neuron_of(population), drive, self.biases[population.name], steps)
-                sent[population.name] = train
+                name = population.name
+                if name in self.pools:
+                    (projection,) = network.incoming(name)
+                    train = _each(self.pools[name], sent[projection.source])
+                    v = torch.zeros((), dtype=torch.int32)
+                else:
+                    shape = network.timesteps, len(image), *self.biases[name].shape
+                    train = self.scratch.take(f"spikes of {name}", shape, torch.bool)
+                    v = self._integrate(neuron_of(population), self._drive(name, sent), self.biases[name], train)
+                sent[name] = train
                 yield population, train, v
 
+    def _drive(self, name: str, sent: dict[str, torch.Tensor]) -> torch.Tensor:
+        """What enters the neurons of a population: `(T, B, *shape)`, or `(1, B, *shape)` if each step has the same."""
+        drive = self.constant[name]
+        for turn, projection in enumerate(self.network.incoming(name)):
+            sums = self.sums[projection.name]
+            part = _each(sums.weighted, sent[projection.source])
+            out = self.scratch.take(f"drive {turn % 2}", torch.broadcast_shapes(drive.shape, part.shape), torch.int32)
+            drive = torch.add(drive, part, alpha=sums.scale, out=out)
+        return drive
 
-def _integrate(
-    neuron: Neuron, drive: torch.Tensor, bias: torch.Tensor, steps: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Spikes `(T, B, *shape)` and last potential of a population from its synaptic input `(T or 1, B, *shape)`."""
-    threshold = int(neuron.threshold) << MEMBRANE_SHIFT
-    trains = torch.empty((steps, *drive.shape[1:]), dtype=torch.bool, device=drive.device)
-    u, v = torch.zeros_like(drive[0]), torch.zeros_like(drive[0])
-    if neuron.decay_u == DECAY_UNITY:
-        drive += bias
-    for step, fired in enumerate(trains):
-        entering = drive[min(step, len(drive) - 1)]
-        if neuron.decay_u != DECAY_UNITY:
-            u = _decay(u, int(neuron.decay_u)) + entering
-            entering = u + bias
-        v = _decay(v, int(neuron.decay_v)).add_(entering)
-        torch.gt(v, threshold, out=fired)
-        v.mul_(~fired)  # thirty times as quick as masked_fill_ on a CPU
-    return trains, v
+    def _integrate(self, neuron: Neuron, drive: torch.Tensor, bias: torch.Tensor, train: torch.Tensor) -> torch.Tensor:
+        """Writes the spikes of a population, from what enters it, and returns its potential after the last step."""
+        threshold = int(neuron.threshold) << MEMBRANE_SHIFT
+        v = self.scratch.take("v", drive.shape[1:], torch.int32).zero_()
+        stays = self.scratch.take("stays", v.shape, torch.int32)
+        u = torch.zeros((), dtype=torch.int32, device=v.device)
+        for step, silent in enumerate(train):
+            entering = drive[min(step, len(drive) - 1)]
+            if neuron.decay_u != DECAY_UNITY:
+                u = _decay(u, int(neuron.decay_u)) + entering
+                entering = u + bias
+            v = _decay(v, int(neuron.decay_v)).add_(entering)
+            torch.le(v, threshold, out=stays)  # 0 or 1 in 32 bits: into a bool, a CPU compares one at a time
+            v.mul_(stays)
+            silent.copy_(stays)
+        train.bitwise_not_()
+        return v
+
+    def _constant(self, population: Population) -> torch.Tensor:
+        """What is added to the sums of every step: what a shift took off, and the bias where no current decays."""
+        bias = self.biases[population.name]
+        constant = bias if neuron_of(population).decay_u == DECAY_UNITY else torch.zeros_like(bias)
+        for projection in self.network.incoming(population.name):
+            sums = self.sums[projection.name]
+            if sums.missing is not None:
+                constant = torch.add(constant, sums.missing, alpha=sums.scale)
+        return constant
+
+
+def max_pool(network: Network, population: Population) -> Conv2d | None:
+    """The windows of a population that fires where any of its inputs does, and remembers nothing; None of others.
+
+    Its channels stand alone, no bias enters, and the lightest synapse lifts it over a threshold that is not negative.
+    """
+    neuron, projections = neuron_of(population), network.incoming(population.name)
+    op, source = projections[0].op, network.population(projections[0].source)
+    if len(projections) > 1 or source is network.input or not isinstance(op, Conv2d) or op.weight.shape[1] > 1:
+        return None
+    if op.groups != len(op.weight) or neuron.decay_u != DECAY_UNITY or neuron.bias.any() or not neuron.fires:
+        return None
+    lightest = int(op.weight.min()) << projections[0].exponent
+    return op if lightest > neuron.threshold >= 0 else None
+
+
+def _each(function: Callable[[torch.Tensor], torch.Tensor], sent: torch.Tensor) -> torch.Tensor:
+    """A function of images, for all steps at once: `(T, B, *source)` to `(T, B, *target)`."""
+    made = function(sent.flatten(0, 1))
+    return made.reshape(*sent.shape[:2], *made.shape[1:])
 
 
 def _counted(train: torch.Tensor) -> torch.Tensor:
-    """Spikes of each neuron over all steps and images, int64; added up as bytes, which is many times as quick."""
-    parts = torch.split(train.view(torch.uint8).flatten(0, 1), LARGEST_BYTE)
-    return torch.stack([part.sum(dim=0, dtype=torch.uint8) for part in parts]).sum(dim=0, dtype=torch.int64)
+    """Spikes of each neuron over all steps and images; added up as bytes, which is many times as quick."""
+    parts = [p.sum(dim=0, dtype=torch.uint8) for p in torch.split(train.view(torch.uint8).flatten(0, 1), LARGEST_BYTE)]
+    return parts[0] if len(parts) == 1 else torch.stack(parts).sum(dim=0, dtype=torch.int64)
 
 
 def _decay(x: torch.Tensor, amount: int) -> torch.Tensor:

@@ -15,14 +15,30 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 
 from kdsnn.network import MEMBRANE_SHIFT, Conv2d, Dense, Projection, Shape
+from kdsnn.targets.scratch import Scratch
 
-__all__ = ["Arithmetic", "Sums", "int8_is_exact", "sums_of", "unfolded"]
+__all__ = ["Arithmetic", "Sums", "any_of", "int8_is_exact", "sums_of", "unfolded"]
 
-Sums = Callable[[torch.Tensor], torch.Tensor]  # from uint8 messages or bool spikes (B, *source) to int32 (B, *target)
 MIDDLE = 128  # of uint8
+Weighted = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What a projection adds up: `(weighted(messages) + missing) * scale`, 64 to a weight unit.
+
+    Attributes:
+        weighted: from uint8 messages or bool spikes `(B, *source)` to int32 `(B, *target)`.
+        missing: what a shift of all messages takes off these sums, for each channel of the target; None where there is
+            no shift.
+        scale: of a sum.
+    """
+
+    weighted: Callable[[torch.Tensor], torch.Tensor]
+    missing: torch.Tensor | None
+    scale: int
 
 
 @dataclass(frozen=True)
@@ -30,30 +46,41 @@ class Arithmetic:
     """How products are computed.
 
     Attributes:
-        device: of torch.
+        scratch: memory for them, on the device.
         int8: whether by int8 products; else by float32.
     """
 
-    device: torch.device
+    scratch: Scratch
     int8: bool
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of both factors."""
+        return torch.int8 if self.int8 else torch.float32
 
     def matrix(self, weight: npt.NDArray[Any]) -> torch.Tensor:
         """Weights `(out, in)` as the second factor of a product."""
-        dtype = torch.int8 if self.int8 else torch.float32
-        return _plain(torch.from_numpy(np.ascontiguousarray(weight.T)).to(self.device, dtype))
+        return _plain(torch.from_numpy(np.ascontiguousarray(weight.T)).to(self.scratch.device, self.dtype))
 
-    def rows(self, messages: torch.Tensor, shift: int) -> torch.Tensor:
-        """Messages, less the shift, as the first factor of a product."""
+    def shifted(self, messages: torch.Tensor, shift: int) -> torch.Tensor:
+        """Messages less the shift, a byte each."""
         if not self.int8:
-            return messages.to(torch.float32)
+            return messages
         return (messages ^ MIDDLE if shift else messages).view(torch.int8)
 
+    def rows(self, values: torch.Tensor, length: int) -> torch.Tensor:
+        """Bytes of any strides as the first factor of a product, so many in a row."""
+        if values.dtype == self.dtype and values.is_contiguous():
+            return _plain(values.view(-1, length))
+        return self.scratch.take("rows", values.shape, self.dtype).copy_(values).view(-1, length)
+
     def product(self, rows: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-        """`rows @ matrix`, int32."""
-        if not self.int8:
-            return (rows @ matrix).to(torch.int32)
-        made: torch.Tensor = torch._int_mm(_plain(rows), matrix)
-        return made
+        """`rows @ matrix`, int32; the next product takes its place."""
+        shape = len(rows), matrix.shape[1]
+        made = self.scratch.take("product", shape, torch.int32)
+        if self.int8:
+            return torch._int_mm(rows, matrix, out=made)
+        return made.copy_(torch.mm(rows, matrix, out=self.scratch.take("product", shape, torch.float32)))
 
 
 @cache
@@ -71,7 +98,7 @@ def int8_is_exact() -> bool:
 
 
 def sums_of(projection: Projection, source: Shape, bits: int, arithmetic: Arithmetic) -> Sums:
-    """The synaptic input of a projection, 64 to a weight unit; of images and for images as `(B, H, W, C)`.
+    """The synaptic input of a projection; of images and for images as `(B, H, W, C)`.
 
     Args:
         projection: of an integer network.
@@ -82,10 +109,13 @@ def sums_of(projection: Projection, source: Shape, bits: int, arithmetic: Arithm
     op, scale = projection.op, 2 ** (projection.exponent + MEMBRANE_SHIFT)
     shift = MIDDLE if arithmetic.int8 and bits == 8 else 0  # int8 holds a message of 8 bits only less its middle
     if isinstance(op, Dense):
-        return _dense(op, source, scale, shift, arithmetic)
-    if op.groups == source[0] == op.weight.shape[0]:
-        return _depthwise(op, scale, bits, arithmetic)
-    return _convolution(op, scale, shift, arithmetic)
+        weighted = _dense(op, source, shift, arithmetic)
+    elif op.groups == source[0] == op.weight.shape[0]:
+        return Sums(_depthwise(op, bits, arithmetic), None, scale)
+    else:
+        weighted = _convolution(op, shift, arithmetic)
+    missing = op.weight.sum(axis=tuple(range(1, op.weight.ndim)), dtype=np.int32) * np.int32(shift)
+    return Sums(weighted, torch.from_numpy(missing).to(arithmetic.scratch.device) if shift else None, scale)
 
 
 def unfolded(projection: Projection, source: Shape) -> int:
@@ -97,54 +127,65 @@ def unfolded(projection: Projection, source: Shape) -> int:
     return int(source[0] * np.prod(op.weight.shape[2:]) * height * width)
 
 
-def _dense(op: Dense, source: Shape, scale: int, shift: int, arithmetic: Arithmetic) -> Sums:
+def _dense(op: Dense, source: Shape, shift: int, arithmetic: Arithmetic) -> Weighted:
     weight = op.weight.astype(np.int32)
     if len(source) == 3:
         weight = weight.reshape(-1, *source).transpose(0, 2, 3, 1).reshape(len(weight), -1)
-    matrix, missing = arithmetic.matrix(weight), _missing(weight, shift, arithmetic)
+    matrix = arithmetic.matrix(weight)
 
-    def sums(messages: torch.Tensor) -> torch.Tensor:
-        return arithmetic.product(arithmetic.rows(messages.flatten(1), shift), matrix).add_(missing).mul_(scale)
+    def weighted(messages: torch.Tensor) -> torch.Tensor:
+        return arithmetic.product(arithmetic.rows(arithmetic.shifted(messages, shift), len(matrix)), matrix)
 
-    return sums
+    return weighted
 
 
-def _convolution(op: Conv2d, scale: int, shift: int, arithmetic: Arithmetic) -> Sums:
+def _convolution(op: Conv2d, shift: int, arithmetic: Arithmetic) -> Weighted:
     """The product of the windows and the weights, group by group."""
     parts = np.split(op.weight.astype(np.int32).transpose(0, 2, 3, 1), op.groups)
-    flat = [part.reshape(len(part), -1) for part in parts]
-    matrices = [arithmetic.matrix(part) for part in flat]
-    missing = [_missing(part, shift, arithmetic) for part in flat]
+    matrices = [arithmetic.matrix(part.reshape(len(part), -1)) for part in parts]
     channels = int(op.weight.shape[1])
 
-    def sums(messages: torch.Tensor) -> torch.Tensor:
-        windows = _windows(_padded(arithmetic.rows(messages, shift), op, -shift), op)
-        made = []
-        for group, matrix in enumerate(matrices):
-            rows = windows[..., group * channels : (group + 1) * channels].reshape(-1, len(matrix))
-            made.append(arithmetic.product(rows, matrix).add_(missing[group]).mul_(scale))
-        whole = made[0] if len(made) == 1 else torch.cat(made, dim=-1)
-        return whole.reshape(*windows.shape[:3], -1)
+    def weighted(messages: torch.Tensor) -> torch.Tensor:
+        windows = _windows(_padded(arithmetic.shifted(messages, shift), op, -shift, arithmetic.scratch), op)
+        parts = torch.split(windows, channels, dim=-1)
+        made = (arithmetic.product(arithmetic.rows(p, len(m)), m) for p, m in zip(parts, matrices, strict=True))
+        whole = next(made) if op.groups == 1 else torch.cat([part.clone() for part in made], dim=-1)
+        return whole.view(*windows.shape[:3], -1)
 
-    return sums
+    return weighted
 
 
-def _depthwise(op: Conv2d, scale: int, bits: int, arithmetic: Arithmetic) -> Sums:
+def _depthwise(op: Conv2d, bits: int, arithmetic: Arithmetic) -> Weighted:
     """A convolution of each channel alone, such as a pool: tap by tap; in bytes, where they hold the sum."""
-    taps = torch.from_numpy(op.weight[:, 0].astype(np.int32).transpose(1, 2, 0).copy()).to(arithmetic.device)
+    taps = torch.from_numpy(op.weight[:, 0].astype(np.int32).transpose(1, 2, 0).copy()).to(arithmetic.scratch.device)
     plain = bool((taps == 1).all())
     dtype = torch.uint8 if plain and taps[..., 0].numel() * (2**bits - 1) < 2 * MIDDLE else torch.int32
 
-    def sums(messages: torch.Tensor) -> torch.Tensor:
-        windows = _windows(_padded(messages.view(torch.uint8), op, 0), op)
+    def weighted(messages: torch.Tensor) -> torch.Tensor:
+        windows = _windows(_padded(messages.view(torch.uint8), op, 0, arithmetic.scratch), op)
         total = torch.zeros((*windows.shape[:3], windows.shape[-1]), dtype=dtype, device=messages.device)
         for row in range(len(taps)):
             for column in range(len(taps[0])):
                 tap = windows[..., row, column, :]
                 total += tap if plain else tap.to(torch.int32) * taps[row, column]
-        return total.to(torch.int32).mul_(scale)
+        return total.to(torch.int32)
 
-    return sums
+    return weighted
+
+
+def any_of(op: Conv2d, scratch: Scratch, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Whether any spike of a window arrived, channel by channel: from bool `(B, H, W, C)` to bool, in scratch."""
+
+    def arrived(spikes: torch.Tensor) -> torch.Tensor:
+        windows = _windows(_padded(spikes, op, 0, scratch), op)
+        batch, height, width, rows, columns, channels = windows.shape
+        total = scratch.take(name, (batch, height, width, channels), torch.bool).zero_()
+        for row in range(rows):
+            for column in range(columns):
+                total |= windows[..., row, column, :]
+        return total
+
+    return arrived
 
 
 def _plain(values: torch.Tensor) -> torch.Tensor:
@@ -152,15 +193,14 @@ def _plain(values: torch.Tensor) -> torch.Tensor:
     return values.contiguous().view(-1).view(values.shape)
 
 
-def _missing(weight: npt.NDArray[np.int32], shift: int, arithmetic: Arithmetic) -> torch.Tensor:
-    """What a shift of all messages takes off the sums of weights `(out, in)`."""
-    return torch.from_numpy(weight.sum(axis=1, dtype=np.int32) * np.int32(shift)).to(arithmetic.device)
-
-
-def _padded(images: torch.Tensor, op: Conv2d, value: int) -> torch.Tensor:
+def _padded(images: torch.Tensor, op: Conv2d, value: int, scratch: Scratch) -> torch.Tensor:
     """`(B, H, W, C)` with a border."""
-    height, width = op.padding
-    return images if op.padding == (0, 0) else F.pad(images, (0, 0, width, width, height, height), value=value)
+    if op.padding == (0, 0):
+        return images
+    (top, left), (batch, height, width, channels) = op.padding, images.shape
+    padded = scratch.take("padded", (batch, height + 2 * top, width + 2 * left, channels), images.dtype).fill_(value)
+    padded[:, top : top + height, left : left + width] = images
+    return padded
 
 
 def _windows(padded: torch.Tensor, op: Conv2d) -> torch.Tensor:
