@@ -12,7 +12,7 @@ groups.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,7 +21,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Conv2d, Network, Neuron, Population, Projection, neuron_of
+from kdsnn.maxpool import max_pool
+from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Conv2d, Network, Population, Projection, neuron_of
 
 __all__ = ["EMITTED", "POTENTIALS", "TRAIN", "Flavour", "step_model", "to_onnx"]
 
@@ -51,7 +52,7 @@ def to_onnx(
     """
     outer = _Graph(network, flavour)
     messages = _messages(outer)
-    driven = {p.name: outer.drive(p, messages) for p in network.projections if p.source == network.input.name}
+    driven = {p.name: outer.constant_drive(p, messages) for p in network.projections if p.source == network.input.name}
     states = _states(network)
     batch = outer.add("Gather", outer.add("Shape", "image"), outer.integers([0]), axis=0)
     for state, shape in states.items():
@@ -78,8 +79,7 @@ def step_model(network: Network, *, flavour: Flavour = "float32") -> onnx.ModelP
     sent = {network.input.name: _messages(graph)}
     states = {name: shape for name, shape in _states(network).items() if not name.startswith("n.")}
     for population in network.spiking:
-        drives = [graph.drive(p, sent[p.source]) for p in network.incoming(population.name)]
-        sent[population.name] = graph.neurons(population, drives)
+        sent[population.name] = graph.population(population, sent)
     graph.add("Cast", graph.flat(sent[network.output.name]), to="spikes", dtype=TensorProto.UINT8)
     number = NUMBER[flavour]
     ends = [_value(f"{name}.next", number, ["N", *shape]) for name, shape in states.items()]
@@ -89,10 +89,11 @@ def step_model(network: Network, *, flavour: Flavour = "float32") -> onnx.ModelP
 
 
 def _states(network: Network) -> dict[str, tuple[int, ...]]:
-    """What goes from step to step: potential, current where it has a memory, and T less the steps without a spike."""
+    """What goes from step to step: potential and current, if they are remembered; T less the steps without a spike."""
     made: dict[str, tuple[int, ...]] = {}
     for population in network.spiking:
-        made[f"v.{population.name}"] = population.shape
+        if _pooled(network, population) is None:
+            made[f"v.{population.name}"] = population.shape
         if neuron_of(population).decay_u != DECAY_UNITY:
             made[f"u.{population.name}"] = population.shape
         made[f"n.{population.name}"] = population.shape
@@ -100,10 +101,9 @@ def _states(network: Network) -> dict[str, tuple[int, ...]]:
 
 
 def _messages(graph: _Graph) -> str:
-    """What the input population sends, as the type that projections read."""
+    """What the input population sends, uint8."""
     shift = graph.constant(np.array(8 - graph.network.input_bits, dtype=np.uint8))
-    sent = graph.add("BitShift", "image", shift, direction="RIGHT")
-    return graph.spikes_of(sent)
+    return graph.add("BitShift", "image", shift, direction="RIGHT")
 
 
 def _loop_body(network: Network, outer: _Graph, driven: dict[str, str], trains: Sequence[str]) -> onnx.GraphProto:
@@ -112,8 +112,7 @@ def _loop_body(network: Network, outer: _Graph, driven: dict[str, str], trains: 
     sent: dict[str, str] = {}
     for population in network.spiking:
         name = population.name
-        drives = [driven.get(p.name) or body.drive(p, sent[p.source]) for p in network.incoming(name)]
-        sent[name] = body.neurons(population, drives)
+        sent[name] = body.population(population, sent, driven)
         body.add("Sub", f"n.{name}", f"step.held.{name}", to=f"n.{name}.next")
     for name in trains:
         body.add("Cast", sent[name], to=f"step.{name}", dtype=TensorProto.UINT8)
@@ -159,6 +158,7 @@ class _Graph:
     prefix: str = ""
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
+    typed: dict[tuple[str, int], str] = field(default_factory=dict)
 
     @property
     def number(self) -> npt.DTypeLike:
@@ -188,13 +188,41 @@ class _Graph:
     def flat(self, value: str) -> str:
         return self.add("Flatten", value, axis=1)
 
-    def spikes_of(self, value: str) -> str:
-        """Bits or messages in the type that projections read."""
-        return self.add("Cast", value, dtype=TensorProto.FLOAT if self.flavour == "float32" else TensorProto.UINT8)
+    def cast(self, value: str, dtype: int) -> str:
+        """The value in a type, cast once only."""
+        if (value, dtype) not in self.typed:
+            self.typed[value, dtype] = self.add("Cast", value, dtype=dtype)
+        return self.typed[value, dtype]
+
+    def population(self, population: Population, sent: Mapping[str, str], driven: Mapping[str, str] = {}) -> str:
+        """One step of a population, its spikes; what some projections bring may be there before."""
+        pooled, incoming = _pooled(self.network, population), self.network.incoming(population.name)
+        if pooled is not None:
+            return self.maximum(population.name, pooled, sent[incoming[0].source])
+        drives = [driven.get(p.name) or self.drive(p, sent[p.source]) for p in incoming]
+        return self.neurons(population, drives, biased=any(p.name in driven for p in incoming))
+
+    def constant_drive(self, projection: Projection, image: str) -> str:
+        """What a projection of the image brings at every step, with the bias if that enters at the same place."""
+        population = self.network.population(projection.target)
+        neuron, drive = neuron_of(population), self.drive(projection, image)
+        return self.with_bias(drive, population) if neuron.decay_u == DECAY_UNITY else drive
+
+    def maximum(self, name: str, op: Conv2d, sent: str) -> str:
+        """The spikes of a max pool, or of a relay."""
+        kernel, pads = op.weight.shape[2:], [*op.padding, *op.padding]
+        options = {"strides": op.stride, "pads": pads, "dilations": op.dilation}
+        floats = self.cast(sent, TensorProto.FLOAT)  # of bytes, ONNX Runtime's maxima take ten times as long
+        fired = self.add("MaxPool", floats, kernel_shape=kernel, **options)
+        self.typed[fired, TensorProto.FLOAT] = fired
+        one = self.constant(np.array(1, dtype=self.number))
+        self.add("Sub", one, self.cast(fired, NUMBER[self.flavour]), to=f"{self.prefix}held.{name}")
+        return fired
 
     def drive(self, projection: Projection, sent: str) -> str:
         """What a projection brings, in 1/64 of a weight unit."""
         op, exponent = projection.op, projection.exponent + MEMBRANE_SHIFT
+        sent = self.cast(sent, TensorProto.FLOAT if self.flavour == "float32" else TensorProto.UINT8)
         whole = np.float32 if self.flavour == "float32" else np.int8
         weight = op.weight.astype(whole) if self.flavour == "int8" else np.ldexp(op.weight.astype(np.float32), exponent)
         if isinstance(op, Conv2d) and self.flavour == "int8" and op.weight.size * op.groups <= LARGEST_PRODUCT:
@@ -228,7 +256,7 @@ class _Graph:
         made = self.add("MatMulInteger", self.concat(windows, axis=3), constant)
         return self.add("Transpose", made, perm=[0, 3, 1, 2])
 
-    def neurons(self, population: Population, drives: Sequence[str]) -> str:
+    def neurons(self, population: Population, drives: Sequence[str], *, biased: bool) -> str:
         """One step of a population; leaves its state in `v.NAME.next`, and gives its spikes."""
         neuron, name = neuron_of(population), population.name
         total = drives[0]
@@ -237,18 +265,23 @@ class _Graph:
         if neuron.decay_u != DECAY_UNITY:
             kept = self.decay(f"u.{name}", int(neuron.decay_u))
             total = self.add("Add", kept, total, to=f"u.{name}.next")
+            biased = False
+        if not biased:
+            total = self.with_bias(total, population)
         v = self.add("Add", self.decay(f"v.{name}", int(neuron.decay_v)), total)
-        if neuron.bias.any():
-            v = self.add("Add", v, self.constant(self.bias(neuron, population), f"bias.{name}"))
         threshold = self.constant(np.array(int(neuron.threshold) << MEMBRANE_SHIFT, dtype=self.number))
         fired = self.add("Greater", v, threshold)
         held = self.add("Cast", self.add("Not", fired), to=f"{self.prefix}held.{name}", dtype=NUMBER[self.flavour])
         self.add("Mul", v, held, to=f"v.{name}.next")  # quicker than Where, in ONNX Runtime
-        return self.spikes_of(fired)
+        return fired
 
-    def bias(self, neuron: Neuron, population: Population) -> npt.NDArray[Any]:
+    def with_bias(self, drive: str, population: Population) -> str:
+        """The drive and the bias."""
+        neuron = neuron_of(population)
+        if not neuron.bias.any():
+            return drive
         bias = (neuron.bias.astype(np.int64) << neuron.bias_exponent).reshape(1, *population.shape)
-        return bias.astype(self.number)
+        return self.add("Add", drive, self.constant(bias.astype(self.number), f"bias.{population.name}"))
 
     def decay(self, value: str, amount: int) -> str:
         """`sign(x) * (|x| * (4096 - d) >> 12)`, in int64: the product passes what float32 and int32 hold."""
@@ -259,6 +292,13 @@ class _Graph:
         unity = self.constant(np.array(DECAY_UNITY, dtype=np.int64))
         kept = self.add("Div", self.add("Mul", self.add("Abs", x), share), unity)
         return self.add("Cast", self.add("Mul", self.add("Sign", x), kept), dtype=NUMBER[self.flavour])
+
+
+def _pooled(network: Network, population: Population) -> Conv2d | None:
+    """The windows of a max pool that ONNX Runtime takes: with no window outside of the image."""
+    op = max_pool(network, population)
+    inside = op is not None and all(p < k for p, k in zip(op.padding, op.weight.shape[2:], strict=True))
+    return op if inside else None
 
 
 def _ungrouped(op: Conv2d) -> npt.NDArray[Any]:

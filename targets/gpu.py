@@ -15,7 +15,8 @@ import torch
 
 from kdsnn import counters
 from kdsnn.errors import TargetUnavailableError, UsageError
-from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Conv2d, Network, Neuron, Population, neuron_of
+from kdsnn.maxpool import max_pool
+from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, Neuron, Population, neuron_of
 from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, overflow_violations
 from kdsnn.targets.batches import Activity, recorded, run_in_batches
 from kdsnn.targets.scratch import Scratch
@@ -191,21 +192,6 @@ class GpuProgram:
             if sums.missing is not None:
                 constant = torch.add(constant, sums.missing, alpha=sums.scale)
         return constant
-
-
-def max_pool(network: Network, population: Population) -> Conv2d | None:
-    """The windows of a population that fires where any of its inputs does, and remembers nothing; None of others.
-
-    Its channels stand alone, no bias enters, and the lightest synapse lifts it over a threshold that is not negative.
-    """
-    neuron, projections = neuron_of(population), network.incoming(population.name)
-    op, source = projections[0].op, network.population(projections[0].source)
-    if len(projections) > 1 or source is network.input or not isinstance(op, Conv2d) or op.weight.shape[1] > 1:
-        return None
-    if op.groups != len(op.weight) or neuron.decay_u != DECAY_UNITY or neuron.bias.any() or not neuron.fires:
-        return None
-    lightest = int(op.weight.min()) << projections[0].exponent
-    return op if lightest > neuron.threshold >= 0 else None
 
 
 def _each(function: Callable[[torch.Tensor], torch.Tensor], sent: torch.Tensor) -> torch.Tensor:

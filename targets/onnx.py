@@ -18,7 +18,7 @@ from kdsnn.targets.reference import simulate
 
 __all__ = ["OnnxProgram", "OnnxTarget"]
 
-STATE_BUDGET = 2**25  # neurons times images at once: 128 MB for each part of the state
+STATE_BUDGET = 2**21  # neurons of the largest population, times images at once: what caches hold
 MAX_BATCH = 256
 
 

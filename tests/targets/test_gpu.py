@@ -2,8 +2,6 @@
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +11,10 @@ from hypothesis import strategies as st
 
 from kdsnn.errors import TimedOutError, UsageError
 from kdsnn.evaluate import check_same
-from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection, neuron_of
-from kdsnn.targets.gpu import GpuTarget, max_pool
+from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.reference import ReferenceTarget
 from kdsnn.targets.sums import int8_is_exact
 from kdsnn.testing import check_target, example_networks, random_images, random_network
-from kdsnn.testing.networks import or_pool
 
 
 def test_conformance_on_the_cpu() -> None:
@@ -90,51 +86,6 @@ def test_batches_do_not_change_the_result() -> None:
     seen: list[int] = []
     check_same(program.run(images, record="all", progress=seen.append), whole)
     assert seen == [4, 8, 11]
-
-
-def pooling(weight: int = 1, exponent: int = 0, **neuron: Any) -> Network:
-    """Two layers; between them a pool of these synapses and neurons."""
-    rng = np.random.default_rng(0)
-    image = Population("input", (1, 8, 8), Input(8))
-    first = Population("first", (2, 8, 8), Neuron(150, rng.integers(-50, 50, 128), 3))
-    pooled, projection = or_pool(first, "pool", 2)
-    pooled = replace(pooled, model=replace(neuron_of(pooled), **neuron))
-    op = replace(as_conv(projection.op), weight=np.full((2, 1, 2, 2), weight))
-    out = Population("out", (3,), Neuron(90, np.zeros(3, dtype=np.int64)))
-    projections = (
-        Projection("input", "first", Conv2d(rng.integers(-2, 3, (2, 1, 3, 3)), padding=(1, 1))),
-        replace(projection, op=op, exponent=exponent),
-        Projection("pool", "out", Dense(rng.integers(-60, 90, (3, 32)))),
-    )
-    return Network("pooling", (image, first, pooled, out), projections, 4, ("a", "b", "c"), integer=True)
-
-
-def as_conv(op: Conv2d | Dense) -> Conv2d:
-    assert isinstance(op, Conv2d)
-    return op
-
-
-@pytest.mark.parametrize(
-    ("network", "taken"),
-    [
-        (pooling(), True),
-        (pooling(weight=3, threshold=2), True),
-        (pooling(weight=3, exponent=1, threshold=5), True),
-        (pooling(weight=3, exponent=1, threshold=6), False),  # the second spike makes it fire
-        (pooling(weight=1, threshold=3), False),
-        (pooling(weight=-1), False),
-        (pooling(bias=np.ones(32, dtype=np.int64), bias_exponent=7), False),
-        (pooling(decay_u=2000), False),  # a spike is felt twice
-        (pooling(decay_v=2000), True),  # nothing stays that could leak
-    ],
-)
-def test_a_population_that_fires_where_any_input_does_is_no_sum(network: Network, taken: bool) -> None:
-    assert (max_pool(network, network.population("pool")) is not None) == taken
-    assert max_pool(network, network.population("first")) is None
-    images = random_images(network, 6)
-    wanted = ReferenceTarget().compile(network).run(images, record="all")
-    assert 0 < wanted.spikes["first"].mean() < 1
-    check_same(GpuTarget("cpu").compile(network).run(images, record="all"), wanted)
 
 
 def test_threads_can_share_a_program() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from kdsnn.errors import TimedOutError, UsageError, VerificationError
 from kdsnn.evaluate import check_same
 from kdsnn.export.onnx import to_onnx
+from kdsnn.maxpool import max_pool
 from kdsnn.network import Network
 from kdsnn.targets import onnx as target_module
 from kdsnn.targets.base import load_target
@@ -94,8 +95,26 @@ def test_the_size_does_not_grow_with_time(network: Network) -> None:
 def test_weights_are_stored_once_and_as_they_are(network: Network) -> None:
     model = to_onnx(network, flavour="int8")
     stored = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer if t.name.startswith("weight.")}
-    assert set(stored) == {f"weight.{p.name}" for p in network.projections}
+    summed = {p.name for p in network.projections if max_pool(network, network.population(p.target)) is None}
+    assert 0 < len(summed) < len(network.projections)
+    assert set(stored) == {f"weight.{name}" for name in summed}
     assert all(weight.dtype == np.int8 for weight in stored.values())
+
+
+def test_spikes_of_a_layer_are_summed_in_64_bits_where_32_could_not_hold_them(network: Network) -> None:
+    def sums(timesteps: int) -> set[int]:
+        nodes = to_onnx(replace(network, timesteps=timesteps)).graph.node
+        summed = {node.input[0] for node in nodes if node.op_type == "ReduceSum"}
+        flat = {node.input[0] for node in nodes if node.op_type == "Flatten" and node.output[0] in summed}
+        return {attribute_of(node, "to") for node in nodes if node.output[0] in flat}
+
+    most = max(population.neurons for population in network.spiking)
+    assert sums((2**31 - 1) // most) == {onnx.TensorProto.INT32}
+    assert sums(2**31 // most + 1) == {onnx.TensorProto.INT64}
+
+
+def attribute_of(node: onnx.NodeProto, name: str) -> int:
+    return next(attribute.i for attribute in node.attribute if attribute.name == name)
 
 
 def test_options_are_checked() -> None:
