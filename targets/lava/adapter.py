@@ -21,15 +21,16 @@ from kdsnn.network import Network
 from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, check_images, predict
 from kdsnn.targets.batches import recorded
 from kdsnn.targets.lava.bundle import write_bundle
-from kdsnn.targets.lava.environment import LavaEnvironment, find_environment, setup_environment
+from kdsnn.targets.lava.environment import LavaEnvironment, find_environment, setup_environment, worker_variables
 from kdsnn.targets.lava.job import write_job
 from kdsnn.targets.lava.limits import violations
 from kdsnn.targets.lava.shards import lane_count, shares
-from kdsnn.targets.lava.supervise import run_workers
+from kdsnn.targets.workers import Kind, run_workers
 
 __all__ = ["LavaProgram", "LavaTarget"]
 
 HINT = "run: kdsnn setup lava"
+WORKER = Path(__file__).with_name("worker") / "main.py"
 SLOWEST = ("setup_s", "run_s", "steps", "fill_steps", "lanes", "peak_process_mib")  # notes: the most of any worker
 TOGETHER = ("cpu_s", "processes", "memory_mib")  # notes: of all workers
 Array = npt.NDArray[Any]
@@ -138,9 +139,18 @@ class LavaProgram:
                 except OSError as error:
                     raise TargetUnavailableError(f"the job for Lava cannot be written to {folder}: {error}") from error
             report = _images_done(network, [len(shard) for shard in shards], lanes, progress)
-            run_workers(self.environment, folders, time_limit_s=time_limit_s, progress=report)
+            run_workers(_workers(self.environment), folders, time_limit_s=time_limit_s, progress=report)
             parts = [_read_result(f, network, len(s), names) for f, s in zip(folders, shards, strict=True)]
         return _joined(network, parts, time.perf_counter() - start)
+
+
+def _workers(environment: LavaEnvironment) -> Kind:
+    command = [str(environment.python), "-B", "-s", "-X", "faulthandler", str(WORKER)]
+    return Kind("Lava", command, worker_variables(), "time step", _step)
+
+
+def _step(job: Path) -> int:
+    return int(np.load(job / "progress.npy", allow_pickle=False)[0])
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from importlib.metadata import PackageNotFoundError, version
@@ -20,10 +21,11 @@ from kdsnn.targets.sanafe.architecture import Constants, constants
 from kdsnn.targets.sanafe.job import write_job
 from kdsnn.targets.sanafe.mapping import Mapping, map_network, violations
 from kdsnn.targets.sanafe.result import read_result
-from kdsnn.targets.sanafe.supervise import run_worker
+from kdsnn.targets.workers import Kind, run_workers
 
 __all__ = ["SanafeProgram", "SanafeTarget"]
 
+WORKER = Path(__file__).with_name("worker") / "main.py"
 MISSING = "the package sanafe is not installed"
 HINT = "pip install 'kdsnn[sanafe]'"
 TIMINGS = ("detailed", "simple")
@@ -104,8 +106,19 @@ class SanafeProgram:
                 )
             except OSError as error:
                 raise TargetUnavailableError(f"the job for SANA-FE cannot be written to {folder}: {error}") from error
-            run_worker(folder, time_limit_s=time_limit_s, progress=progress)
+            report = (lambda done: progress(done[0])) if progress else None
+            run_workers(_workers(), [folder], time_limit_s=time_limit_s, progress=report)
             return read_result(folder, self.network, len(images), names, SanafeTarget.name, self.constants, start=start)
+
+
+def _workers() -> Kind:
+    command = [sys.executable, "-B", "-X", "faulthandler", str(WORKER)]
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return Kind("SANA-FE", command, variables, "image", _images_done, talks=False)  # it prints a line for each step
+
+
+def _images_done(job: Path) -> int:
+    return int((job / "progress").read_text())
 
 
 def _installed() -> str | None:

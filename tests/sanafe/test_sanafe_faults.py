@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 from kdsnn.errors import InputError, TargetUnavailableError, TimedOutError
-from kdsnn.targets.sanafe import adapter, supervise
+from kdsnn.targets import workers as supervisor
+from kdsnn.targets.sanafe import adapter
 from kdsnn.targets.sanafe.adapter import SanafeTarget
+from kdsnn.targets.workers import Kind
 from kdsnn.testing import example_networks, random_images
 
 NETWORK = example_networks()[0]
@@ -89,7 +91,7 @@ def test_a_run_that_takes_too_long_is_ended() -> None:
 
 
 def test_without_a_limit_a_run_that_stalls_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervise, "STALL_LIMIT_S", 3.0)
+    monkeypatch.setattr(supervisor, "STALL_LIMIT_S", 3.0)
     with pytest.raises(TimedOutError, match="no image for 3 s"):
         run(signalled(signal.SIGSTOP), time_limit_s=None)
 
@@ -138,16 +140,17 @@ def test_a_crash_in_native_code_says_where() -> None:
 def test_an_answer_that_does_not_belong_to_the_job_is_refused(
     monkeypatch: pytest.MonkeyPatch, file: str, message: str
 ) -> None:
-    run_worker = adapter.run_worker
+    run_workers = adapter.run_workers
 
-    def run_and_spoil(folder: Path, **options: Any) -> None:
-        run_worker(folder, **options)
+    def run_and_spoil(kind: Kind, folders: list[Path], **options: Any) -> None:
+        run_workers(kind, folders, **options)
+        (folder,) = folders
         if file.endswith(".npy"):
             np.save(folder / file, np.zeros((3, 7), dtype=np.uint8))
         else:
             (folder / file).write_text((folder / file).read_text().replace(NETWORK.fingerprint(), "0" * 64))
 
-    monkeypatch.setattr(adapter, "run_worker", run_and_spoil)
+    monkeypatch.setattr(adapter, "run_workers", run_and_spoil)
     with pytest.raises(TargetUnavailableError, match=message):
         SanafeTarget().compile(NETWORK).run(MANY[:2])
 

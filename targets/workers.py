@@ -1,4 +1,4 @@
-"""Runs the workers: each a process group of its own, watched, and ended whatever happens."""
+"""Runs workers of a target: each a process group of its own, watched, and ended whatever happens."""
 
 from __future__ import annotations
 
@@ -7,34 +7,51 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from kdsnn.errors import TargetUnavailableError, TimedOutError
-from kdsnn.targets.lava.environment import LavaEnvironment, worker_variables
 from kdsnn.targets.lost import cause_of_end, last_lines
 
-__all__ = ["run_workers"]
+__all__ = ["Kind", "run_workers"]
 
 LOG = "worker.log"
-WORKER = Path(__file__).with_name("worker") / "main.py"
-STALL_LIMIT_S = 600.0  # without a time limit: how long no step may complete
+STALL_LIMIT_S = 600.0  # without a time limit: how long a worker may get no further
 POLL_S = 0.05
-GRACE_S = 3.0  # for the resource tracker of the worker, which frees shared memory after SIGTERM
+GRACE_S = 3.0  # for what else is in a worker's group, such as a resource tracker, which frees shared memory
 SHARED_MEMORY_HINT = "shared memory is full, as in a container with a small /dev/shm: give it more (--shm-size=1g)"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the workers of a target are started, and how far one is.
+
+    Attributes:
+        name: of what they run.
+        command: to which the folder of the job is added.
+        variables: of their environment.
+        unit: of what they get done, such as `image`.
+        reached: how many units the job in a folder has done. Raises OSError or ValueError where that is not known yet.
+        talks: whether what it prints says anything; else it is thrown away.
+    """
+
+    name: str
+    command: Sequence[str]
+    variables: Mapping[str, str]
+    unit: str
+    reached: Callable[[Path], int]
+    talks: bool = True
 
 
 @dataclass
 class _Worker:
-    """A worker that was started: its process, its job, the time step it reached, and when."""
+    """A worker that was started: its process, its job, how far it got, and when it got there."""
 
     process: subprocess.Popen[bytes]
     job: Path
-    reached: int
-    moved: float
+    reached: int = 0
+    moved: float = field(default_factory=time.monotonic)
 
     @property
     def finished(self) -> bool:
@@ -43,7 +60,7 @@ class _Worker:
 
 
 def run_workers(
-    environment: LavaEnvironment,
+    kind: Kind,
     jobs: Sequence[Path],
     *,
     time_limit_s: float | None,
@@ -52,11 +69,11 @@ def run_workers(
     """Runs the jobs in these folders to their ends, all at once. The first worker that fails ends the others.
 
     Args:
-        environment: whose interpreter runs the workers.
-        jobs: folders with what `worker/main.py` reads.
-        time_limit_s: seconds for everything. Without one, a worker may go on as long as it completes a step every
+        kind: of the workers.
+        jobs: absolute folders with what the workers read. A worker leaves `result.json`, or `error.json`, there.
+        time_limit_s: seconds for everything. Without one, a worker may go on as long as it gets a unit done every
             600 s.
-        progress: called with the time step that each worker reached, when one changed.
+        progress: called with how far each worker is, when one got further.
 
     Raises:
         TimedOutError: one did not end in time. All processes are gone then.
@@ -65,31 +82,35 @@ def run_workers(
     workers: list[_Worker] = []
     try:
         for job in jobs:
-            workers.append(_start(environment, job))
-        failed = _wait(workers, time_limit_s, progress or (lambda _: None))
+            workers.append(_start(kind, job))
+        failed = _wait(kind, workers, time_limit_s, progress or (lambda _: None))
     finally:
         _end_groups(workers)
     if failed is not None:
         cause = cause_of_end(failed.job, failed.process.returncode)
         hint = SHARED_MEMORY_HINT if "SIGBUS" in cause else "run kdsnn doctor; what it wrote last is above"
-        who = "the Lava worker" if len(jobs) == 1 else f"Lava worker {workers.index(failed) + 1} of {len(jobs)}"
+        several = f"{kind.name} worker {workers.index(failed) + 1} of {len(jobs)}"
+        who = f"the {kind.name} worker" if len(jobs) == 1 else several
         raise TargetUnavailableError(f"{who} was lost: {cause}", hint=hint, problems=last_lines(failed.job / LOG))
 
 
-def _start(environment: LavaEnvironment, job: Path) -> _Worker:
-    with (job / LOG).open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603  our own script and interpreter
-            [str(environment.python), "-B", "-s", "-X", "faulthandler", str(WORKER), str(job)],
-            env=worker_variables(),
+def _start(kind: Kind, job: Path) -> _Worker:
+    with (job / LOG).open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603  our own scripts and interpreters
+            [*kind.command, str(job)],
+            cwd=job,
+            env=dict(kind.variables),
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
+            stdout=log if kind.talks else subprocess.DEVNULL,
+            stderr=log,
             start_new_session=True,
         )
-    return _Worker(process, job, 0, time.monotonic())
+    return _Worker(process, job)
 
 
-def _wait(workers: Sequence[_Worker], limit_s: float | None, progress: Callable[[list[int]], None]) -> _Worker | None:
+def _wait(
+    kind: Kind, workers: Sequence[_Worker], limit_s: float | None, progress: Callable[[list[int]], None]
+) -> _Worker | None:
     """Returns when all workers ended, or the first that failed; raises TimedOutError when one took too long."""
     start = time.monotonic()
     while True:
@@ -99,9 +120,10 @@ def _wait(workers: Sequence[_Worker], limit_s: float | None, progress: Callable[
                 running[0].process.wait(POLL_S)
         now, moved = time.monotonic(), False
         for worker in workers:
-            step = _step(worker.job)
-            if step != worker.reached:
-                worker.reached, worker.moved, moved = step, now, True
+            with contextlib.suppress(OSError, ValueError, EOFError):  # not there yet, or half made
+                reached = kind.reached(worker.job)
+                if reached > worker.reached:
+                    worker.reached, worker.moved, moved = reached, now, True
         if moved:
             progress([worker.reached for worker in workers])
         ended = [worker for worker in workers if worker.process.poll() is not None]
@@ -110,26 +132,18 @@ def _wait(workers: Sequence[_Worker], limit_s: float | None, progress: Callable[
                 return worker
         if len(ended) == len(workers):
             return None
-        _check_time([w for w in workers if w not in ended], now, start, limit_s)
+        _check_time(kind, [w for w in workers if w not in ended], now - start, now, limit_s)
 
 
-def _check_time(running: Sequence[_Worker], now: float, start: float, limit_s: float | None) -> None:
+def _check_time(kind: Kind, running: Sequence[_Worker], passed: float, now: float, limit_s: float | None) -> None:
     slowest = min(running, key=lambda worker: worker.moved)
-    if limit_s is not None and now - start > limit_s:
-        raise TimedOutError(f"Lava passed its limit of {limit_s:g} s at time step {slowest.reached}")
+    if limit_s is not None and passed > limit_s:
+        raise TimedOutError(f"{kind.name} passed its limit of {limit_s:g} s after {slowest.reached} {kind.unit}s")
     if limit_s is None and now - slowest.moved > STALL_LIMIT_S:
         raise TimedOutError(
-            f"Lava completed no time step for {STALL_LIMIT_S:g} s, after step {slowest.reached}",
+            f"{kind.name} completed no {kind.unit} for {STALL_LIMIT_S:g} s, after {slowest.reached}",
             hint="set a time limit above that for a network this large",
         )
-
-
-def _step(job: Path) -> int:
-    """The time step that the worker has reached."""
-    try:
-        return int(np.load(job / "progress.npy", allow_pickle=False)[0])
-    except (OSError, ValueError, EOFError):
-        return 0  # not there yet, or half made
 
 
 def _end_groups(workers: Sequence[_Worker]) -> None:
