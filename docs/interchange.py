@@ -20,8 +20,9 @@ import numpy as np
 import torch
 
 from kdsnn.export.nir import write_nir
-from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection
+from kdsnn.network import MEMBRANE_SHIFT, Conv2d, Dense, Input, Network, Neuron, Population, Projection
 from kdsnn.targets.reference import simulate
+from kdsnn.testing.networks import integrating
 
 PAGE = Path(__file__).parent / "interchange.md"
 INTRODUCTION = """<!-- Made by docs/interchange.py: edit it, not this page. -->
@@ -33,7 +34,8 @@ and thresholds between two possible potentials, so that `>` and `>=` fire alike.
 every step, from rest, and a simulator that keeps NIR's meaning computes the spikes of our reference, bit for bit.
 
 Each cell was found by running the simulator's own importer on {images} images, {steps} steps: **same** means that every
-spike of the output layer is equal; else the share of output spikes that differ, or the importer's own words.
+spike of the output layer (of an `I`, every potential after the last step) is equal; else the share of outputs that
+differ, or the importer's own words.
 
 """
 AFTER = """
@@ -115,6 +117,7 @@ NETWORKS = {
     "with max-pooling (`SumPool2d`, threshold 0)": network(pool=True),
     "with a leak (`LIF`)": network(decay_v=512),
     "with a current (`CubaLIF`)": network(decay_u=2048, decay_v=512),
+    "with an output that integrates (`I`)": integrating(network()),
 }
 
 
@@ -176,9 +179,10 @@ def outcome(model: Network, reader: Reader) -> str:
     """What a simulator makes of a network's file."""
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (IMAGES, *model.input.shape)).astype(np.uint8)
-    wanted = simulate(model, images)[0][model.output.name]
-    if not 0.05 < wanted.mean() < 0.95:
-        raise ValueError(f"a network that fires at {wanted.mean()} of all steps shows nothing")
+    trains, potentials = simulate(model, images)
+    before = trains[model.spiking[-2].name] if model.readout == "membrane" else trains[model.output.name]
+    if not 0.05 < before.mean() < 0.95:
+        raise ValueError(f"a network that fires at {before.mean()} of all steps shows nothing")
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")
         write_nir(model, Path(folder) / "model.nir")
@@ -187,6 +191,10 @@ def outcome(model: Network, reader: Reader) -> str:
             got = reader(graph, torch.from_numpy(images).float())
         except Exception as error:  # noqa: BLE001  whatever it is, it is the answer
             return f"refused: {type(error).__name__}: {' '.join(str(error).split())[:60]}"
+    if model.readout == "membrane":  # of an integrator, a simulator puts out the potential
+        wanted, got = potentials / 2**MEMBRANE_SHIFT, got[:, -1]
+    else:
+        wanted = trains[model.output.name]
     if got.shape != wanted.shape:
         return f"output of shape {got.shape}, not {wanted.shape}"
     differ = (got != wanted).mean()
