@@ -20,11 +20,10 @@ from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, Neuron, Populati
 from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, overflow_violations
 from kdsnn.targets.batches import Activity, recorded, run_in_batches
 from kdsnn.targets.scratch import Scratch
-from kdsnn.targets.sums import Arithmetic, any_of, int8_is_exact, sums_of, unfolded
+from kdsnn.targets.sums import Arithmetic, any_of, int8_is_exact, sums_of, words
 
 __all__ = ["GpuProgram", "GpuTarget"]
 
-UNFOLD_BUDGET = 2**26  # bytes of the largest matrix of windows
 STATE_BUDGET = 2**21  # neurons of the largest population, times images at once: what caches hold
 LARGEST_BYTE = 255
 ARITHMETIC = ("auto", "int8", "float32")
@@ -98,10 +97,7 @@ class GpuProgram:
         self.pools = {
             name: any_of(op, self.scratch, f"spikes of {name}") for name, op in pools.items() if op is not None
         }
-        largest = max(unfolded(p, shapes[p.source]) for p in network.projections)
-        bytes_each = largest * network.timesteps * (1 if arithmetic.int8 else 4)
-        neurons = max(p.neurons for p in network.spiking)
-        self.batch = max(1, min(STATE_BUDGET // neurons, UNFOLD_BUDGET // bytes_each))
+        self.batch = max(1, STATE_BUDGET // max(p.neurons for p in network.spiking))
 
     def run(
         self,
@@ -161,13 +157,16 @@ class GpuProgram:
         for turn, projection in enumerate(self.network.incoming(name)):
             sums = self.sums[projection.name]
             part = _each(sums.weighted, sent[projection.source])
-            out = self.scratch.take(f"drive {turn % 2}", torch.broadcast_shapes(drive.shape, part.shape), torch.int32)
+            steps = max(len(part), len(drive) if turn else 1)
+            out = self.scratch.take(f"drive {turn % 2}", (steps, *part.shape[1:]), torch.int32)
             drive = torch.add(drive, part, alpha=sums.scale, out=out)
         return drive
 
     def _integrate(self, neuron: Neuron, drive: torch.Tensor, bias: torch.Tensor, train: torch.Tensor) -> torch.Tensor:
         """Writes the spikes of a population, from what enters it, and returns its potential after the last step."""
         threshold = int(neuron.threshold) << MEMBRANE_SHIFT
+        if len(drive) == 1 and neuron.fires and (neuron.decay_u, neuron.decay_v) == (DECAY_UNITY, 0):
+            return self._fire_in_periods(drive[0], threshold, train)
         v = self.scratch.take("v", drive.shape[1:], torch.int32).zero_()
         stays = self.scratch.take("stays", v.shape, torch.int32)
         u = torch.zeros((), dtype=torch.int32, device=v.device)
@@ -177,11 +176,24 @@ class GpuProgram:
                 u = _decay(u, int(neuron.decay_u)) + entering
                 entering = u + bias
             v = _decay(v, int(neuron.decay_v)).add_(entering)
-            torch.le(v, threshold, out=stays)  # 0 or 1 in 32 bits: into a bool, a CPU compares one at a time
+            torch.le(v, threshold, out=stays)  # 0 or 1, in the type that it multiplies
             v.mul_(stays)
             silent.copy_(stays)
         train.bitwise_not_()
         return v
+
+    def _fire_in_periods(self, drive: torch.Tensor, threshold: int, train: torch.Tensor) -> torch.Tensor:
+        """As `_integrate`, of neurons that get the same at every step and forget nothing.
+
+        One that fires first in step p, where p times its drive is above the threshold, does so in all multiples of p.
+        """
+        fired, before = (self.scratch.take(name, drive.shape, torch.uint8) for name in ("fired", "fired before"))
+        train.copy_(torch.gt(drive, threshold, out=before))  # into bytes: a CPU compares into a bool one at a time
+        for period in range(2, len(train) + 1):
+            torch.gt(drive, threshold // period, out=fired)
+            words(train)[period - 1 :: period] |= words(before).bitwise_xor_(words(fired))
+            fired, before = before, fired
+        return drive
 
     def _constant(self, population: Population) -> torch.Tensor:
         """What is added to the sums of every step: what a shift took off, and the bias where no current decays."""
@@ -201,8 +213,9 @@ def _each(function: Callable[[torch.Tensor], torch.Tensor], sent: torch.Tensor) 
 
 
 def _counted(train: torch.Tensor) -> torch.Tensor:
-    """Spikes of each neuron over all steps and images; added up as bytes, which is many times as quick."""
-    parts = [p.sum(dim=0, dtype=torch.uint8) for p in torch.split(train.view(torch.uint8).flatten(0, 1), LARGEST_BYTE)]
+    """Spikes of each neuron over all steps and images; added up in bytes, as many as a byte can count."""
+    trains = torch.split(words(train.flatten(0, 1)), LARGEST_BYTE)
+    parts = [part.sum(dim=0, dtype=part.dtype).view(torch.uint8) for part in trains]
     return parts[0] if len(parts) == 1 else torch.stack(parts).sum(dim=0, dtype=torch.int64)
 
 

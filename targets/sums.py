@@ -19,9 +19,10 @@ import torch
 from kdsnn.network import MEMBRANE_SHIFT, Conv2d, Dense, Projection, Shape
 from kdsnn.targets.scratch import Scratch
 
-__all__ = ["Arithmetic", "Sums", "any_of", "int8_is_exact", "sums_of", "unfolded"]
+__all__ = ["Arithmetic", "Sums", "any_of", "int8_is_exact", "sums_of", "words"]
 
 MIDDLE = 128  # of uint8
+CACHED_ROWS, ROWS = 2**22, 2**28  # bytes of windows in one product: what a CPU's caches hold; on a GPU
 Weighted = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -58,6 +59,11 @@ class Arithmetic:
         """Of both factors."""
         return torch.int8 if self.int8 else torch.float32
 
+    @property
+    def rows_at_once(self) -> int:
+        """Elements of a first factor that is made anew."""
+        return (CACHED_ROWS if self.scratch.device.type == "cpu" else ROWS) // self.dtype.itemsize
+
     def matrix(self, weight: npt.NDArray[Any]) -> torch.Tensor:
         """Weights `(out, in)` as the second factor of a product."""
         return _plain(torch.from_numpy(np.ascontiguousarray(weight.T)).to(self.scratch.device, self.dtype))
@@ -74,13 +80,12 @@ class Arithmetic:
             return _plain(values.view(-1, length))
         return self.scratch.take("rows", values.shape, self.dtype).copy_(values).view(-1, length)
 
-    def product(self, rows: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-        """`rows @ matrix`, int32; the next product takes its place."""
-        shape = len(rows), matrix.shape[1]
-        made = self.scratch.take("product", shape, torch.int32)
+    def product(self, rows: torch.Tensor, matrix: torch.Tensor, out: torch.Tensor) -> None:
+        """Writes `rows @ matrix`, int32."""
         if self.int8:
-            return torch._int_mm(rows, matrix, out=made)
-        return made.copy_(torch.mm(rows, matrix, out=self.scratch.take("product", shape, torch.float32)))
+            torch._int_mm(rows, matrix, out=out)
+        else:
+            out.copy_(torch.mm(rows, matrix, out=self.scratch.take("product", out.shape, torch.float32)))
 
 
 @cache
@@ -118,15 +123,6 @@ def sums_of(projection: Projection, source: Shape, bits: int, arithmetic: Arithm
     return Sums(weighted, torch.from_numpy(missing).to(arithmetic.scratch.device) if shift else None, scale)
 
 
-def unfolded(projection: Projection, source: Shape) -> int:
-    """Elements of the matrix that one message of this source is copied into."""
-    op = projection.op
-    if isinstance(op, Dense):
-        return int(op.weight.shape[1])
-    _, height, width = op.output_shape(source)
-    return int(source[0] * np.prod(op.weight.shape[2:]) * height * width)
-
-
 def _dense(op: Dense, source: Shape, shift: int, arithmetic: Arithmetic) -> Weighted:
     weight = op.weight.astype(np.int32)
     if len(source) == 3:
@@ -134,7 +130,10 @@ def _dense(op: Dense, source: Shape, shift: int, arithmetic: Arithmetic) -> Weig
     matrix = arithmetic.matrix(weight)
 
     def weighted(messages: torch.Tensor) -> torch.Tensor:
-        return arithmetic.product(arithmetic.rows(arithmetic.shifted(messages, shift), len(matrix)), matrix)
+        rows = arithmetic.rows(arithmetic.shifted(messages, shift), len(matrix))
+        made = arithmetic.scratch.take("sums", (len(rows), matrix.shape[1]), torch.int32)
+        arithmetic.product(rows, matrix, made)
+        return made
 
     return weighted
 
@@ -143,14 +142,19 @@ def _convolution(op: Conv2d, shift: int, arithmetic: Arithmetic) -> Weighted:
     """The product of the windows and the weights, group by group."""
     parts = np.split(op.weight.astype(np.int32).transpose(0, 2, 3, 1), op.groups)
     matrices = [arithmetic.matrix(part.reshape(len(part), -1)) for part in parts]
-    channels = int(op.weight.shape[1])
+    channels, wide = int(op.weight.shape[1]), len(parts[0])
 
     def weighted(messages: torch.Tensor) -> torch.Tensor:
         windows = _windows(_padded(arithmetic.shifted(messages, shift), op, -shift, arithmetic.scratch), op)
-        parts = torch.split(windows, channels, dim=-1)
-        made = (arithmetic.product(arithmetic.rows(p, len(m)), m) for p, m in zip(parts, matrices, strict=True))
-        whole = next(made) if op.groups == 1 else torch.cat([part.clone() for part in made], dim=-1)
-        return whole.view(*windows.shape[:3], -1)
+        batch, height, width = windows.shape[:3]
+        made = arithmetic.scratch.take("sums", (op.groups, batch, height * width, wide), torch.int32)
+        at_once = max(1, arithmetic.rows_at_once // (height * width * len(matrices[0])))
+        for group, matrix in enumerate(matrices):
+            mine = windows[..., group * channels : (group + 1) * channels]
+            for some, out in zip(torch.split(mine, at_once), torch.split(made[group], at_once), strict=True):
+                arithmetic.product(arithmetic.rows(some, len(matrix)), matrix, out.flatten(0, 1))
+        whole = made[0] if op.groups == 1 else torch.cat(list(made), dim=-1)
+        return whole.view(batch, height, width, -1)
 
     return weighted
 
@@ -177,15 +181,22 @@ def any_of(op: Conv2d, scratch: Scratch, name: str) -> Callable[[torch.Tensor], 
     """Whether any spike of a window arrived, channel by channel: from bool `(B, H, W, C)` to bool, in scratch."""
 
     def arrived(spikes: torch.Tensor) -> torch.Tensor:
-        windows = _windows(_padded(spikes, op, 0, scratch), op)
-        batch, height, width, rows, columns, channels = windows.shape
-        total = scratch.take(name, (batch, height, width, channels), torch.bool).zero_()
-        for row in range(rows):
-            for column in range(columns):
-                total |= windows[..., row, column, :]
-        return total
+        windows = _windows(_padded(words(spikes), op, 0, scratch), op)
+        batch, height, width, rows, columns, _ = windows.shape
+        taps = [windows[..., row, column, :] for row in range(rows) for column in range(columns)]
+        any_spike = scratch.take(name, (batch, height, width, spikes.shape[-1]), torch.bool)
+        total = words(any_spike)
+        torch.bitwise_or(taps[0], taps[-1], out=total)
+        for tap in taps[1:-1]:
+            total |= tap
+        return any_spike
 
     return arrived
+
+
+def words(spikes: torch.Tensor) -> torch.Tensor:
+    """The same bytes, eight to an integer where the last axis can be cut so, which takes a fraction of the time."""
+    return spikes.view(torch.int64 if spikes.shape[-1] % 8 == 0 else torch.uint8)
 
 
 def _plain(values: torch.Tensor) -> torch.Tensor:
