@@ -22,7 +22,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from kdsnn.maxpool import max_pool
-from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Conv2d, Network, Population, Projection, neuron_of
+from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Conv2d, Network, Population, Projection, Shape, neuron_of
 
 __all__ = ["EMITTED", "POTENTIALS", "TRAIN", "Flavour", "step_model", "to_onnx"]
 
@@ -128,8 +128,7 @@ def _loop_body(network: Network, outer: _Graph, driven: dict[str, str], trains: 
 def _totals(network: Network, graph: _Graph, *, emitted: bool) -> list[onnx.ValueInfoProto]:
     """Outputs made of the numbers of spikes at the end of the loop."""
     layers, made = [], []
-    largest = network.timesteps * max(population.neurons for population in network.spiking)
-    summed = TensorProto.INT32 if largest < 2**31 else TensorProto.INT64  # the first is twice as quick
+    summed = _type_of_sums(network.timesteps * max(population.neurons for population in network.spiking))
     for population in network.spiking:
         number = graph.add("Cast", f"n.{population.name}.end", dtype=summed)
         layers.append(graph.add("ReduceSum", graph.flat(number), graph.integers([1]), keepdims=1))
@@ -147,6 +146,13 @@ def _totals(network: Network, graph: _Graph, *, emitted: bool) -> list[onnx.Valu
         _value("layer_spikes", TensorProto.INT64, ["N", len(layers)]),
         *made,
     ]
+
+
+def _type_of_sums(largest: int) -> int:
+    """The type that ONNX Runtime adds up fastest, of those that hold this number and all below exactly."""
+    if largest < 2**24:
+        return TensorProto.FLOAT
+    return TensorProto.INT32 if largest < 2**31 else TensorProto.INT64
 
 
 @dataclass
@@ -198,7 +204,8 @@ class _Graph:
         """One step of a population, its spikes; what some projections bring may be there before."""
         pooled, incoming = _pooled(self.network, population), self.network.incoming(population.name)
         if pooled is not None:
-            return self.maximum(population.name, pooled, sent[incoming[0].source])
+            source = incoming[0].source
+            return self.maximum(population.name, pooled, sent[source], self.network.population(source).shape)
         drives = [driven.get(p.name) or self.drive(p, sent[p.source]) for p in incoming]
         return self.neurons(population, drives, biased=any(p.name in driven for p in incoming))
 
@@ -208,12 +215,14 @@ class _Graph:
         neuron, drive = neuron_of(population), self.drive(projection, image)
         return self.with_bias(drive, population) if neuron.decay_u == DECAY_UNITY else drive
 
-    def maximum(self, name: str, op: Conv2d, sent: str) -> str:
-        """The spikes of a max pool, or of a relay."""
-        kernel, pads = op.weight.shape[2:], [*op.padding, *op.padding]
-        options = {"strides": op.stride, "pads": pads, "dilations": op.dilation}
+    def maximum(self, name: str, op: Conv2d, sent: str, source: Shape) -> str:
+        """The spikes of a max pool, or of a relay, channel by channel: else ONNX Runtime lays all images out anew."""
+        options = {"strides": op.stride, "pads": [*op.padding, *op.padding], "dilations": op.dilation}
         floats = self.cast(sent, TensorProto.FLOAT)  # of bytes, ONNX Runtime's maxima take ten times as long
-        fired = self.add("MaxPool", floats, kernel_shape=kernel, **options)
+        (channels, *size), (_, *pooled) = source, op.output_shape(source)
+        planes = self.add("Reshape", floats, self.integers([-1, 1, *size]))
+        highest = self.add("MaxPool", planes, kernel_shape=op.weight.shape[2:], **options)
+        fired = self.add("Reshape", highest, self.integers([-1, channels, *pooled]))
         self.typed[fired, TensorProto.FLOAT] = fired
         one = self.constant(np.array(1, dtype=self.number))
         self.add("Sub", one, self.cast(fired, NUMBER[self.flavour]), to=f"{self.prefix}held.{name}")

@@ -101,7 +101,7 @@ def test_weights_are_stored_once_and_as_they_are(network: Network) -> None:
     assert all(weight.dtype == np.int8 for weight in stored.values())
 
 
-def test_spikes_of_a_layer_are_summed_in_64_bits_where_32_could_not_hold_them(network: Network) -> None:
+def test_spikes_of_a_layer_are_summed_in_a_type_that_holds_them_all(network: Network) -> None:
     def sums(timesteps: int) -> set[int]:
         nodes = to_onnx(replace(network, timesteps=timesteps)).graph.node
         summed = {node.input[0] for node in nodes if node.op_type == "ReduceSum"}
@@ -109,7 +109,8 @@ def test_spikes_of_a_layer_are_summed_in_64_bits_where_32_could_not_hold_them(ne
         return {attribute_of(node, "to") for node in nodes if node.output[0] in flat}
 
     most = max(population.neurons for population in network.spiking)
-    assert sums((2**31 - 1) // most) == {onnx.TensorProto.INT32}
+    assert sums((2**24 - 1) // most) == {onnx.TensorProto.FLOAT}
+    assert sums(2**24 // most + 1) == sums((2**31 - 1) // most) == {onnx.TensorProto.INT32}
     assert sums(2**31 // most + 1) == {onnx.TensorProto.INT64}
 
 
