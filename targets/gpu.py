@@ -112,10 +112,9 @@ class GpuProgram:
 
         def simulated(batch: npt.NDArray[np.uint8]) -> Iterator[Activity]:
             for population, train, v in self._simulate(counters.input_messages(self.network, batch)):
-                emitted = _first(_counted(train), population)
-                keep, read = population.name in names, not neuron_of(population).fires
+                emitted, keep = _first(_counted(train), population), population.name in names
                 trains = _first(train.transpose(0, 1).view(torch.uint8), population).copy() if keep else None
-                yield Activity(population.name, emitted, trains, _first(v, population).copy() if read else None)
+                yield Activity(population.name, emitted, trains, None if v is None else _first(v, population).copy())
 
         with _exact():
             return run_in_batches(
@@ -129,8 +128,10 @@ class GpuProgram:
                 progress=progress,
             )
 
-    def _simulate(self, messages: npt.NDArray[np.uint8]) -> Iterator[tuple[Population, torch.Tensor, torch.Tensor]]:
-        """Each population, its spikes `(T, B, *shape)` (bool), and its potential at the end, one after the other.
+    def _simulate(
+        self, messages: npt.NDArray[np.uint8]
+    ) -> Iterator[tuple[Population, torch.Tensor, torch.Tensor | None]]:
+        """Each population, its spikes `(T, B, *shape)` (bool), and of an integrator its last potential, in turn.
 
         Both are in scratch: the spikes until the next batch, the potential until the next population.
         """
@@ -139,17 +140,20 @@ class GpuProgram:
         sent = {network.input.name: image.unsqueeze(0)}  # the same at every step: once is enough
         with torch.inference_mode():
             for population in network.spiking:
-                name = population.name
+                name, neuron, v = population.name, neuron_of(population), None
                 if name in self.pools:
                     (projection,) = network.incoming(name)
                     train = _each(self.pools[name], sent[projection.source])
-                    v = torch.zeros((), dtype=torch.int32)
                 else:
-                    shape = network.timesteps, len(image), *self.biases[name].shape
+                    drive = self._drive(name, sent)
+                    shape = network.timesteps, len(image), *drive.shape[2:]
                     train = self.scratch.take(f"spikes of {name}", shape, torch.bool)
-                    v = self._integrate(neuron_of(population), self._drive(name, sent), self.biases[name], train)
+                    if len(drive) == 1 and neuron.fires and (neuron.decay_u, neuron.decay_v) == (DECAY_UNITY, 0):
+                        self._fire_in_periods(neuron, drive[0], train)
+                    else:
+                        v = self._integrate(neuron, drive, self.biases[name], train)
                 sent[name] = train
-                yield population, train, v
+                yield population, train, None if neuron.fires else v
 
     def _drive(self, name: str, sent: dict[str, torch.Tensor]) -> torch.Tensor:
         """What enters the neurons of a population: `(T, B, *shape)`, or `(1, B, *shape)` if each step has the same."""
@@ -165,8 +169,6 @@ class GpuProgram:
     def _integrate(self, neuron: Neuron, drive: torch.Tensor, bias: torch.Tensor, train: torch.Tensor) -> torch.Tensor:
         """Writes the spikes of a population, from what enters it, and returns its potential after the last step."""
         threshold = int(neuron.threshold) << MEMBRANE_SHIFT
-        if len(drive) == 1 and neuron.fires and (neuron.decay_u, neuron.decay_v) == (DECAY_UNITY, 0):
-            return self._fire_in_periods(drive[0], threshold, train)
         v = self.scratch.take("v", drive.shape[1:], torch.int32).zero_()
         stays = self.scratch.take("stays", v.shape, torch.int32)
         u = torch.zeros((), dtype=torch.int32, device=v.device)
@@ -182,18 +184,18 @@ class GpuProgram:
         train.bitwise_not_()
         return v
 
-    def _fire_in_periods(self, drive: torch.Tensor, threshold: int, train: torch.Tensor) -> torch.Tensor:
-        """As `_integrate`, of neurons that get the same at every step and forget nothing.
+    def _fire_in_periods(self, neuron: Neuron, drive: torch.Tensor, train: torch.Tensor) -> None:
+        """Writes the spikes of neurons that get the same at every step and forget nothing.
 
         One that fires first in step p, where p times its drive is above the threshold, does so in all multiples of p.
         """
+        threshold = int(neuron.threshold) << MEMBRANE_SHIFT
         fired, before = (self.scratch.take(name, drive.shape, torch.uint8) for name in ("fired", "fired before"))
         train.copy_(torch.gt(drive, threshold, out=before))  # into bytes: a CPU compares into a bool one at a time
         for period in range(2, len(train) + 1):
             torch.gt(drive, threshold // period, out=fired)
             words(train)[period - 1 :: period] |= words(before).bitwise_xor_(words(fired))
             fired, before = before, fired
-        return drive
 
     def _constant(self, population: Population) -> torch.Tensor:
         """What is added to the sums of every step: what a shift took off, and the bias where no current decays."""

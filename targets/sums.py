@@ -37,7 +37,7 @@ class Sums:
         scale: of a sum.
     """
 
-    weighted: Callable[[torch.Tensor], torch.Tensor]
+    weighted: Weighted
     missing: torch.Tensor | None
     scale: int
 
