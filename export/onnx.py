@@ -217,7 +217,7 @@ class _Graph:
 
     def maximum(self, name: str, op: Conv2d, sent: str, source: Shape) -> str:
         """The spikes of a max pool, or of a relay, channel by channel: else ONNX Runtime lays all images out anew."""
-        options = {"strides": op.stride, "pads": [*op.padding, *op.padding], "dilations": op.dilation}
+        options: dict[str, Any] = {"strides": op.stride, "pads": [*op.padding, *op.padding], "dilations": op.dilation}
         floats = self.cast(sent, TensorProto.FLOAT)  # of bytes, ONNX Runtime's maxima take ten times as long
         (channels, *size), (_, *pooled) = source, op.output_shape(source)
         planes = self.add("Reshape", floats, self.integers([-1, 1, *size]))
