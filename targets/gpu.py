@@ -24,7 +24,7 @@ from kdsnn.targets.sums import Arithmetic, any_of, int8_is_exact, sums_of, words
 
 __all__ = ["GpuProgram", "GpuTarget"]
 
-STATE_BUDGET = 2**21  # neurons of the largest population, times images at once: what caches hold
+CACHED_STATES, STATES = 2**23, 2**27  # neurons of the largest population, times steps and images at once; on a GPU
 LARGEST_BYTE = 255
 ARITHMETIC = ("auto", "int8", "float32")
 
@@ -97,7 +97,8 @@ class GpuProgram:
         self.pools = {
             name: any_of(op, self.scratch, f"spikes of {name}") for name, op in pools.items() if op is not None
         }
-        self.batch = max(1, STATE_BUDGET // max(p.neurons for p in network.spiking))
+        states = CACHED_STATES if self.scratch.device.type == "cpu" else STATES
+        self.batch = max(1, states // (network.timesteps * max(p.neurons for p in network.spiking)))
 
     def run(
         self,
