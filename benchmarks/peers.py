@@ -5,6 +5,7 @@
 Training is forward and backward of a batch, without an optimizer. Inference is float in the simulators, and in ours
 the integer network with all its counters; ONNX Runtime runs our files and the float teacher's. Weights are random, with
 gains that keep every layer awake. A ratio is another's time over ours in the same round: above 1, ours is faster.
+With `--device cuda`, spikingjelly takes its own kernels, and joules are those of NVML's counter.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import onnxruntime
 import torch
 import torch.nn.functional as F
 from deep_on_lava import awake
+from joules import Counter, counter_of, joules_of
 from peer_models import SLOPE, make_peers
 
 from kdsnn.distill.teacher_onnx import teacher_onnx
@@ -60,10 +62,13 @@ def main() -> None:
         options.repeats, options.batch, options.images = 3, 4, 8
     torch.set_num_threads(options.threads)
     training, inference = {}, {}
+    counter = counter_of(options.device)
     for name in STUDENTS:
         student = make_student(name, width=0.125 if options.quick else 1.0)
-        training[name] = measured(trainings(student, name, options), options.repeats, f"{name}, training step")
-        inference[name] = measured(inferences(student, name, options), options.repeats, f"{name}, inference")
+        runs = trainings(student, name, options)
+        training[name] = measured(runs, options.repeats, f"{name}, training step", counter)
+        runs = inferences(student, name, options)
+        inference[name] = measured(runs, options.repeats, f"{name}, inference", counter)
     if options.json:
         options.json.write_text(json.dumps(record(options, training, inference), indent=1) + "\n")
 
@@ -122,8 +127,11 @@ def inferences(student: Student, name: str, options: argparse.Namespace) -> Runs
     return runs
 
 
-def measured(runs: Runs, repeats: int, title: str) -> dict[str, Any]:
-    """Seconds of every run: each once unmeasured, then in turn; who begins changes from round to round."""
+def measured(runs: Runs, repeats: int, title: str, counter: Counter | None = None) -> dict[str, Any]:
+    """Seconds of every run: each once unmeasured, then in turn; who begins changes from round to round.
+
+    With a counter of joules, those of a run besides, measured afterwards.
+    """
     names = list(runs)
     rounds: list[dict[str, tuple[float, float]]] = []
     for run in runs.values():
@@ -140,6 +148,9 @@ def measured(runs: Runs, repeats: int, title: str) -> dict[str, Any]:
             f"  {name:<42}{wall[1]:8.4f} ({wall[0]:.4f} to {wall[2]:.4f}){ratio[1]:8.2f}x ({ratio[0]:.2f} to "
             f"{ratio[2]:.2f}){cpu[1]:8.2f}x of CPU time"
         )
+        if counter is not None:
+            row["joules"] = float(f"{joules_of(runs[name], counter):.4g}")
+            print(f"  {'':<42}{row['joules']:8.4g} J")
     return {"of": ours, "rows": rows}
 
 

@@ -57,14 +57,16 @@ def peers_page() -> str:
 
 
 def _table(student: str, measured: dict[str, Any]) -> str:
+    with_joules = "joules" in measured["rows"][measured["of"]]
     lines = [
-        f"| {student} | ms | its time over that of {measured['of']} | the same in CPU time |",
-        "|---|---|---|---|",
+        f"| {student} | ms | its time over that of {measured['of']} | the same in CPU time |" + " J |" * with_joules,
+        "|---|---|---|---|" + "---|" * with_joules,
     ]
     for name, row in measured["rows"].items():
         low, middle, high = (f"{1000 * seconds:,.1f}" for seconds in row["wall_s"])
         ratios = ["" if name == measured["of"] else _ratio(row[key]) for key in ("ratio", "cpu_ratio")]
-        lines.append(f"| {name} | {middle} ({low} to {high}) | {' | '.join(ratios)} |")
+        joules = [f"{row['joules']:.3g}"] if with_joules else []
+        lines.append(f"| {name} | {middle} ({low} to {high}) | {' | '.join([*ratios, *joules])} |")
     return "\n".join(lines) + "\n"
 
 

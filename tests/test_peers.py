@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -83,3 +84,28 @@ def test_runs_take_turns() -> None:
     rows = peers.measured(runs, 3, "")["rows"]
     assert "".join(seen) == "abc" + "abc" + "bca" + "cab"
     assert rows["a"]["ratio"] == [1.0, 1.0, 1.0]
+    assert "joules" not in rows["a"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_joules_are_those_of_one_run() -> None:
+    joules = load("joules")
+    used = 0.0
+
+    def run() -> None:
+        nonlocal used
+        used += 3.0
+        time.sleep(0.01)
+
+    assert joules.joules_of(run, lambda: used, 0.05) == 3.0
+    assert joules.counter_of("cpu") is None
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_page_shows_joules_where_they_were_measured() -> None:
+    measured = load("measured")
+    row = {"wall_s": [0.1, 0.2, 0.3], "ratio": [1.0, 1.0, 1.0], "cpu_ratio": [1.0, 1.0, 1.0], "joules": 1.5}
+    lines = measured._table("2conv", {"of": "kdsnn", "rows": {"kdsnn": row}}).splitlines()
+    assert lines[0].endswith("| J |")
+    assert lines[2].endswith("| 1.5 |")
+    assert len({line.count("|") for line in lines}) == 1
