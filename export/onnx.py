@@ -210,7 +210,10 @@ class _Graph:
         return self.neurons(population, drives, biased=any(p.name in driven for p in incoming))
 
     def constant_drive(self, projection: Projection, image: str) -> str:
-        """What a projection of the image brings at every step, with the bias if that enters at the same place."""
+        """What a projection of the image brings at every step, with the bias if that enters at the same place.
+
+        It is the only one from the image to its target: a network has no two projections between the same populations.
+        """
         population = self.network.population(projection.target)
         neuron, drive = neuron_of(population), self.drive(projection, image)
         return self.with_bias(drive, population) if neuron.decay_u == DECAY_UNITY else drive
