@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from kdsnn.evaluate import check_same
-from kdsnn.export.lower import lower
-from kdsnn.export.quantize import quantize
-from kdsnn.export.relays import balance
+from kdsnn.evaluation import check_same
+from kdsnn.export.lowering.lower import lower
+from kdsnn.export.lowering.relays import balance
+from kdsnn.export.quantization.quantize import quantize
 from kdsnn.models.students import build_student
-from kdsnn.recipe import StudentSection
+from kdsnn.recipes.schema import StudentSection
 from kdsnn.targets.base import Target
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.lava.adapter import LavaTarget

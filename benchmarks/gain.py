@@ -25,8 +25,8 @@ from scipy.stats import binomtest
 
 from kdsnn.data.datasets import load_dataset
 from kdsnn.distill.pipeline import distill, load_student, right_answers
-from kdsnn.recipe import load_recipe
-from kdsnn.runs import read_json, runs_root
+from kdsnn.recipes.schema import load_recipe
+from kdsnn.run_folders import read_json, runs_root
 
 SIDES = {"alone": ["distill.kind=none"], "taught": []}
 

@@ -19,14 +19,14 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.evaluate import check_same
+from kdsnn.evaluation import check_same
 from kdsnn.network import Network
+from kdsnn.steps.export import open_model, select_images
 from kdsnn.targets.base import Program, Record, RunResult, Target
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.lava.adapter import LavaTarget
 from kdsnn.targets.lava.environment import setup_environment
 from kdsnn.targets.reference import ReferenceTarget
-from kdsnn.workflow import open_model, select_images
 
 Images = npt.NDArray[np.uint8]
 OURS, STOCK, TORCH = "ours", "Intel's", "torch"
@@ -38,10 +38,10 @@ def paper_network() -> tuple[Network, Images]:
     import torch
     from deep_on_lava import awake
 
-    from kdsnn.export.lower import lower
-    from kdsnn.export.quantize import quantize
+    from kdsnn.export.lowering.lower import lower
+    from kdsnn.export.quantization.quantize import quantize
     from kdsnn.models.students import build_student
-    from kdsnn.recipe import StudentSection
+    from kdsnn.recipes.schema import StudentSection
 
     torch.manual_seed(0)
     shape = (1, 28, 28)

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kdsnn.export.lower import lower
+from kdsnn.export.lowering.lower import lower
+from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import read_nir, write_nir
-from kdsnn.export.quantize import quantize
-from kdsnn.export.relays import balance
+from kdsnn.export.quantization.quantize import quantize
 from kdsnn.models.operations import count_parameters
 from kdsnn.models.students import build_student
-from kdsnn.recipe import StudentSection
+from kdsnn.recipes.schema import StudentSection
 
 
 def peak_gib() -> float:

@@ -31,15 +31,15 @@ from joules import Counter, counter_of, joules_of
 from peer_models import SLOPE, make_peers
 
 from kdsnn.distill.teacher_onnx import teacher_onnx
-from kdsnn.export.lower import lower
+from kdsnn.export.lowering.lower import lower
+from kdsnn.export.lowering.relays import balance
 from kdsnn.export.onnx import to_onnx
-from kdsnn.export.quantize import quantize
-from kdsnn.export.relays import balance
+from kdsnn.export.quantization.quantize import quantize
 from kdsnn.models.students import Student, build_student
 from kdsnn.models.teachers import build_teacher
-from kdsnn.recipe import StudentSection, TeacherSection
+from kdsnn.recipes.schema import StudentSection, TeacherSection
 from kdsnn.targets.gpu import GpuTarget
-from kdsnn.targets.sums import int8_is_exact
+from kdsnn.targets.gpu.exact_products import int8_is_exact
 
 STUDENTS = {"2conv": (1, 28, 28), "vgg11": (3, 32, 32)}
 TIMESTEPS, CLASSES = 4, 10

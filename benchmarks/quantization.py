@@ -13,7 +13,7 @@ import json
 import time
 from statistics import mean
 
-from kdsnn.conversion import quantize_run
+from kdsnn.steps.quantize import quantize_run
 
 ROWS = {
     "int8 PTQ, max": {"weight_bits": 8, "method": "max", "qat_epochs": 0},

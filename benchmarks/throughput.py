@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import argparse
 
-from kdsnn.evaluate import check_same
+from kdsnn.evaluation import check_same
+from kdsnn.steps.export import open_model, select_images
 from kdsnn.targets.base import Program
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.lava.adapter import LavaTarget
 from kdsnn.targets.lava.environment import setup_environment
 from kdsnn.targets.onnx import OnnxTarget
 from kdsnn.targets.reference import ReferenceTarget
-from kdsnn.workflow import open_model, select_images
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ from typing import Any
 
 from kdsnn.distill.pipeline import distill
 from kdsnn.distill.trainer import METRICS
-from kdsnn.recipe import Recipe, load_recipe, recipe_toml
-from kdsnn.runs import runs_root
+from kdsnn.recipes.schema import Recipe, load_recipe, recipe_toml
+from kdsnn.run_folders import runs_root
 
 
 def main() -> None:

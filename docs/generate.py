@@ -60,7 +60,7 @@ def _help(command: list[str]) -> str:
 
 def support_page() -> str:
     """What can be lowered, and what each target takes."""
-    from kdsnn.export.lower import HANDLERS
+    from kdsnn.export.lowering.lower import HANDLERS
     from kdsnn.targets.base import load_target, target_names
     from kdsnn.testing import example_networks
 

@@ -21,8 +21,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from kdsnn.maxpool import max_pool
 from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Conv2d, Network, Population, Projection, Shape, neuron_of
+from kdsnn.network.or_pool import max_pool
 
 __all__ = ["EMITTED", "POTENTIALS", "TRAIN", "Flavour", "step_model", "to_onnx"]
 
@@ -347,7 +347,7 @@ def _model(
             "kdsnn.flavour": flavour,
             "kdsnn.timesteps": str(network.timesteps),
             "kdsnn.labels": "\n".join(network.labels),
-            "kdsnn.populations": "\n".join(p.name for p in network.spiking),
+            "kdsnn.network.populations": "\n".join(p.name for p in network.spiking),
         },
     )
     onnx.checker.check_model(made)

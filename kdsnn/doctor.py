@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from kdsnn.runs import runs_root
+from kdsnn.run_folders import runs_root
 from kdsnn.targets.base import probe_all
 
 __all__ = ["Finding", "diagnose"]

@@ -16,10 +16,10 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.bounds import overflows
-from kdsnn.counters import Counts
 from kdsnn.errors import DoesNotFitError, InputError, NetworkError, TargetUnavailableError, UsageError
 from kdsnn.network import Network
+from kdsnn.network.counters import Counts
+from kdsnn.network.overflow import overflows
 
 __all__ = [
     "Availability",

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn import counters
 from kdsnn.errors import TimedOutError
-from kdsnn.network import Network
+from kdsnn.network import Network, counters
 from kdsnn.targets.base import Progress, Record, RunResult, check_images, predict
 
 __all__ = ["Activity", "recorded", "run_in_batches"]

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn import counters
-from kdsnn.linear import apply
-from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, neuron_of
+from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, counters, neuron_of
+from kdsnn.network.linear_maps import apply
 from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, overflow_violations
 from kdsnn.targets.batches import Activity, recorded, run_in_batches
 
@@ -30,7 +29,7 @@ def simulate(
     Returns:
         The spikes of every population but the input, `(N, T, *shape)` uint8, and the potential of the output after the
         last step, `(N, *shape)` int32. With `arrives`, which is no part of the specification, they are the spikes that
-        arrive (`kdsnn.faults`).
+        arrive (`kdsnn.noise.faults`).
     """
     messages = counters.input_messages(network, images).astype(np.int64)
     n, steps = len(images), network.timesteps

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from kdsnn.linear import apply
 from kdsnn.network import Network
+from kdsnn.network.linear_maps import apply
 
 
 def simulate_float(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from kdsnn.models.students import Student, build_student
-from kdsnn.recipe import StudentSection
+from kdsnn.recipes.schema import StudentSection
 
 ROOT = Path(__file__).parents[1]
 

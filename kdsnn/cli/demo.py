@@ -27,13 +27,13 @@ def demo(
     Example: kdsnn demo --out runs/demo
     """
     from kdsnn.cli import energy, evaluate, quantize
-    from kdsnn.conversion import quantize_run
     from kdsnn.distill.pipeline import distill
-    from kdsnn.recipe import load_recipe
+    from kdsnn.recipes.schema import load_recipe
     from kdsnn.report.page import write_report
-    from kdsnn.runs import new_run, read_json
+    from kdsnn.run_folders import new_run, read_json
+    from kdsnn.steps.export import energy_of, evaluate_model, export_bundle, select_images
+    from kdsnn.steps.quantize import quantize_run
     from kdsnn.targets.lava.environment import setup_environment
-    from kdsnn.workflow import energy_of, evaluate_model, export_bundle, select_images
 
     began = time.perf_counter()
     messages, show = errors(), output()

@@ -35,8 +35,8 @@ def distill(
     from kdsnn.distill.pipeline import distill as train_student
     from kdsnn.distill.processes import processes
     from kdsnn.errors import UsageError
-    from kdsnn.recipe import load_recipe
-    from kdsnn.runs import new_run, read_json
+    from kdsnn.recipes.schema import load_recipe
+    from kdsnn.run_folders import new_run, read_json
 
     if resume and run is None:
         raise UsageError("--resume needs --run: which run shall go on?")

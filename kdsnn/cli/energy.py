@@ -23,8 +23,8 @@ from kdsnn.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from kdsnn.energy import EnergyReport
-    from kdsnn.evaluate import Evaluation
+    from kdsnn.energy.estimate import EnergyReport
+    from kdsnn.evaluation import Evaluation
 
 __all__ = ["energy", "register", "show", "show_simulated"]
 
@@ -51,8 +51,8 @@ def energy(
 
       kdsnn energy --target sanafe --samples 50    # and what SANA-FE simulates, by part, with latency
     """
-    from kdsnn.energy import load_energy_model
-    from kdsnn.workflow import energy_of, evaluate_model, open_model, select_images
+    from kdsnn.energy.estimate import load_energy_model
+    from kdsnn.steps.export import energy_of, evaluate_model, open_model, select_images
 
     load_energy_model(energy_model)  # a wrong name shall not cost a run
     chosen = make_target(target, option, device)

@@ -29,7 +29,7 @@ from kdsnn.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from kdsnn.evaluate import Evaluation
+    from kdsnn.evaluation import Evaluation
 
 __all__ = ["evaluate", "register", "show"]
 
@@ -64,8 +64,8 @@ def evaluate(
     """
     from contextlib import nullcontext
 
-    from kdsnn.cluster import dask_pool
-    from kdsnn.workflow import evaluate_model, open_model, select_images
+    from kdsnn.jobs.dask_workers import dask_pool
+    from kdsnn.steps.export import evaluate_model, open_model, select_images
 
     chosen = make_target(target, option, device, stock=stock, workers=workers)
     opened = open_model(model)
@@ -103,7 +103,7 @@ def _dump(path: Path, result: Evaluation) -> None:
 
     import numpy as np
 
-    from kdsnn.runs import write_atomic
+    from kdsnn.run_folders import write_atomic
 
     buffer = io.BytesIO()
     arrays: dict[str, Any] = result.arrays()

@@ -23,9 +23,9 @@ from kdsnn.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from kdsnn.steps.export import Model
     from kdsnn.targets.base import Target
     from kdsnn.targets.placement.place import Placement
-    from kdsnn.workflow import Model
 
 __all__ = ["export", "register"]
 
@@ -65,12 +65,12 @@ def export(
 
     A float NIR graph of anybody's is quantized first, to other-int8.nir; kdsnn quantize has more options for that.
     """
-    from kdsnn.conversion import open_or_quantize
     from kdsnn.errors import UsageError
-    from kdsnn.export.foreign import Foreign
+    from kdsnn.export.foreign.convert import Foreign
     from kdsnn.hardware.limits import load_hardware
+    from kdsnn.steps.export import export_bundle, select_images
+    from kdsnn.steps.quantize import open_or_quantize
     from kdsnn.targets.placement.place import ensure_placeable, place
-    from kdsnn.workflow import export_bundle, select_images
 
     if chips is not None and hardware is None:
         raise UsageError("--chips needs --hardware", hint="kdsnn list hardware")
@@ -107,7 +107,7 @@ def export(
 def _dry_run(model: Model, target: Target | None, placement: Placement | None, json: bool) -> None:
     from kdsnn.cli.placement import show
     from kdsnn.errors import DoesNotFitError
-    from kdsnn.workflow import plan
+    from kdsnn.steps.export import plan
 
     rows = plan(model.network)
     violations = [] if target is None else target.check(model.network)

@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 def _names(kind: Kind) -> list[str]:
     if kind is Kind.recipes:
-        from kdsnn.recipe import recipe_names
+        from kdsnn.recipes.schema import recipe_names
 
         return recipe_names()
     if kind is Kind.datasets:
@@ -43,11 +43,11 @@ def _names(kind: Kind) -> list[str]:
 
         return target_names()
     if kind in (Kind.energy_models, Kind.hardware):
-        from kdsnn import energy
+        from kdsnn.energy import estimate as energy
         from kdsnn.hardware import limits
 
         return energy.energy_model_names() if kind is Kind.energy_models else limits.hardware_names()
-    from kdsnn.runs import run_names
+    from kdsnn.run_folders import run_names
 
     return run_names()
 

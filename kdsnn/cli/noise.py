@@ -77,10 +77,10 @@ def noise(
 
       kdsnn noise --kind bit-flip --target lava --samples 50 --seeds 1
     """
-    from kdsnn.report.curves import places, write
-    from kdsnn.robustness import measure
-    from kdsnn.runs import find_run
-    from kdsnn.study import check_kinds, open_study
+    from kdsnn.noise.measure import measure
+    from kdsnn.noise.plan import check_kinds, open_study
+    from kdsnn.report.noise_curves import places, write
+    from kdsnn.run_folders import find_run
 
     folder = find_run(run)
     places(folder, out)  # a wrong name shall not cost a run

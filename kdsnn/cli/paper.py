@@ -13,7 +13,7 @@ from kdsnn.errors import UsageError
 
 if TYPE_CHECKING:
     from kdsnn.paper.runs import Result
-    from kdsnn.recipes.paper import Figures
+    from kdsnn.recipes.paper_rows import Figures
 
 __all__ = ["register", "table1", "table2", "table3", "table4"]
 
@@ -121,7 +121,7 @@ def table4(
 
     Example: kdsnn paper table4
     """
-    from kdsnn.recipes.paper import OTHERS
+    from kdsnn.recipes.paper_rows import OTHERS
 
     _accuracies("table4", "Table 4, KDSNN, accuracy in %, T = 4", run, smoke, rows, workers, pool, overrides, json)
     if not json:

@@ -22,7 +22,7 @@ from kdsnn.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from kdsnn.conversion import Quantized
+    from kdsnn.steps.quantize import Quantized
 
 __all__ = ["Method", "quantize", "register", "show"]
 
@@ -67,10 +67,10 @@ def quantize(
 
       kdsnn quantize other.nir --calibrate mnist5k --timesteps 8 --dt 1e-4 -o other-int8.nir
     """
-    from kdsnn.conversion import quantize_file, quantize_run
     from kdsnn.errors import UsageError
-    from kdsnn.export.foreign import Foreign
-    from kdsnn.recipe import QuantizeSection
+    from kdsnn.export.foreign.convert import Foreign
+    from kdsnn.recipes.schema import QuantizeSection
+    from kdsnn.steps.quantize import quantize_file, quantize_run
 
     chosen = None if method is None else str(method.value)
     if model is not None and model.endswith(".nir"):

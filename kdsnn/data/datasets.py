@@ -1,6 +1,7 @@
 """Data sets of images behind one interface. To add one: a loader, and a line in `PLAIN`.
 
-Those in `VARIED` come with noise on their images too, as `NAME-VARIANT` (`kdsnn.data.noise`): `mnist5k-rot-back-image`.
+Those in `VARIED` come with noise on their images too, as `NAME-VARIANT`, such as `mnist5k-rot-back-image`; see
+`kdsnn.data.image_noise`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.data import files
-from kdsnn.data.noise import VARIANTS
+from kdsnn.data.image_noise import VARIANTS
 from kdsnn.errors import InputError, UsageError
 
 __all__ = ["LOADERS", "Dataset", "Split", "dataset_names", "load_dataset", "stratified"]

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import nn
 
 from kdsnn.errors import InputError
-from kdsnn.runs import write_atomic
+from kdsnn.run_folders import write_atomic
 
 __all__ = ["load_model", "load_tensors", "load_training", "save_model", "save_training"]
 

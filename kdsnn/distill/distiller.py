@@ -14,7 +14,7 @@ from kdsnn.distill.features import Pair, as_map, watching
 from kdsnn.distill.losses import LOSSES, Seen, annealed
 from kdsnn.distill.trainer import Batch
 from kdsnn.models.students import Student
-from kdsnn.recipe import DistillSection
+from kdsnn.recipes.schema import DistillSection
 
 __all__ = ["Distiller", "Learner"]
 

@@ -14,7 +14,7 @@ from torch import nn
 from kdsnn.errors import RecipeError
 from kdsnn.models.stages import STUDENT_STAGES, TEACHER_STAGES
 from kdsnn.models.students import Student
-from kdsnn.recipe import Recipe
+from kdsnn.recipes.schema import Recipe
 
 __all__ = ["Pair", "default_pairs", "find_pairs", "watching"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from kdsnn.recipe import DistillSection
+from kdsnn.recipes.schema import DistillSection
 
 __all__ = ["LOSSES", "WITH_FEATURES", "Seen", "annealed", "normalised_l2", "partial_l2", "without_features"]
 

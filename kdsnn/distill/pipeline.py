@@ -25,8 +25,8 @@ from kdsnn.errors import InputError, RecipeError
 from kdsnn.models.operations import count_operations, count_parameters
 from kdsnn.models.students import Student, build_student
 from kdsnn.models.teachers import build_teacher
-from kdsnn.recipe import Recipe, load_recipe, recipe_toml
-from kdsnn.runs import RECIPE, read_json, runs_root, write_atomic, write_json
+from kdsnn.recipes.schema import Recipe, load_recipe, recipe_toml
+from kdsnn.run_folders import RECIPE, read_json, runs_root, write_atomic, write_json
 
 __all__ = [
     "accuracy",

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
-from kdsnn.runs import lock
+from kdsnn.run_folders import lock
 
 __all__ = ["one_writer", "processes", "shard"]
 

@@ -24,8 +24,8 @@ from kdsnn.distill.pipeline import teacher_folder
 from kdsnn.errors import VerificationError
 from kdsnn.models.teachers import build_teacher
 from kdsnn.network import Network
-from kdsnn.recipe import Recipe, load_recipe
-from kdsnn.runs import RECIPE, read_json, write_atomic
+from kdsnn.recipes.schema import Recipe, load_recipe
+from kdsnn.run_folders import RECIPE, read_json, write_atomic
 
 __all__ = ["TEACHER_FILE", "TOLERANCE", "TeacherFile", "teacher_onnx", "write_teacher"]
 

@@ -28,11 +28,11 @@ from torch import nn
 from kdsnn.data.datasets import Split
 from kdsnn.distill.augment import AUGMENTATIONS
 from kdsnn.distill.checkpoint import load_training, save_training
+from kdsnn.distill.kept_weights import Weights
 from kdsnn.distill.processes import shard
-from kdsnn.distill.weights import Weights
 from kdsnn.errors import InputError, RecipeError
-from kdsnn.recipe import TrainSection
-from kdsnn.runs import write_atomic
+from kdsnn.recipes.schema import TrainSection
+from kdsnn.run_folders import write_atomic
 
 __all__ = ["CHECKPOINT", "METRICS", "Batch", "Epoch", "Plan", "fit", "learning_rate"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from kdsnn.models.neurons import IF
-from kdsnn.recipe import StudentSection
+from kdsnn.recipes.schema import StudentSection
 
 __all__ = ["conv", "fire", "readout"]
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from kdsnn.models.blocks import conv, fire, readout
 from kdsnn.models.neurons import Repeat
-from kdsnn.recipe import StudentSection
+from kdsnn.recipes.schema import StudentSection
 
 __all__ = ["resnet14", "resnet18"]
 

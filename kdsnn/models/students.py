@@ -14,7 +14,7 @@ from kdsnn.models.neurons import Repeat
 from kdsnn.models.spiking_resnet import resnet14, resnet18
 from kdsnn.models.vgg import vgg11, vgg16
 from kdsnn.models.wrn import preresnet20, wrn16_2
-from kdsnn.recipe import StudentSection
+from kdsnn.recipes.schema import StudentSection
 
 __all__ = ["STUDENTS", "Student", "build_student", "student_names"]
 
@@ -26,7 +26,7 @@ class Student(nn.Module):
 
     Attributes:
         layers: from images `(B, C, H, W)` in [0, 1] to output spikes `(T * B, classes)`, all images of a step together;
-            what `kdsnn.export.lower` reads. Where the readout is the membrane, they are what drives it at a step.
+            what `kdsnn.export.lowering` reads. Where the readout is the membrane, they are what drives it at a step.
         timesteps: T.
     """
 

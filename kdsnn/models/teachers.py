@@ -11,7 +11,7 @@ from kdsnn.models.cnn import cnn
 from kdsnn.models.preact import preresnet20, wrn28_4
 from kdsnn.models.pyramidnet import pyramidnet18
 from kdsnn.models.resnet import resnet18
-from kdsnn.recipe import TeacherSection
+from kdsnn.recipes.schema import TeacherSection
 
 __all__ = ["TEACHERS", "build_teacher", "teacher_names"]
 

@@ -9,7 +9,7 @@ from torch import nn
 from kdsnn.errors import RecipeError
 from kdsnn.models.blocks import conv, fire, readout
 from kdsnn.models.neurons import Repeat
-from kdsnn.recipe import StudentSection
+from kdsnn.recipes.schema import StudentSection
 
 __all__ = ["vgg11", "vgg16"]
 

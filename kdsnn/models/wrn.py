@@ -11,7 +11,7 @@ from torch import nn
 
 from kdsnn.models.blocks import conv, fire, readout
 from kdsnn.models.neurons import Repeat
-from kdsnn.recipe import StudentSection
+from kdsnn.recipes.schema import StudentSection
 
 __all__ = ["preresnet20", "wrn16_2"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kdsnn.runs import read_json, write_json
+from kdsnn.run_folders import read_json, write_json
 
 __all__ = ["gaussian_accuracy", "measure_gaussian"]
 
@@ -20,7 +20,7 @@ def measure_gaussian(run: Path, sigma: float) -> None:
         sigma: of the noise, for pixels from 0 to 1.
     """
     from kdsnn.data.datasets import Split, load_dataset
-    from kdsnn.data.noise import gaussian
+    from kdsnn.data.image_noise import gaussian
     from kdsnn.distill.pipeline import accuracy, load_student, load_teacher
 
     if gaussian_accuracy(run, sigma, "student") is not None:

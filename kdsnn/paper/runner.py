@@ -8,13 +8,13 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from kdsnn.cluster import dask_pool
 from kdsnn.errors import InputError, KdsnnError
+from kdsnn.jobs.dask_workers import dask_pool
+from kdsnn.jobs.local_processes import Pool, completed, local_pool, result_of
 from kdsnn.paper.runs import finished_runs, run_folder, same_but_seed
-from kdsnn.pool import Pool, completed, local_pool, result_of
-from kdsnn.recipe import Recipe, load_recipe
-from kdsnn.recipes.paper import Row
-from kdsnn.runs import runs_root
+from kdsnn.recipes.paper_rows import Row
+from kdsnn.recipes.schema import Recipe, load_recipe
+from kdsnn.run_folders import runs_root
 
 __all__ = ["missing_recipes", "run_rows"]
 
@@ -51,7 +51,7 @@ def run_rows(
 
     Raises:
         InputError: some failed; their reasons.
-        PoolError, MissingExtraError, UsageError: see `kdsnn.cluster.dask_pool`.
+        PoolError, MissingExtraError, UsageError: see `kdsnn.jobs.dask_workers.dask_pool`.
     """
     from kdsnn.distill.pipeline import teacher_folder
 
@@ -100,14 +100,14 @@ def _pool(workers: int, scheduler: str | None) -> AbstractContextManager[Pool]:
 
 def _teach(recipe: Recipe) -> str:
     from kdsnn.distill.pipeline import teach
-    from kdsnn.runs import read_json
+    from kdsnn.run_folders import read_json
 
     return _percent(read_json(teach(recipe) / "result.json")["accuracy"])
 
 
 def _distill(recipe: Recipe) -> str:
     from kdsnn.distill.pipeline import distill
-    from kdsnn.runs import read_json
+    from kdsnn.run_folders import read_json
 
     return _percent(read_json(distill(recipe, run=run_folder(recipe), resume=True) / "student.json")["accuracy"])
 

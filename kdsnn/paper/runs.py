@@ -12,9 +12,9 @@ from typing import Any
 
 from kdsnn.errors import InputError, UsageError
 from kdsnn.paper.gaussian import gaussian_accuracy
-from kdsnn.recipe import Recipe, load_recipe, recipe_toml
-from kdsnn.recipes.paper import TABLES, Figures, Row
-from kdsnn.runs import RECIPE, read_json, run_names, runs_root
+from kdsnn.recipes.paper_rows import TABLES, Figures, Row
+from kdsnn.recipes.schema import Recipe, load_recipe, recipe_toml
+from kdsnn.run_folders import RECIPE, read_json, run_names, runs_root
 
 __all__ = ["Result", "collect", "finished_runs", "run_folder", "same_but_seed", "select_rows"]
 
@@ -54,7 +54,7 @@ def select_rows(table: str, patterns: Sequence[str] = ()) -> tuple[Row, ...]:
     """Rows of a table.
 
     Args:
-        table: one of `kdsnn.recipes.paper.TABLES`.
+        table: one of `kdsnn.recipes.paper_rows.TABLES`.
         patterns: names of rows, with `*` for anything; none takes all.
 
     Raises:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from kdsnn.data.files import CIFAR_FILES
-from kdsnn.pool import variables
+from kdsnn.jobs.local_processes import variables
 
 __all__ = ["SMOKE", "smoke_data"]
 

@@ -14,8 +14,8 @@ from kdsnn.models.operations import count_operations, count_parameters
 from kdsnn.models.students import build_student
 from kdsnn.models.teachers import build_teacher
 from kdsnn.paper.runs import finished_runs
-from kdsnn.recipe import StudentSection, TeacherSection
-from kdsnn.runs import read_json
+from kdsnn.recipes.schema import StudentSection, TeacherSection
+from kdsnn.run_folders import read_json
 
 __all__ = ["Table3Row", "table3"]
 

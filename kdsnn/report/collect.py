@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from kdsnn.counters import Counts, LayerCounts
-from kdsnn.energy import energy_model_names, estimate, load_energy_model
+from kdsnn.energy.estimate import energy_model_names, estimate, load_energy_model
 from kdsnn.errors import InputError
-from kdsnn.runs import read_json
+from kdsnn.network.counters import Counts, LayerCounts
+from kdsnn.run_folders import read_json
+from kdsnn.steps.export import Model, select_images
 from kdsnn.targets.reference import simulate
-from kdsnn.workflow import Model, select_images
 
 __all__ = ["collect"]
 

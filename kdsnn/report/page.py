@@ -10,10 +10,10 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from kdsnn.report import curves, figures
+from kdsnn.report import figures, noise_curves
 from kdsnn.report.collect import collect
-from kdsnn.runs import write_atomic
-from kdsnn.workflow import Model
+from kdsnn.run_folders import write_atomic
+from kdsnn.steps.export import Model
 
 __all__ = ["render", "write_report"]
 
@@ -42,5 +42,5 @@ def render(data: dict[str, Any]) -> str:
         "raster": figures.raster(data["image"]),
     }
     if data["noise"]:
-        drawn["noise"] = figures.as_svg(curves.draw(data["noise"]))
+        drawn["noise"] = figures.as_svg(noise_curves.draw(data["noise"]))
     return template.render(report=data, figures={name: Markup(svg) for name, svg in drawn.items()})  # noqa: S704  ours

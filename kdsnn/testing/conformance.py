@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.evaluate import check_same
+from kdsnn.evaluation import check_same
 from kdsnn.network import Network
 from kdsnn.targets.base import Target, ensure_runnable
 from kdsnn.targets.reference import ReferenceTarget

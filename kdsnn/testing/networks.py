@@ -7,8 +7,8 @@ from math import prod
 
 import numpy as np
 
-from kdsnn.bounds import overflows
 from kdsnn.network import NEVER, Conv2d, Dense, Input, Network, Neuron, Population, Projection, Shape, neuron_of
+from kdsnn.network.overflow import overflows
 
 __all__ = ["example_networks", "integrating", "or_pool", "random_network"]
 

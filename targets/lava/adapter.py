@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.counters import Counts, LayerCounts, kind_of
 from kdsnn.errors import DoesNotFitError, TargetUnavailableError, UsageError
 from kdsnn.network import Network
+from kdsnn.network.counters import Counts, LayerCounts, kind_of
 from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, check_images, predict
 from kdsnn.targets.batches import recorded
 from kdsnn.targets.lava.bundle import write_bundle
@@ -25,7 +25,7 @@ from kdsnn.targets.lava.environment import LavaEnvironment, find_environment, se
 from kdsnn.targets.lava.job import write_job
 from kdsnn.targets.lava.limits import violations
 from kdsnn.targets.lava.shards import lane_count, shares
-from kdsnn.targets.workers import Kind, run_workers
+from kdsnn.targets.processes.supervisor import Kind, run_workers
 
 __all__ = ["LavaProgram", "LavaTarget"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kdsnn.network import DECAY_UNITY, Network, neuron_of
 from kdsnn.targets.base import Violation, overflow_violations
-from kdsnn.targets.paths import unequal_paths
+from kdsnn.targets.placement.path_lengths import unequal_paths
 
 __all__ = ["violations"]
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from kdsnn.counters import kind_of
 from kdsnn.errors import DoesNotFitError, NetworkError
 from kdsnn.hardware.limits import CORE_LIMITS, Hardware
 from kdsnn.network import Network, neuron_of
+from kdsnn.network.counters import kind_of
 from kdsnn.targets.base import Violation
 from kdsnn.targets.placement.axons import Destinations
 from kdsnn.targets.placement.footprint import Footprint, Tile

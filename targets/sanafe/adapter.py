@@ -17,11 +17,11 @@ from kdsnn.errors import DoesNotFitError, TargetUnavailableError, UsageError
 from kdsnn.network import Network
 from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, check_images
 from kdsnn.targets.batches import recorded
+from kdsnn.targets.processes.supervisor import Kind, run_workers
 from kdsnn.targets.sanafe.architecture import Constants, constants
 from kdsnn.targets.sanafe.job import write_job
 from kdsnn.targets.sanafe.mapping import Mapping, map_network, violations
 from kdsnn.targets.sanafe.result import read_result
-from kdsnn.targets.workers import Kind, run_workers
 
 __all__ = ["SanafeProgram", "SanafeTarget"]
 

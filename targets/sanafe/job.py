@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.counters import input_messages
-from kdsnn.linear import apply
 from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, Neuron, Population, Projection
+from kdsnn.network.counters import input_messages
+from kdsnn.network.linear_maps import apply
 from kdsnn.targets.sanafe.architecture import DENDRITE, PORT, SOMA, SYNAPSE, Constants, architecture
 from kdsnn.targets.sanafe.mapping import Mapping
 from kdsnn.targets.sanafe.synapses import synapses

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.counters import fan_out
 from kdsnn.hardware.limits import load_hardware
 from kdsnn.network import Network
+from kdsnn.network.counters import fan_out
 from kdsnn.targets.base import Violation, overflow_violations
-from kdsnn.targets.paths import unequal_paths
 from kdsnn.targets.placement.footprint import layout
+from kdsnn.targets.placement.path_lengths import unequal_paths
 from kdsnn.targets.placement.place import Layer, Placement, place
 from kdsnn.targets.sanafe.architecture import PORT_NEURONS, Constants
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.counters import Counts, LayerCounts, kind_of
 from kdsnn.errors import TargetUnavailableError
 from kdsnn.network import Network, Projection
+from kdsnn.network.counters import Counts, LayerCounts, kind_of
 from kdsnn.targets.base import RunResult, predict
 from kdsnn.targets.sanafe.architecture import Constants
 

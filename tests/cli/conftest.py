@@ -51,9 +51,9 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of the digits recipe, quantized."""
-    from kdsnn.conversion import quantize_run
     from kdsnn.distill.pipeline import distill
-    from kdsnn.recipe import load_recipe
+    from kdsnn.recipes.schema import load_recipe
+    from kdsnn.steps.quantize import quantize_run
 
     root = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:

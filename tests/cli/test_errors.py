@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kdsnn.cli import evaluate as evaluate_command
-from kdsnn.evaluate import evaluate
+from kdsnn.evaluation import evaluate
 from kdsnn.export.nir import read_nir, write_nir
 from kdsnn.network import Network
 from tests.cli.conftest import Cli, Done
@@ -93,7 +93,7 @@ def test_a_recipe_with_several_problems(cli: Cli, tmp_path: Path) -> None:
 
 def test_a_difference_fails_with_code_4(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reference that evaluate compares with is given other weights than the target."""
-    from kdsnn import evaluate as module
+    from kdsnn import evaluation as module
 
     class Other(module.ReferenceTarget):
         def compile(self, network: Network) -> object:
@@ -129,24 +129,24 @@ def test_a_time_limit_fails_with_code_7(cli: Cli, run: Path) -> None:
 
 
 def test_a_bug_of_ours_is_code_1_and_says_so(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import kdsnn.workflow
+    import kdsnn.steps.export
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(kdsnn.workflow, "evaluate", broken)
+    monkeypatch.setattr(kdsnn.steps.export, "evaluate", broken)
     assert_error(cli("evaluate", run, "-t", "gpu", "-n", 4), 1, "ZeroDivisionError: oh", "bug in kdsnn", "--debug")
     assert evaluate_command is not None
     assert evaluate is not broken
 
 
 def test_interrupt_is_code_130(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import kdsnn.workflow
+    import kdsnn.steps.export
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(kdsnn.workflow, "evaluate", interrupted)
+    monkeypatch.setattr(kdsnn.steps.export, "evaluate", interrupted)
     assert cli("evaluate", run, "-t", "gpu", "-n", 4).code == 130
 
 

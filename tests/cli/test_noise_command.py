@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from kdsnn.cli.noise import KindName
-from kdsnn.data.noise import NOISES
+from kdsnn.data.image_noise import NOISES
 from kdsnn.errors import UsageError, VerificationError
 from kdsnn.export.nir import read_nir, write_nir
-from kdsnn.faults import flip_bits, lose_spikes
-from kdsnn.robustness import Point
-from kdsnn.study import KINDS, check_kinds
+from kdsnn.noise.faults import flip_bits, lose_spikes
+from kdsnn.noise.measure import Point
+from kdsnn.noise.plan import KINDS, check_kinds
+from kdsnn.steps.export import open_model, select_images
 from kdsnn.targets.base import Violation
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.reference import simulate
-from kdsnn.workflow import open_model, select_images
 from tests.cli.conftest import Cli
 from tests.cli.test_errors import assert_error
 
@@ -189,7 +189,7 @@ def test_where_all_are_refused_the_command_fails(cli: Cli, run: Path, monkeypatc
 
 
 def test_a_difference_fails_with_code_4(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kdsnn import robustness
+    from kdsnn.noise import measure as robustness
 
     def differs(*_: object, **__: object) -> None:
         raise VerificationError("target 'gpu' differs from the reference")

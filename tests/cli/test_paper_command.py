@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from kdsnn.paper.table3 import table3
-from kdsnn.recipe import load_recipe, recipe_toml
-from kdsnn.runs import write_json
+from kdsnn.recipes.schema import load_recipe, recipe_toml
+from kdsnn.run_folders import write_json
 from tests.cli.conftest import Cli
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdsnn import cluster
-from kdsnn.pool import Pool
+from kdsnn.jobs import dask_workers as cluster
+from kdsnn.jobs.local_processes import Pool
 from tests.cli.conftest import Cli
 
 

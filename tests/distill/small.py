@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from kdsnn.data.datasets import Dataset, Split
-from kdsnn.recipe import DataSection, DistillSection, Recipe, StudentSection, TeacherSection, TrainSection
+from kdsnn.recipes.schema import DataSection, DistillSection, Recipe, StudentSection, TeacherSection, TrainSection
 
 NAME = "small"
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kdsnn.distill.augment import AUGMENTATIONS, affine, crop_flip, flip, turn
-from kdsnn.recipe import DataSection
+from kdsnn.recipes.schema import DataSection
 
 
 def seeded(seed: int) -> torch.Generator:

@@ -12,7 +12,7 @@ from kdsnn.distill.checkpoint import load_tensors
 from kdsnn.distill.distiller import Distiller
 from kdsnn.distill.pipeline import distill
 from kdsnn.distill.trainer import Batch
-from kdsnn.recipe import Recipe
+from kdsnn.recipes.schema import Recipe
 from tests.distill.small import NAME, recipe, small
 
 

@@ -17,7 +17,7 @@ from kdsnn.distill.trainer import CHECKPOINT, Batch
 from kdsnn.errors import RecipeError
 from kdsnn.models.students import STUDENTS, build_student
 from kdsnn.models.teachers import TEACHERS, build_teacher
-from kdsnn.recipe import DistillSection, Recipe, StudentSection, TeacherSection
+from kdsnn.recipes.schema import DistillSection, Recipe, StudentSection, TeacherSection
 from tests.distill.small import NAME, recipe, small
 
 NARROW, SHAPE, STEPS = 0.0625, (3, 16, 16), 2

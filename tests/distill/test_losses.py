@@ -16,7 +16,7 @@ from kdsnn.distill.losses import (
     partial_l2,
     without_features,
 )
-from kdsnn.recipe import DistillSection
+from kdsnn.recipes.schema import DistillSection
 
 FloatArray = npt.NDArray[np.float64]
 LABELS = np.array([0, 1, 2, 3, 1, 1])

@@ -16,8 +16,8 @@ from kdsnn.distill.checkpoint import load_tensors
 from kdsnn.distill.pipeline import accuracy, distill, load_student, load_teacher, teach, teacher_folder
 from kdsnn.errors import InputError, RecipeError
 from kdsnn.models.operations import count_operations, count_parameters
-from kdsnn.recipe import Recipe
-from kdsnn.runs import find_run, lock, read_json
+from kdsnn.recipes.schema import Recipe
+from kdsnn.run_folders import find_run, lock, read_json
 from tests.distill.small import NAME, recipe, small
 
 

@@ -20,8 +20,8 @@ from kdsnn.distill.pipeline import distill
 from kdsnn.distill.processes import one_writer, shard
 from kdsnn.distill.trainer import CHECKPOINT
 from kdsnn.errors import InputError
-from kdsnn.recipe import load_recipe
-from kdsnn.runs import lock
+from kdsnn.recipes.schema import load_recipe
+from kdsnn.run_folders import lock
 
 ALL = ["distill.kind=both", "train.ema_decay=0.9", "data.validation_samples=100"]
 SMALL = ["data.train_samples=400", "teacher.epochs=1", "teacher.width=0.125", "data.augment=affine"]

@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import nn
 
-from kdsnn.conversion import quantize_run
 from kdsnn.data import datasets
 from kdsnn.distill import teacher_onnx as module
 from kdsnn.distill.pipeline import distill, load_teacher, teacher_folder
 from kdsnn.distill.teacher_onnx import TOLERANCE, teacher_onnx, write_teacher
 from kdsnn.errors import VerificationError
 from kdsnn.models.teachers import build_teacher, teacher_names
-from kdsnn.recipe import DistillSection, TeacherSection
+from kdsnn.recipes.schema import DistillSection, TeacherSection
+from kdsnn.steps.export import Model, export_bundle, open_model
+from kdsnn.steps.quantize import quantize_run
 from kdsnn.targets.base import load_target
-from kdsnn.workflow import Model, export_bundle, open_model
 from tests.distill.small import NAME, recipe, small
 
 

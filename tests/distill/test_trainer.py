@@ -12,7 +12,7 @@ from torch import nn
 from kdsnn.distill import trainer
 from kdsnn.distill.trainer import CHECKPOINT, METRICS, Batch, Plan, fit, learning_rate
 from kdsnn.errors import InputError, RecipeError
-from kdsnn.recipe import TrainSection
+from kdsnn.recipes.schema import TrainSection
 from tests.distill.small import recipe, small
 
 SPLIT = small(Path()).train

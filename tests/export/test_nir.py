@@ -89,7 +89,7 @@ def _in_order(graph: nir.NIRGraph) -> list[tuple[str, nir.NIRNode]]:
 
 
 def _linear(node: nir.NIRNode, x: np.ndarray) -> np.ndarray:
-    from kdsnn.linear import apply
+    from kdsnn.network.linear_maps import apply
 
     if isinstance(node, nir.Conv2d):
         groups = int(node.groups)

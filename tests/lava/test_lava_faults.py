@@ -19,11 +19,11 @@ import pytest
 from lava_networks import everything, images
 
 from kdsnn.errors import DoesNotFitError, InputError, TargetUnavailableError, TimedOutError
-from kdsnn.targets import workers
 from kdsnn.targets.lava import adapter
 from kdsnn.targets.lava.adapter import LavaTarget
+from kdsnn.targets.processes import supervisor as workers
+from kdsnn.targets.processes.supervisor import Kind
 from kdsnn.targets.reference import ReferenceTarget
-from kdsnn.targets.workers import Kind
 
 NETWORK = everything(timesteps=4, bits=4)
 MANY = images(NETWORK, 20_000)  # more than any of these tests lets it finish

@@ -9,7 +9,7 @@ from kdsnn.models.neurons import IF, Repeat
 from kdsnn.models.operations import count_operations, count_parameters
 from kdsnn.models.students import Student, build_student, student_names
 from kdsnn.models.teachers import build_teacher
-from kdsnn.recipe import StudentSection, TeacherSection, load_recipe
+from kdsnn.recipes.schema import StudentSection, TeacherSection, load_recipe
 
 NARROW = 0.0625
 

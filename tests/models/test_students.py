@@ -8,7 +8,7 @@ from kdsnn.errors import RecipeError
 from kdsnn.models.neurons import IF, Normalize, Repeat
 from kdsnn.models.operations import count_parameters
 from kdsnn.models.students import Student, build_student, student_names
-from kdsnn.recipe import StudentSection
+from kdsnn.recipes.schema import StudentSection
 
 SMALL = StudentSection(channels=(4, 6), hidden=12, timesteps=3)
 

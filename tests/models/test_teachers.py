@@ -7,7 +7,7 @@ from torch import nn
 from kdsnn.errors import RecipeError
 from kdsnn.models.operations import count_operations, count_parameters
 from kdsnn.models.teachers import build_teacher, teacher_names
-from kdsnn.recipe import TeacherSection
+from kdsnn.recipes.schema import TeacherSection
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,15 @@ import snntorch
 import torch
 from torch import nn
 
-from kdsnn.bounds import overflows
 from kdsnn.data.datasets import load_dataset
-from kdsnn.energy import estimate, load_energy_model
-from kdsnn.evaluate import check_same, evaluate
-from kdsnn.export.lower import lower
-from kdsnn.export.quantize import quantize
-from kdsnn.export.relays import balance
+from kdsnn.energy.estimate import estimate, load_energy_model
+from kdsnn.evaluation import check_same, evaluate
+from kdsnn.export.lowering.lower import lower
+from kdsnn.export.lowering.relays import balance
+from kdsnn.export.quantization.quantize import quantize
 from kdsnn.models.neurons import MultiStep, Repeat
 from kdsnn.network import NEVER, Dense, Input, Network, Neuron, Population, Projection, neuron_of
+from kdsnn.network.overflow import overflows
 from kdsnn.targets.base import RunResult, load_target
 from kdsnn.targets.reference import ReferenceTarget
 from kdsnn.targets.sanafe.adapter import SanafeTarget

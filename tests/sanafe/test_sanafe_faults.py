@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from kdsnn.errors import InputError, TargetUnavailableError, TimedOutError
-from kdsnn.targets import workers as supervisor
+from kdsnn.targets.processes import supervisor
+from kdsnn.targets.processes.supervisor import Kind
 from kdsnn.targets.sanafe import adapter
 from kdsnn.targets.sanafe.adapter import SanafeTarget
-from kdsnn.targets.workers import Kind
 from kdsnn.testing import example_networks, random_images
 
 NETWORK = example_networks()[0]

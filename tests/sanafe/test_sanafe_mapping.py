@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kdsnn.counters import fan_out
 from kdsnn.errors import DoesNotFitError, TargetUnavailableError, UsageError
-from kdsnn.linear import apply
 from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection
+from kdsnn.network.counters import fan_out
+from kdsnn.network.linear_maps import apply
 from kdsnn.targets.base import ensure_runnable
 from kdsnn.targets.sanafe import adapter, mapping
 from kdsnn.targets.sanafe.adapter import SanafeTarget

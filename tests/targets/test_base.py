@@ -11,7 +11,7 @@ from kdsnn.targets import base
 from kdsnn.targets.base import Availability, Violation, ensure_runnable, load_target, probe_all, target_names
 from kdsnn.targets.reference import ReferenceTarget
 from kdsnn.testing import example_networks
-from tests.test_bounds import single
+from tests.network.test_overflow import single
 
 
 class RaisingProbe(ReferenceTarget):

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdsnn.errors import TimedOutError, UsageError, VerificationError
-from kdsnn.evaluate import check_same
+from kdsnn.evaluation import check_same
 from kdsnn.export.onnx import to_onnx
-from kdsnn.maxpool import max_pool
 from kdsnn.network import Network
+from kdsnn.network.or_pool import max_pool
 from kdsnn.targets import onnx as target_module
 from kdsnn.targets.base import load_target
 from kdsnn.targets.onnx import OnnxTarget
@@ -73,7 +73,7 @@ def test_the_files_alone_count_the_references_spikes(tmp_path: Path, flavour: st
         assert layers.sum(0).tolist() == [int(train.sum()) for train in wanted.values()]
     properties = session.get_modelmeta().custom_metadata_map
     assert properties["kdsnn.fingerprint"] == network.fingerprint()
-    assert properties["kdsnn.populations"].split("\n") == list(wanted)
+    assert properties["kdsnn.network.populations"].split("\n") == list(wanted)
 
 
 def test_a_wrong_file_is_not_a_bundle(network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

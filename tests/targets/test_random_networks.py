@@ -11,19 +11,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from kdsnn.evaluate import check_same
-from kdsnn.export.lower import lower
-from kdsnn.export.quantize import quantize
-from kdsnn.export.relays import balance
+from kdsnn.evaluation import check_same
+from kdsnn.export.lowering.lower import lower
+from kdsnn.export.lowering.relays import balance
+from kdsnn.export.quantization.quantize import quantize
 from kdsnn.models.wrn import PreActivationNet
 from kdsnn.network import Network
-from kdsnn.recipe import StudentSection
+from kdsnn.recipes.schema import StudentSection
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.lava.adapter import LavaTarget
 from kdsnn.targets.lava.environment import setup_environment
 from kdsnn.targets.reference import ReferenceTarget
 from kdsnn.testing import random_images, random_network
-from tests.test_counters import fan_out_by_impulses
+from tests.network.test_counters import fan_out_by_impulses
 
 
 def pre_activation_network(seed: int) -> Network:

@@ -7,15 +7,15 @@ import snntorch
 import torch
 from torch import nn
 
-from kdsnn.conversion import quantize_run
 from kdsnn.data.datasets import load_dataset
 from kdsnn.distill.pipeline import distill
-from kdsnn.evaluate import evaluate
-from kdsnn.export.lower import lower
-from kdsnn.export.quantize import quantize
-from kdsnn.export.relays import balance
+from kdsnn.evaluation import evaluate
+from kdsnn.export.lowering.lower import lower
+from kdsnn.export.lowering.relays import balance
+from kdsnn.export.quantization.quantize import quantize
 from kdsnn.models.neurons import MultiStep, Repeat
-from kdsnn.recipe import Recipe
+from kdsnn.recipes.schema import Recipe
+from kdsnn.steps.quantize import quantize_run
 from kdsnn.targets.lava.adapter import LavaTarget
 from kdsnn.targets.lava.environment import setup_environment
 

@@ -1,0 +1,1 @@
+"""From a NIR graph of another simulator to a float network."""

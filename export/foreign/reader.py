@@ -1,0 +1,128 @@
+"""What is kept while a foreign NIR graph is read: the options, and the populations and projections found so far."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from math import isfinite, prod
+from typing import Literal
+
+import nir
+import numpy as np
+
+from kdsnn.errors import InputError
+from kdsnn.export.lowering import linear_stream as streams
+from kdsnn.export.lowering.composition import scaled
+from kdsnn.export.lowering.linear_stream import FloatArray, Stream
+from kdsnn.export.lowering.network_builder import STEADY, Builder
+from kdsnn.network import Input, Population, Shape
+
+__all__ = ["MAX_CELLS", "Foreign", "Port", "Reader", "shown"]
+
+MAX_CELLS = 2**24  # of a stream, padding included
+NAME_LENGTH = 80  # leaves room for what is added to a name
+
+
+class Port(Enum):
+    """The Input or Output of a graph in a graph: hands on what it gets."""
+
+    IN = "in"
+    OUT = "out"
+
+
+def shown(name: str | Sequence[str]) -> str:
+    """A node's name for a message: quoted and not too long."""
+    whole = name if isinstance(name, str) else "_".join(name)
+    return repr(whole if len(whole) <= 100 else whole[:97] + "...")
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What a NIR file leaves open.
+
+    Attributes:
+        timesteps: T, for which an image is shown.
+        dt: seconds in a step. Needed where a neuron leaks, and where an IF has r other than 1.
+        input_scale: what the writer's network saw for a pixel of 1. Folds into the first weights.
+        input_shape: `(C, H, W)` of an image, where the graph's Input is flat or has no shape.
+        labels: name of each output neuron; None numbers them.
+        fires_at: whether a potential equal to the threshold fires.
+        solve: how a leak is stepped: decay dt / tau (Euler), or 1 - exp(-dt / tau) (exact while the input is constant).
+
+    Raises:
+        InputError: a value that makes no sense.
+    """
+
+    timesteps: int
+    dt: float | None = None
+    input_scale: float = 1 / 255
+    input_shape: Shape | None = None
+    labels: Sequence[str] | None = None
+    fires_at: Literal[">", ">="] = ">"
+    solve: Literal["euler", "exact"] = "euler"
+
+    def __post_init__(self) -> None:
+        if self.dt is not None and not (isfinite(self.dt) and self.dt > 0):
+            raise InputError(f"dt must be a positive number of seconds, not {self.dt}")
+        if not (isfinite(self.input_scale) and self.input_scale > 0):
+            raise InputError(f"input_scale must be a positive number, not {self.input_scale}")
+        if self.fires_at not in (">", ">="):
+            raise InputError(f"fires_at must be '>' or '>=', not {self.fires_at!r}")
+        if self.solve not in ("euler", "exact"):
+            raise InputError(f"solve must be 'euler' or 'exact', not {self.solve!r}")
+
+
+@dataclass
+class Reader:
+    """The options of reading, and what has been found so far."""
+
+    options: Foreign
+    found: Builder = field(init=False)
+
+    def start(self, name: str, node: nir.Input) -> Stream:
+        """The input population, and the stream of its raw pixels; `spiking` scales what it sends."""
+        input_shape = self.options.input_shape
+        found = node.input_type.get("input") if isinstance(node.input_type, dict) else None
+        said = input_shape if found is None else tuple(int(n) for n in np.asarray(found).reshape(-1))
+        if said is not None and len(said) in (2, 4) and (said[0] == 1 or input_shape is not None):
+            said = said[1:]  # of a batch, or of time
+        if said is None or len(said) not in (1, 3) or min(said) < 1 or prod(said) > MAX_CELLS:
+            raise InputError(
+                f"node {shown(name)} (Input) has shape {said}, neither (N,) nor (C, H, W)",
+                hint="say the shape of an image: input_shape, or a data set of such images (--calibrate)",
+            )
+        shape = said if input_shape is None else tuple(input_shape)
+        if prod(shape) != prod(said) or (len(said) == 3 and shape != said):
+            raise InputError(f"node {shown(name)} (Input) has shape {said}, and an image {shape}")
+        self.found = Builder([], self.options.input_scale)
+        self.found.populations.append(Population(self.free_name(name), shape, Input(bits=8)))
+        stream = streams.spikes_of(self.found.populations[0].name, shape)
+        return stream if shape == said else streams.flatten(stream)
+
+    def free_name(self, name: str) -> str:
+        """A valid name for a population, like the node's, that no population has yet.
+
+        `output`, `_flatten` and `_to_` are what our NIR writer makes names of its own with.
+        """
+        safe = re.sub(r"[^A-Za-z0-9_.-]", "_", name[:NAME_LENGTH]).replace("_to_", "-to-")
+        safe = re.sub(r"(_flatten)+$", "", re.sub(r"^[^A-Za-z0-9_]", "_", safe)) or "_"
+        taken = {"output"} | {p.name for p in self.found.populations}
+        names = [safe, *(f"{safe}_{i}" for i in range(2, len(taken) + 3))]
+        return next(n for n in names if n not in taken and STEADY + n not in taken)
+
+    def spiking(
+        self, stream: Stream, name: str, threshold: FloatArray, bias: FloatArray, decay_u: float, decay_v: float
+    ) -> Stream:
+        """Ends a stream in neurons; an infinite threshold makes integrators that never fire.
+
+        Thresholds that differ between neurons become one: each neuron is scaled by its own, which changes nothing, as
+        it is reset to zero.
+        """
+        if (threshold != threshold.flat[0]).any():
+            stream, bias, threshold = scaled(stream, 1 / threshold), bias / threshold, np.ones(1)
+        level = float(threshold.flat[0])
+        if self.options.fires_at == ">=" and isfinite(level):
+            level = float(np.nextafter(level, 0))
+        return self.found.spiking(stream, self.free_name(name), level, bias=bias, decay_u=decay_u, decay_v=decay_v)

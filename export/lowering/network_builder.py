@@ -1,0 +1,99 @@
+"""The populations and projections that are found while a model or graph is lowered: where streams end in neurons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import inf, prod
+
+import numpy as np
+
+from kdsnn.errors import LoweringError
+from kdsnn.export.lowering import linear_stream as streams
+from kdsnn.export.lowering.composition import identity, merged
+from kdsnn.export.lowering.linear_stream import FloatArray, Stream, Term
+from kdsnn.network import Conv2d, Dense, Neuron, Population, Projection, Shape
+
+__all__ = ["STEADY", "Builder"]
+
+STEADY = "steady_"  # begins the name of a population that fires at every step
+
+
+@dataclass
+class Builder:
+    """Populations and projections in the order in which they are made.
+
+    Attributes:
+        populations: the first is the input.
+        input_scale: what the model sees for a pixel of 1. Folds into the weights that the input enters.
+        projections: between them.
+    """
+
+    populations: list[Population]
+    input_scale: float
+    projections: list[Projection] = field(default_factory=list)
+
+    def spiking(
+        self,
+        stream: Stream,
+        name: str,
+        threshold: float,
+        *,
+        bias: FloatArray | None = None,
+        decay_u: float = 1.0,
+        decay_v: float = 0.0,
+    ) -> Stream:
+        """Ends a stream: makes the population that it drives, and starts the stream of its spikes.
+
+        The stream's offset becomes a bias, which hardware adds to the potential. A constant drive of a current that
+        decays enters as the spikes of a steady population. An infinite threshold makes integrators that never fire.
+        """
+        stream = merged(stream)
+        shape = stream.terms[0].shape
+        bias = np.zeros(stream.shape) if bias is None else bias
+        if decay_u == 1:
+            bias = bias + stream.offset
+        elif stream.offset.any():
+            stream = replace(stream, terms=(*stream.terms, self._steady(stream.offset.reshape(shape), name)))
+        neuron = Neuron(threshold, bias.reshape(-1), decay_u=decay_u, decay_v=decay_v, fires=threshold < inf)
+        self.populations.append(Population(name, shape, neuron))
+        for term in stream.terms:
+            self._project(term.source, name, term.op if term.op is not None else identity(term.source_shape))
+        made = streams.spikes_of(name, shape)
+        return made if shape == stream.shape else streams.flatten(made)
+
+    def _steady(self, drive: FloatArray, name: str) -> Term:
+        """A constant drive as a term: a population that fires at every step, with the drive as its weights.
+
+        For an image it has a neuron for each pixel that drives all channels, so that the padding of nothing is needed.
+        The rules of a network want it to have an input: weights of zero.
+        """
+        source = self.populations[0]
+        if drive.ndim == 1:
+            shape: Shape = (1,)
+            op: Conv2d | Dense = Dense(drive.reshape(-1, 1))
+            silent: Conv2d | Dense = Dense(np.zeros((1, source.neurons)))
+        else:
+            channel = drive.reshape(len(drive), -1)
+            if len(source.shape) != 3 or (channel != channel[:, :1]).any():
+                raise LoweringError("a current with memory has a bias that differs within a channel")
+            shape = (1, *drive.shape[1:])
+            op, silent = Conv2d(channel[:, :1].reshape(-1, 1, 1, 1)), _silent(source.shape, shape)
+        made = STEADY + name
+        self.populations.append(Population(made, shape, Neuron(0.5, np.ones(prod(shape)), decay_u=1.0, decay_v=0.0)))
+        self._project(source.name, made, silent)
+        return Term(made, shape, op)
+
+    def _project(self, source: str, target: str, op: Conv2d | Dense) -> None:
+        if source == self.populations[0].name:
+            op = replace(op, weight=op.weight * self.input_scale)
+        self.projections.append(Projection(source, target, op))
+
+
+def _silent(source: Shape, target: Shape) -> Conv2d:
+    """A convolution of zeros, as small as it can be, from one shape to another of one channel."""
+    axes = []
+    for n, m in zip(source[1:], target[1:], strict=True):
+        stride, padding = (n // m, 0) if m <= n else (1, (m - n + 1) // 2)
+        axes.append((n + 2 * padding - (m - 1) * stride, stride, padding))
+    kernel, stride_, padding_ = zip(*axes, strict=True)
+    return Conv2d(np.zeros((1, source[0], *kernel)), stride_, padding_)

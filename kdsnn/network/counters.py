@@ -1,0 +1,157 @@
+"""Counts of what a network did: spikes, synaptic operations, neuron updates. Exact, in int64.
+
+Definitions (docs/counters.md):
+
+- `synops_dense`: for every spike, the synapses that it reaches: image borders, stride and groups counted as they are.
+- `synops_effective`: the same without synapses of weight zero.
+- `input_macs`: for every nonzero graded input message, the synapses that it reaches. The image is sent at every step.
+- `neuron_updates`: neurons times time steps. `spikes`: spikes emitted.
+- `relay_*`: the share of these that relay populations have; it is in the totals too.
+
+A layer is a spiking population together with the synapses into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.network.network import Network
+from kdsnn.network.operators import Conv2d, Shape
+from kdsnn.network.populations import Projection
+
+__all__ = ["Counts", "LayerCounts", "count", "fan_out", "input_messages", "kind_of"]
+
+Int64Array = npt.NDArray[np.int64]
+FIELDS = ("spikes", "synops_dense", "synops_effective", "input_macs", "neuron_updates")
+
+
+@dataclass(frozen=True)
+class LayerCounts:
+    """What one population did, summed over all images and time steps."""
+
+    name: str
+    kind: str
+    neurons: int
+    spikes: int
+    synops_dense: int
+    synops_effective: int
+    input_macs: int
+    neuron_updates: int
+    relay: bool = False
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a network did on `samples` images, layer by layer."""
+
+    samples: int
+    layers: tuple[LayerCounts, ...]
+
+    def total(self, field: str) -> int:
+        """Sum of one count over the layers, such as `total("spikes")`."""
+        return sum(getattr(layer, field) for layer in self.layers)
+
+    def totals(self) -> dict[str, int]:
+        """All counts, summed over the layers; relays are in them, and apart."""
+        relays = Counts(self.samples, tuple(layer for layer in self.layers if layer.relay))
+        return {
+            **{field: self.total(field) for field in FIELDS},
+            **{f"relay_{field}": relays.total(field) for field in ("neurons", "spikes", "synops_dense")},
+        }
+
+    def __add__(self, other: Counts) -> Counts:
+        """Counts of both sets of images together."""
+        layers = tuple(_add_layers(a, b) for a, b in zip(self.layers, other.layers, strict=True))
+        return Counts(self.samples + other.samples, layers)
+
+
+def _add_layers(a: LayerCounts, b: LayerCounts) -> LayerCounts:
+    return replace(a, **{field: getattr(a, field) + getattr(b, field) for field in FIELDS})
+
+
+def count(network: Network, emitted: Mapping[str, Int64Array], samples: int) -> Counts:
+    """Counts of a run, from what each population emitted.
+
+    Args:
+        network: an integer network.
+        emitted: for every population, the number of spikes (for a graded input: of nonzero messages) of each neuron,
+            summed over images and time steps, in the shape of the population.
+        samples: number of images.
+    """
+    layers = []
+    for population in network.spiking:
+        synops = {"dense": 0, "effective": 0, "macs": 0}
+        projections = network.incoming(population.name)
+        for projection in projections:
+            source = network.population(projection.source)
+            sent = emitted[source.name].reshape(source.shape)
+            if source is network.input and network.input_bits > 1:
+                synops["macs"] += int((sent * fan_out(projection, source.shape)).sum())
+                continue
+            synops["dense"] += int((sent * fan_out(projection, source.shape)).sum())
+            synops["effective"] += int((sent * fan_out(projection, source.shape, zero_weights=False)).sum())
+        layers.append(
+            LayerCounts(
+                name=population.name,
+                kind=kind_of(projections),
+                neurons=population.neurons,
+                spikes=int(emitted[population.name].sum()),
+                synops_dense=synops["dense"],
+                synops_effective=synops["effective"],
+                input_macs=synops["macs"],
+                neuron_updates=population.neurons * network.timesteps * samples,
+                relay=population.relay,
+            )
+        )
+    return Counts(samples, tuple(layers))
+
+
+def kind_of(projections: tuple[Projection, ...]) -> str:
+    """What a layer is called in tables: the kinds of its synapses, such as `conv2d` or `conv2d+dense`."""
+    return "+".join(dict.fromkeys(p.op.kind for p in projections))
+
+
+def input_messages(network: Network, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The messages that the input population sends at every step of each image, `(N, C, H, W)`."""
+    return images >> np.uint8(8 - network.input_bits)
+
+
+def fan_out(projection: Projection, source: Shape, *, zero_weights: bool = True) -> Int64Array:
+    """Number of synapses that a message of each source neuron reaches, in the source's shape.
+
+    Args:
+        projection: the synapses.
+        source: shape of the source population.
+        zero_weights: whether synapses of weight zero count.
+    """
+    op = projection.op
+    present = np.ones_like(op.weight, dtype=np.int64) if zero_weights else (op.weight != 0).astype(np.int64)
+    if isinstance(op, Conv2d):
+        return _conv_fan_out(op, present, source)
+    reached: Int64Array = present.sum(axis=0).reshape(source)
+    return reached
+
+
+def _conv_fan_out(op: Conv2d, present: Int64Array, source: Shape) -> Int64Array:
+    c_out, c_in, kernel_h, kernel_w = present.shape
+    grouped = present.reshape(op.groups, c_out // op.groups, c_in, kernel_h, kernel_w)
+    per_tap = grouped.sum(axis=1).reshape(op.groups * c_in, kernel_h, kernel_w)
+    out = op.output_shape(source)
+    result = np.zeros(source, dtype=np.int64)
+    for y, x in product(range(kernel_h), range(kernel_w)):
+        rows = _reached(op, 0, y, source[1], out[1])
+        columns = _reached(op, 1, x, source[2], out[2])
+        result += per_tap[:, y, x][:, None, None] * (rows[:, None] & columns[None, :])
+    return result
+
+
+def _reached(op: Conv2d, axis: int, tap: int, size: int, out: int) -> npt.NDArray[np.bool_]:
+    """Which source positions along an axis reach some output position through this kernel tap."""
+    offset = np.arange(size) + op.padding[axis] - tap * op.dilation[axis]
+    reached: npt.NDArray[np.bool_] = (offset % op.stride[axis] == 0) & (offset >= 0) & (offset // op.stride[axis] < out)
+    return reached

@@ -1,0 +1,97 @@
+"""Accuracy under noise as curves, drawn from the JSON of `kdsnn.noise.measure` alone, and the files that hold them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from kdsnn.errors import UsageError
+from kdsnn.report.figures import OTHER, STUDENT, TEACHER
+from kdsnn.run_folders import write_atomic, write_json
+
+__all__ = ["draw", "places", "write"]
+
+FORMATS = (".png", ".svg", ".pdf")
+WIDTH = 3  # panels beside each other
+SPREAD = 20  # the largest level over the smallest, from which on the axis is logarithmic
+
+
+def places(run: Path, out: Path | None) -> tuple[Path, Path]:
+    """Where the JSON and the figure go: both into the run or another folder, or the figure to a file of its own.
+
+    Raises:
+        UsageError: `out` is neither a folder nor a .png, .svg or .pdf.
+    """
+    if out is None:
+        return run / "noise.json", run / "noise.png"
+    if out.suffix in FORMATS and not out.is_dir():
+        return run / "noise.json", out
+    if out.is_file() or (out.suffix and not out.is_dir()):
+        raise UsageError(f"{out} is no figure and no folder", hint=f"figures end in {', '.join(FORMATS)}")
+    return out / "noise.json", out / "noise.png"
+
+
+def write(data: Mapping[str, Any], run: Path, out: Path | None) -> tuple[Path, Path]:
+    """Writes what was measured and its figure; see `places`."""
+    record, picture = places(run, out)
+    buffer = io.BytesIO()
+    kind = picture.suffix.removeprefix(".")
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    draw(data).savefig(buffer, format=kind, dpi=150, metadata=undated)
+    write_json(record, data)
+    write_atomic(picture, buffer.getvalue())
+    return record, picture
+
+
+def draw(data: Mapping[str, Any]) -> Figure:
+    """A panel for each kind of noise, a curve for each network, with the spread over the seeds."""
+    noise = data["noise"]
+    columns, rows = min(len(noise), WIDTH), -(-len(noise) // WIDTH)
+    figure = Figure(figsize=(3.8 * columns + 1.6, 3.2 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    names = [network["name"] for network in data["networks"]]
+    colours = _colours(names)
+    for axes, kind in zip(panels, noise, strict=False):
+        _panel(axes, kind, colours)
+    for axes in panels[::columns]:
+        axes.set_ylabel("accuracy (%)")
+    for axes in panels[len(noise) :]:
+        axes.remove()
+    lines = {line.get_label(): line for axes in panels[: len(noise)] for line in axes.containers}
+    shown = [name for name in names if name in lines]
+    figure.legend([lines[name] for name in shown], shown, loc="outside right upper", frameon=False)
+    return figure
+
+
+def _panel(axes: Axes, kind: Mapping[str, Any], colours: Mapping[str, str]) -> None:
+    for curve in kind["curves"]:
+        points = [p for p in curve["points"] if p["mean"] is not None]
+        axes.errorbar(
+            [p["level"] for p in points],
+            [100 * p["mean"] for p in points],
+            yerr=[100 * (p["spread"] or 0) for p in points],
+            label=curve["network"],
+            color=colours[curve["network"]],
+            linestyle="--" if curve["network"].endswith("float") else "-",
+            marker="o",
+            markersize=3,
+            capsize=2,
+        )
+    levels = sorted({p["level"] for curve in kind["curves"] for p in curve["points"]} - {0})
+    if levels and levels[-1] / levels[0] > SPREAD:
+        axes.set_xscale("symlog", linthresh=levels[0])
+    axes.set_title(kind["kind"], fontsize=10)
+    axes.set_xlabel(kind["level"], fontsize=8)
+    axes.grid(alpha=0.3)
+
+
+def _colours(names: list[str]) -> dict[str, str]:
+    """One for each run, the teacher's apart."""
+    titles = list(dict.fromkeys(name.rpartition(",")[0] for name in names if "," in name))
+    of_title = dict(zip(titles, (STUDENT, OTHER), strict=False))
+    return {name: of_title.get(name.rpartition(",")[0], TEACHER) for name in names}

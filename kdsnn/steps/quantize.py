@@ -1,0 +1,226 @@
+"""From a trained student, or from anybody's NIR file, to the integer network that every target runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from kdsnn.data.datasets import Dataset, Split, load_dataset
+from kdsnn.distill.pipeline import load_student, load_teacher, teach, training_split
+from kdsnn.distill.qat.sensitivity import LayerSensitivity, layer_sensitivity
+from kdsnn.distill.qat.training import QatSettings, qat
+from kdsnn.errors import InputError, UsageError
+from kdsnn.export.foreign.convert import Foreign, read_foreign
+from kdsnn.export.lowering.lower import lower
+from kdsnn.export.lowering.relays import balance
+from kdsnn.export.nir import is_ours, write_nir
+from kdsnn.export.quantization.quantize import QuantizationReport, quantize
+from kdsnn.network import Network
+from kdsnn.recipes.schema import QatSection, QuantizeSection, Recipe
+from kdsnn.run_folders import find_run, read_json, write_json
+from kdsnn.steps.export import MODEL_FILE, Model, open_model
+from kdsnn.targets.gpu import GpuTarget
+
+__all__ = ["Quantized", "open_or_quantize", "quantize_file", "quantize_run"]
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What quantizing made, and what it cost.
+
+    Attributes:
+        model: the integer network and where it was written.
+        report: how it was made.
+        float_accuracy: of the float student on the whole test split; None for a foreign file.
+        integer_accuracy: of the integer network on the same; None without a data set.
+        sensitivity: what quantizing each layer alone costs, where it was asked for.
+    """
+
+    model: Model
+    report: QuantizationReport
+    float_accuracy: float | None
+    integer_accuracy: float | None
+    sensitivity: tuple[LayerSensitivity, ...] = field(default=())
+
+    def as_json(self) -> dict[str, Any]:
+        """What stands in `quantization.json`."""
+        return {
+            "schema": "kdsnn.quantization/1",
+            "fingerprint": self.model.network.fingerprint(),
+            "float_accuracy": self.float_accuracy,
+            "integer_accuracy": self.integer_accuracy,
+            "sensitivity": [asdict(row) for row in self.sensitivity],
+            **asdict(self.report),
+        }
+
+
+def quantize_run(
+    run: str | None,
+    *,
+    weight_bits: int | None = None,
+    input_bits: int | None = None,
+    method: str | None = None,
+    qat_epochs: int | None = None,
+    sensitivity: bool = False,
+) -> Quantized:
+    """Lowers and quantizes the student of a run, and writes `model.nir` and `quantization.json` into it.
+
+    Args:
+        run: path or name of a run; None is the latest.
+        weight_bits: instead of what the recipe says.
+        input_bits: likewise.
+        method: likewise.
+        qat_epochs: likewise; 0 leaves out the fine-tuning.
+        sensitivity: whether to measure what quantizing each layer alone costs.
+
+    Raises:
+        InputError: there is no such run, or it has no student.
+        LoweringError, NetworkError: the student cannot be carried.
+    """
+    folder = find_run(run)
+    recipe, student = load_student(folder)
+    dataset = load_dataset(recipe.data.dataset)
+    section = _changed(
+        recipe.quantize, weight_bits=weight_bits, input_bits=input_bits, method=method, qat_epochs=qat_epochs
+    )
+    lowered = lower(
+        student.layers,
+        input_shape=dataset.image_shape,
+        timesteps=recipe.student.timesteps,
+        labels=dataset.labels,
+        name=recipe.name,
+        provenance={"recipe": recipe.name, "dataset": recipe.data.dataset, "run": folder.name},
+    )
+    float_network = balance(lowered)
+    if section.qat.epochs:
+        network, report = _fine_tuned(float_network, recipe, section, dataset)
+    else:
+        network, report = _post_training(float_network, section, dataset.train)
+    path = folder / MODEL_FILE
+    write_nir(network, path)
+    done = Quantized(
+        model=Model(network, path, folder),
+        report=report,
+        float_accuracy=float(read_json(folder / "student.json")["accuracy"]),
+        integer_accuracy=_accuracy(network, dataset.test),
+        sensitivity=_sensitivity(float_network, network, report, dataset) if sensitivity else (),
+    )
+    write_json(folder / "quantization.json", done.as_json())
+    return done
+
+
+def quantize_file(
+    path: Path,
+    foreign: Foreign,
+    *,
+    out: Path | None = None,
+    dataset: str | None = None,
+    section: QuantizeSection | None = None,
+    keep: bool = True,
+) -> Quantized:
+    """Quantizes anybody's float NIR graph, and writes the integer network.
+
+    Args:
+        path: of the float graph.
+        foreign: what the file leaves open.
+        out: of the integer network; None is `NAME-intBITS.nir` beside the graph.
+        dataset: to calibrate on and to be tested on; None does neither.
+        section: how to quantize.
+        keep: whether to write it.
+
+    Raises:
+        UsageError: `out` is the float graph itself.
+        InputError: the file is broken, or does not fit the data set.
+        LoweringError: it holds what cannot be carried, by node name.
+    """
+    section = section or QuantizeSection()
+    out = out or path.with_name(f"{path.stem}-int{section.weight_bits}.nir")
+    if out.resolve() == path.resolve():
+        raise UsageError(f"{out} is the float graph itself", hint="write the integer network to another file")
+    data = None if dataset is None else load_dataset(dataset)
+    read = read_foreign(path, foreign if data is None else replace(foreign, input_shape=data.image_shape))
+    if data is not None:
+        if read.input.shape != data.image_shape:
+            raise InputError(f"{path} takes images of {read.input.shape}, and {dataset} has {data.image_shape}")
+        if len(data.labels) == len(read.labels):
+            read = replace(read, labels=data.labels)
+        read = replace(read, provenance={**read.provenance, "dataset": data.name})
+    network, report = _post_training(balance(read), section, None if data is None else data.train)
+    if keep:
+        write_nir(network, out)
+    tested = data.test if data is not None and len(data.labels) == len(network.labels) else None
+    accuracy = None if tested is None else _accuracy(network, tested)
+    return Quantized(Model(network, out, None), report, float_accuracy=None, integer_accuracy=accuracy)
+
+
+def open_or_quantize(model: str | None, foreign: Foreign, *, dataset: str | None = None, keep: bool = True) -> Model:
+    """Opens a run, or a NIR file: one that kdsnn wrote as it is, anybody else's float graph by quantizing it first."""
+    if model is not None and model.endswith(".nir") and not is_ours(Path(model)):
+        return quantize_file(Path(model), foreign, dataset=dataset, keep=keep).model
+    return open_model(model)
+
+
+def _changed(
+    section: QuantizeSection,
+    *,
+    weight_bits: int | None,
+    input_bits: int | None,
+    method: str | None,
+    qat_epochs: int | None,
+) -> QuantizeSection:
+    changes: dict[str, Any] = {"weight_bits": weight_bits, "input_bits": input_bits, "method": method}
+    if qat_epochs is not None:
+        changes["qat"] = QatSection(**{**section.qat.model_dump(), "epochs": qat_epochs})
+    return section.model_copy(update={key: value for key, value in changes.items() if value is not None})
+
+
+def _post_training(
+    network: Network, section: QuantizeSection, calibration: Split | None
+) -> tuple[Network, QuantizationReport]:
+    return quantize(
+        network,
+        weight_bits=section.weight_bits,
+        input_bits=None if section.input_bits == "auto" else section.input_bits,
+        calibration=None if calibration is None else calibration.images[: section.calibration_samples],
+        method=section.method,
+    )
+
+
+def _fine_tuned(
+    network: Network, recipe: Recipe, section: QuantizeSection, dataset: Dataset
+) -> tuple[Network, QuantizationReport]:
+    teacher: nn.Module | None = None
+    if recipe.distill.kind != "none":
+        teach(recipe)  # it is there already, unless the runs folder was moved
+        teacher = load_teacher(recipe, dataset)
+    settings = QatSettings(
+        epochs=section.qat.epochs,
+        batch_size=section.qat.batch_size,
+        lr=section.qat.lr,
+        seed=recipe.seed,
+        augment=recipe.data.augment,
+        weight_bits=section.weight_bits,
+        input_bits=None if section.input_bits == "auto" else section.input_bits,
+        calibration_samples=section.calibration_samples,
+        method=section.method,
+        distill=recipe.distill,
+        surrogate=recipe.student.surrogate,
+        slope=recipe.student.slope,
+    )
+    return qat(network, settings, training_split(recipe, dataset), teacher)
+
+
+def _sensitivity(
+    float_network: Network, network: Network, report: QuantizationReport, dataset: Dataset
+) -> tuple[LayerSensitivity, ...]:
+    return layer_sensitivity(float_network, network, report, dataset.test.images, dataset.test.labels)
+
+
+def _accuracy(network: Network, split: Split) -> float:
+    predictions: npt.NDArray[np.int64] = GpuTarget().compile(network).run(split.images).predictions
+    return float((predictions == split.labels).mean())

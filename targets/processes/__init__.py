@@ -1,0 +1,1 @@
+"""Worker processes of a target: started, watched, and ended whatever happens."""

@@ -1,0 +1,171 @@
+"""Runs workers of a target: each a process group of its own, watched, and ended whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kdsnn.errors import TargetUnavailableError, TimedOutError
+from kdsnn.targets.processes.failures import cause_of_end, last_lines
+
+__all__ = ["Kind", "run_workers"]
+
+LOG = "worker.log"
+STALL_LIMIT_S = 600.0  # without a time limit: how long a worker may get no further
+POLL_S = 0.05
+GRACE_S = 3.0  # for what else is in a worker's group, such as a resource tracker, which frees shared memory
+SHARED_MEMORY_HINT = "shared memory is full, as in a container with a small /dev/shm: give it more (--shm-size=1g)"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the workers of a target are started, and how far one is.
+
+    Attributes:
+        name: of what they run.
+        command: to which the folder of the job is added.
+        variables: of their environment.
+        unit: of what they get done, such as `image`.
+        reached: how many units the job in a folder has done. Raises OSError or ValueError where that is not known yet.
+        talks: whether what it prints says anything; else it is thrown away.
+    """
+
+    name: str
+    command: Sequence[str]
+    variables: Mapping[str, str]
+    unit: str
+    reached: Callable[[Path], int]
+    talks: bool = True
+
+
+@dataclass
+class _Worker:
+    """A worker that was started: its process, its job, how far it got, and when it got there."""
+
+    process: subprocess.Popen[bytes]
+    job: Path
+    reached: int = 0
+    moved: float = field(default_factory=time.monotonic)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ended as it should."""
+        return self.process.returncode == 0 and (self.job / "result.json").is_file()
+
+
+def run_workers(
+    kind: Kind,
+    jobs: Sequence[Path],
+    *,
+    time_limit_s: float | None,
+    progress: Callable[[list[int]], None] | None,
+) -> None:
+    """Runs the jobs in these folders to their ends, all at once. The first worker that fails ends the others.
+
+    Args:
+        kind: of the workers.
+        jobs: absolute folders with what the workers read. A worker leaves `result.json`, or `error.json`, there.
+        time_limit_s: seconds for everything. Without one, a worker may go on as long as it gets a unit done every
+            600 s.
+        progress: called with how far each worker is, when one got further.
+
+    Raises:
+        TimedOutError: one did not end in time. All processes are gone then.
+        TargetUnavailableError: one died, or reported an error.
+    """
+    workers: list[_Worker] = []
+    try:
+        for job in jobs:
+            workers.append(_start(kind, job))
+        failed = _wait(kind, workers, time_limit_s, progress or (lambda _: None))
+    finally:
+        _end_groups(workers)
+    if failed is not None:
+        cause = cause_of_end(failed.job, failed.process.returncode)
+        hint = SHARED_MEMORY_HINT if "SIGBUS" in cause else "run kdsnn doctor; what it wrote last is above"
+        several = f"{kind.name} worker {workers.index(failed) + 1} of {len(jobs)}"
+        who = f"the {kind.name} worker" if len(jobs) == 1 else several
+        raise TargetUnavailableError(f"{who} was lost: {cause}", hint=hint, problems=last_lines(failed.job / LOG))
+
+
+def _start(kind: Kind, job: Path) -> _Worker:
+    with (job / LOG).open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603  our own scripts and interpreters
+            [*kind.command, str(job)],
+            cwd=job,
+            env=dict(kind.variables),
+            stdin=subprocess.DEVNULL,
+            stdout=log if kind.talks else subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
+        )
+    return _Worker(process, job)
+
+
+def _wait(
+    kind: Kind, workers: Sequence[_Worker], limit_s: float | None, progress: Callable[[list[int]], None]
+) -> _Worker | None:
+    """Returns when all workers ended, or the first that failed; raises TimedOutError when one took too long."""
+    start = time.monotonic()
+    while True:
+        running = [worker for worker in workers if worker.process.poll() is None]
+        if running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running[0].process.wait(POLL_S)
+        now, moved = time.monotonic(), False
+        for worker in workers:
+            with contextlib.suppress(OSError, ValueError, EOFError):  # not there yet, or half made
+                reached = kind.reached(worker.job)
+                if reached > worker.reached:
+                    worker.reached, worker.moved, moved = reached, now, True
+        if moved:
+            progress([worker.reached for worker in workers])
+        ended = [worker for worker in workers if worker.process.poll() is not None]
+        for worker in ended:
+            if not worker.finished:
+                return worker
+        if len(ended) == len(workers):
+            return None
+        _check_time(kind, [w for w in workers if w not in ended], now - start, now, limit_s)
+
+
+def _check_time(kind: Kind, running: Sequence[_Worker], passed: float, now: float, limit_s: float | None) -> None:
+    slowest = min(running, key=lambda worker: worker.moved)
+    if limit_s is not None and passed > limit_s:
+        raise TimedOutError(f"{kind.name} passed its limit of {limit_s:g} s after {slowest.reached} {kind.unit}s")
+    if limit_s is None and now - slowest.moved > STALL_LIMIT_S:
+        raise TimedOutError(
+            f"{kind.name} completed no {kind.unit} for {STALL_LIMIT_S:g} s, after {slowest.reached}",
+            hint="set a time limit above that for a network this large",
+        )
+
+
+def _end_groups(workers: Sequence[_Worker]) -> None:
+    """Ends what is left of the workers' processes, and waits for the workers."""
+    left = [w.process for w in workers if not w.finished and _signal(w.process.pid, signal.SIGTERM)]
+    for process in left:
+        _signal(process.pid, signal.SIGCONT)  # a stopped process takes no other signal
+    deadline = time.monotonic() + GRACE_S
+    while left and time.monotonic() < deadline:
+        for process in left:
+            process.poll()  # reaps it, else the group would seem to live
+        left = [process for process in left if _signal(process.pid, 0)]
+        time.sleep(POLL_S)
+    for worker in workers:
+        _signal(worker.process.pid, signal.SIGKILL)
+        worker.process.wait()
+
+
+def _signal(group: int, number: int) -> bool:
+    """Signals a process group; whether there is one."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):  # macOS answers the second where only zombies are left
+        return False
+    return True

@@ -1,0 +1,86 @@
+"""Energy models: the published check, the arithmetic by hand, and wrong files."""
+
+from pathlib import Path
+
+import pytest
+
+from kdsnn.energy.estimate import energy_model_names, estimate, load_energy_model
+from kdsnn.errors import InputError, UsageError
+from kdsnn.network.counters import Counts, LayerCounts
+
+HEAD = "title='x'\nkind='k'\nsource='s'\ndate='d'\n[[parts]]\nname='p'\n"
+
+
+def counts(**fields: int) -> Counts:
+    zero = {"neurons": 1, "spikes": 0, "synops_dense": 0, "synops_effective": 0, "input_macs": 0, "neuron_updates": 0}
+    return Counts(1, (LayerCounts(name="a", kind="dense", **{**zero, **fields}),))
+
+
+@pytest.mark.parametrize(("events", "millijoules"), [(51_200_000, 1.448), (57_600_000, 1.599)])
+def test_loihi1_gives_the_published_prediction_of_frady_2020(events: int, millijoules: float) -> None:
+    """Frady et al. 2020 measured 1.33 mJ for this work; Davies' constants predict 1.448 to 1.599 mJ."""
+    report = estimate(load_energy_model("loihi1"), counts(synops_dense=events, neuron_updates=4_608_000))
+    assert 1e3 * report.total_j_per_sample == pytest.approx(millijoules, abs=5e-4)  # the figures have four digits
+    assert 1.08 < 1e3 * report.total_j_per_sample / 1.33 < 1.21
+
+
+def test_loihi1_by_hand() -> None:
+    report = estimate(load_energy_model("loihi1"), counts(spikes=10, synops_dense=100, input_macs=7, neuron_updates=40))
+    picojoules = {
+        "synaptic operations": 107 * 23.6,
+        "active neuron updates": 10 * 81.0,
+        "inactive neuron updates": 30 * 52.0,
+        "spikes within a tile": 10 * 1.7,
+    }
+    assert report.parts == pytest.approx({name: 1e-12 * pj for name, pj in picojoules.items()})
+    assert report.teacher_j_per_sample is None
+
+
+def test_cmos45_gives_the_teacher_its_multiply_accumulates() -> None:
+    report = estimate(load_energy_model("cmos45"), counts(synops_effective=1000), teacher_macs=10**6)
+    assert report.teacher_j_per_sample == pytest.approx(4.6e-6)
+    assert report.total_j_per_sample == pytest.approx(0.9e-9)
+
+
+def test_figures_are_per_sample_and_layers_add_up() -> None:
+    one = counts(spikes=4, synops_dense=10, synops_effective=9, input_macs=3, neuron_updates=8)
+    for name in energy_model_names():
+        model = load_energy_model(name)
+        twice = estimate(model, one + one)
+        assert twice.total_j_per_sample == pytest.approx(estimate(model, one).total_j_per_sample)
+        assert sum(twice.layers.values()) == pytest.approx(twice.total_j_per_sample)
+        assert model.source
+        assert model.date
+        assert model.kind in ("simulated", "estimated")
+
+
+def test_an_unknown_model_suggests_a_name() -> None:
+    with pytest.raises(UsageError, match="did you mean 'loihi1'"):
+        load_energy_model("loihi")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("title = ", "not valid"),
+        ("title = 'x'", "KeyError"),
+        (
+            "title='x'\nkind='k'\nsource='s'\ndate='d'\n[[parts]]\nname='p'\ncount=['spiks']\nenergy_pj=1",
+            "no count 'spiks'",
+        ),
+        ("title='x'\nkind='k'\nsource='s'\ndate='d'\n[[parts]]\nname='p'\ncount=['spikes']\nenergy_pj=-1", "-1.0 pJ"),
+        ("title='x'\nkind='k'\nsource='s'\ndate='d'\n[[parts]]\nname='p'\ncount=['spikes']\nenergy_pj=nan", "nan pJ"),
+    ],
+)
+def test_a_wrong_file_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_energy_model(str(path))
+    assert problem in str(caught.value)
+
+
+def test_ones_own_model(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f"{HEAD}count=['spikes']\nenergy_pj=2")
+    assert estimate(load_energy_model(str(path)), counts(spikes=3)).parts == {"p": pytest.approx(6e-12)}

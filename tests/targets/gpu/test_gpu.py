@@ -1,0 +1,136 @@
+"""The torch target computes the reference's spikes and counts, in batches of any size."""
+
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdsnn.errors import TimedOutError, UsageError
+from kdsnn.evaluation import check_same
+from kdsnn.targets.gpu import GpuTarget
+from kdsnn.targets.gpu.exact_products import int8_is_exact
+from kdsnn.targets.reference import ReferenceTarget
+from kdsnn.testing import check_target, example_networks, random_images, random_network
+
+
+def test_conformance_on_the_cpu() -> None:
+    result = check_target(GpuTarget("cpu"))
+    assert list(result.passed) == [n.name for n in example_networks()]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+def test_conformance_on_a_gpu() -> None:
+    result = check_target(GpuTarget("cuda"))
+    assert list(result.passed) == [n.name for n in example_networks()]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 100_000))
+def test_random_networks(seed: int) -> None:
+    network = random_network(seed)
+    images = random_images(network, 5, seed)
+    wanted = ReferenceTarget().compile(network).run(images, record="all")
+    for arithmetic in ("auto", "float32"):
+        result = GpuTarget("cpu", arithmetic).compile(network).run(images, record="all")
+        check_same(result, wanted)
+
+
+def test_int8_products_are_taken_where_they_are_exact() -> None:
+    network = example_networks()[0]
+    result = GpuTarget("cpu").compile(network).run(random_images(network, 2))
+    assert result.versions["products"] == ("int8" if int8_is_exact() else "float32")
+
+
+def test_a_cpu_that_saturates_takes_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    def saturating(rows: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        pairs = (
+            rows.int()[:, ::2, None] * matrix.int()[None, ::2] + rows.int()[:, 1::2, None] * matrix.int()[None, 1::2]
+        )
+        return pairs.clamp(-(2**15), 2**15 - 1).sum(dim=1, dtype=torch.int32)
+
+    monkeypatch.setattr(torch, "_int_mm", saturating)
+    int8_is_exact.cache_clear()
+    try:
+        assert not int8_is_exact()
+        assert not GpuTarget("cpu").int8
+        with pytest.raises(UsageError, match="not known to be exact on 'cpu'"):
+            GpuTarget("cpu", "int8")
+    finally:
+        int8_is_exact.cache_clear()
+
+
+def test_what_was_left_to_the_machine_is_chosen_anew_in_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = GpuTarget(), GpuTarget("cuda:7", "float32")
+    monkeypatch.setattr("kdsnn.targets.gpu.int8_is_exact", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    chosen, asked = copy.deepcopy(here)  # the way of pickle, too
+    assert (chosen.device, chosen.int8) == ("cpu", False)
+    assert (asked.device, asked.int8) == ("cuda:7", False)
+
+
+def test_there_is_no_other_arithmetic() -> None:
+    with pytest.raises(UsageError, match="no arithmetic 'int4'"):
+        GpuTarget("cpu", "int4")
+
+
+def test_batches_do_not_change_the_result() -> None:
+    network = example_networks()[0]
+    images = random_images(network, 11)
+    program = GpuTarget("cpu").compile(network)
+    whole = program.run(images, record="all")
+    program.batch = 4
+    seen: list[int] = []
+    check_same(program.run(images, record="all", progress=seen.append), whole)
+    assert seen == [4, 8, 11]
+
+
+def test_threads_can_share_a_program() -> None:
+    network = example_networks()[0]
+    program = GpuTarget("cpu").compile(network)
+    images = [random_images(network, 40, seed) for seed in range(6)]
+    alone = [program.run(some, record="all") for some in images]
+    with ThreadPoolExecutor(3) as pool:
+        for made, wanted in zip(pool.map(lambda some: program.run(some, record="all"), images), alone, strict=True):
+            check_same(made, wanted)
+
+
+def test_only_the_output_is_recorded_unless_asked() -> None:
+    network = example_networks()[0]
+    assert list(GpuTarget("cpu").compile(network).run(random_images(network, 2)).spikes) == [network.output.name]
+
+
+def test_the_precision_setting_of_the_process_is_left_alone() -> None:
+    network = example_networks()[0]
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        images = random_images(network, 3)
+        result = GpuTarget("cpu").compile(network).run(images, record="all")
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    check_same(result, ReferenceTarget().compile(network).run(images, record="all"))
+
+
+def test_a_missing_device_is_unavailable_not_an_exception() -> None:
+    availability = GpuTarget("cuda:63").probe()
+    assert not availability.available
+    assert "--device cpu" in availability.hint
+
+
+def test_time_limit() -> None:
+    network = example_networks()[0]
+    with pytest.raises(TimedOutError):
+        GpuTarget("cpu").compile(network).run(random_images(network, 3), time_limit_s=0.0)
+
+
+def test_predictions_take_the_lowest_class_on_a_tie() -> None:
+    network = example_networks()[0]
+    dark = np.zeros((1, *network.input.shape), np.uint8)
+    result = GpuTarget("cpu").compile(network).run(dark)
+    totals = result.spikes[network.output.name].sum(axis=1)[0]
+    assert result.predictions[0] == int(np.flatnonzero(totals == totals.max())[0])

@@ -1,0 +1,96 @@
+"""Hardware to place on, and a slow count of what a core needs, synapse by synapse."""
+
+from dataclasses import replace
+from functools import lru_cache
+from itertools import product
+
+import numpy as np
+
+from kdsnn.hardware.limits import CORE_LIMITS, Hardware, Limit, SynapseFormat, load_hardware
+from kdsnn.network import Conv2d, Network, Projection
+from kdsnn.network.counters import fan_out
+from kdsnn.network.linear_maps import apply
+from kdsnn.targets.placement.footprint import Tile, layout
+from kdsnn.targets.placement.place import Placement
+from kdsnn.targets.placement.split import Load
+
+
+def small(*, shared: bool = True, **limits: int | None) -> Hardware:
+    """Loihi 1 with other limits, and graded messages; None leaves a limit out."""
+    hardware = load_hardware("loihi1")
+    chosen = {**{name: limit.value for name, limit in hardware.limits.items()}, "message_bits": 8, **limits}
+    known = {name: Limit(name, value, "u", "s", "d") for name, value in chosen.items() if value is not None}
+    return replace(hardware, name="small", limits=known, synapses=replace(hardware.synapses, shared=shared))
+
+
+def check(network: Network, placement: Placement) -> None:
+    """Every neuron is on one core, no core holds more than it can, and every load is what the slow count gives."""
+    cores = {layer.name: [core.tile for core in layer.cores] for layer in placement.layers}
+    loads = {layer.name: [core.load for core in layer.cores] for layer in placement.layers}
+    assert list(cores) == [p.name for p in network.spiking]
+    for population in network.spiking:
+        placed = [neuron for tile in cores[population.name] for neuron in members(tile, population.shape)]
+        assert sorted(placed) == list(range(population.neurons))
+        slow = [_load(network, cores, population.name, tile, placement.hardware) for tile in cores[population.name]]
+        assert loads[population.name] == slow
+        projections = network.incoming(population.name)
+        fan_outs = sum(int(fan_out(p, network.population(p.source).shape).sum()) for p in projections)
+        assert sum(load.synapses for load in slow) == fan_outs
+    for name in CORE_LIMITS:
+        most = placement.hardware.most(name)
+        assert most is None or placement.violations or all(layer.fullest(name) <= most for layer in placement.layers)
+
+
+def members(tile: Tile, shape: tuple[int, ...]) -> list[int]:
+    """Flat indices of the neurons of a tile."""
+    _, positions = layout(shape)
+    channels = range(tile.first_channel, tile.end_channel)
+    return [c * positions + p for c, p in product(channels, range(tile.first_position, tile.end_position))]
+
+
+@lru_cache(maxsize=64)
+def weights(network: Network, projection: Projection) -> np.ndarray:
+    """`(targets, sources)`: which weight, counted from one, each synapse has; zero where there is none."""
+    source, op = network.population(projection.source).shape, projection.op
+    numbered = replace(op, weight=np.arange(1, op.weight.size + 1).reshape(op.weight.shape))
+    one_each = np.eye(int(np.prod(source)), dtype=np.int64).reshape(-1, *source)
+    return apply(numbered, one_each).reshape(len(one_each), -1).T
+
+
+def _load(network: Network, cores: dict[str, list[Tile]], name: str, tile: Tile, hardware: Hardware) -> Load:
+    shape, format_ = network.population(name).shape, hardware.synapses
+    mine = members(tile, shape)
+    synapses = memory = inputs = outputs = 0
+    for projection in network.incoming(name):
+        reach, source = weights(network, projection)[mine], network.population(projection.source).shape
+        shared = format_.shared and isinstance(projection.op, Conv2d)
+        synapses += np.count_nonzero(reach)
+        inputs += _axons(reach.any(axis=0), source, shared=shared)
+        memory += _memory(reach, tile, projection, format_)
+    for projection in network.projections:
+        if projection.source == name:
+            reach, target = weights(network, projection)[:, mine], network.population(projection.target).shape
+            shared = format_.shared and isinstance(projection.op, Conv2d)
+            for other in cores[projection.target]:
+                sends = np.zeros(network.population(name).neurons, dtype=bool)
+                sends[mine] = reach[members(other, target)].any(axis=0)
+                outputs += _axons(sends, shape, shared=shared) * (format_.shared_axon_slots if shared else 1)
+    return Load(len(mine), synapses, memory, inputs, outputs)
+
+
+def _axons(neurons: np.ndarray, shape: tuple[int, ...], *, shared: bool) -> int:
+    return int(neurons.reshape(layout(shape)).any(axis=0).sum() if shared else neurons.sum())
+
+
+def _memory(reach: np.ndarray, tile: Tile, projection: Projection, format_: SynapseFormat) -> int:
+    """A list for each source neuron: at which offset, in which channel, which weight. Equal ones once where shared."""
+    convolution, run = isinstance(projection.op, Conv2d), tile.end_position - tile.first_position
+    lists = []
+    for column in reach.T:
+        where = np.flatnonzero(column)
+        channel, position = np.divmod(where, run)
+        offset = position - position.min(initial=run)
+        lists.append(tuple(zip(offset.tolist(), channel.tolist(), column[where].tolist(), strict=True)))
+    stored = {*lists} if format_.shared and convolution else lists
+    lengths = np.array([len(each) for each in stored if each], dtype=np.int64)
+    return int(format_.list_bits(lengths, indexed=convolution).sum())
