@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from kdsnn.evaluation import check_same
 from kdsnn.network import Network
-from kdsnn.steps.export import open_model, select_images
+from kdsnn.steps.images import select_images
+from kdsnn.steps.models import open_model
 from kdsnn.targets.base import Program, Record, RunResult, Target
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.lava.adapter import LavaTarget

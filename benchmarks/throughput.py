@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 
 from kdsnn.evaluation import check_same
-from kdsnn.steps.export import open_model, select_images
+from kdsnn.steps.images import select_images
+from kdsnn.steps.models import open_model
 from kdsnn.targets.base import Program
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.lava.adapter import LavaTarget

@@ -31,7 +31,10 @@ def demo(
     from kdsnn.recipes.schema import load_recipe
     from kdsnn.report.page import write_report
     from kdsnn.run_folders import new_run, read_json
-    from kdsnn.steps.export import energy_of, evaluate_model, export_bundle, select_images
+    from kdsnn.steps.energy import energy_of
+    from kdsnn.steps.evaluate import evaluate_model
+    from kdsnn.steps.export import export_bundle
+    from kdsnn.steps.images import select_images
     from kdsnn.steps.quantize import quantize_run
     from kdsnn.targets.lava.environment import setup_environment
 

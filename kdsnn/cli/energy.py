@@ -52,7 +52,10 @@ def energy(
       kdsnn energy --target sanafe --samples 50    # and what SANA-FE simulates, by part, with latency
     """
     from kdsnn.energy.estimate import load_energy_model
-    from kdsnn.steps.export import energy_of, evaluate_model, open_model, select_images
+    from kdsnn.steps.energy import energy_of
+    from kdsnn.steps.evaluate import evaluate_model
+    from kdsnn.steps.images import select_images
+    from kdsnn.steps.models import open_model
 
     load_energy_model(energy_model)  # a wrong name shall not cost a run
     chosen = make_target(target, option, device)

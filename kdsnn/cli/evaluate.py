@@ -65,7 +65,9 @@ def evaluate(
     from contextlib import nullcontext
 
     from kdsnn.jobs.dask_workers import dask_pool
-    from kdsnn.steps.export import evaluate_model, open_model, select_images
+    from kdsnn.steps.evaluate import evaluate_model
+    from kdsnn.steps.images import select_images
+    from kdsnn.steps.models import open_model
 
     chosen = make_target(target, option, device, stock=stock, workers=workers)
     opened = open_model(model)

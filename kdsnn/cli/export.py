@@ -23,7 +23,7 @@ from kdsnn.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from kdsnn.steps.export import Model
+    from kdsnn.steps.models import Model
     from kdsnn.targets.base import Target
     from kdsnn.targets.placement.place import Placement
 
@@ -68,7 +68,8 @@ def export(
     from kdsnn.errors import UsageError
     from kdsnn.export.foreign.convert import Foreign
     from kdsnn.hardware.limits import load_hardware
-    from kdsnn.steps.export import export_bundle, select_images
+    from kdsnn.steps.export import export_bundle
+    from kdsnn.steps.images import select_images
     from kdsnn.steps.quantize import open_or_quantize
     from kdsnn.targets.placement.place import ensure_placeable, place
 
@@ -107,9 +108,9 @@ def export(
 def _dry_run(model: Model, target: Target | None, placement: Placement | None, json: bool) -> None:
     from kdsnn.cli.placement import show
     from kdsnn.errors import DoesNotFitError
-    from kdsnn.steps.export import plan
+    from kdsnn.steps.layer_needs import layer_needs
 
-    rows = plan(model.network)
+    rows = layer_needs(model.network)
     violations = [] if target is None else target.check(model.network)
     exceeded = violations if placement is None else [*violations, *placement.violations]
     if json:

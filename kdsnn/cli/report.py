@@ -19,7 +19,7 @@ def report(
     Example: kdsnn report
     """
     from kdsnn.report.page import write_report
-    from kdsnn.steps.export import open_model
+    from kdsnn.steps.models import open_model
 
     output().print(str(write_report(open_model(run))), markup=False, soft_wrap=True)
 

@@ -17,7 +17,8 @@ from kdsnn.errors import InputError, UsageError
 from kdsnn.network import WEIGHT_BITS, Network
 from kdsnn.recipes.schema import Recipe, load_recipe
 from kdsnn.run_folders import RECIPE, find_run, read_json
-from kdsnn.steps.export import open_model, select_images
+from kdsnn.steps.images import select_images
+from kdsnn.steps.models import open_model
 from kdsnn.targets.base import Target, ensure_runnable
 
 __all__ = ["BIT_FLIP", "KINDS", "REFERENCE", "SPIKE_DROP", "Kind", "Study", "Subject", "check_kinds", "open_study"]

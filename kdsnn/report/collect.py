@@ -11,7 +11,8 @@ from kdsnn.energy.estimate import energy_model_names, estimate, load_energy_mode
 from kdsnn.errors import InputError
 from kdsnn.network.counters import Counts, LayerCounts
 from kdsnn.run_folders import read_json
-from kdsnn.steps.export import Model, select_images
+from kdsnn.steps.images import select_images
+from kdsnn.steps.models import Model
 from kdsnn.targets.reference import simulate
 
 __all__ = ["collect"]

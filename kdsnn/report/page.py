@@ -13,7 +13,7 @@ from markupsafe import Markup
 from kdsnn.report import figures, noise_curves
 from kdsnn.report.collect import collect
 from kdsnn.run_folders import write_atomic
-from kdsnn.steps.export import Model
+from kdsnn.steps.models import Model
 
 __all__ = ["render", "write_report"]
 

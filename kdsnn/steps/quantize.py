@@ -23,7 +23,7 @@ from kdsnn.export.quantization.quantize import QuantizationReport, quantize
 from kdsnn.network import Network
 from kdsnn.recipes.schema import QatSection, QuantizeSection, Recipe
 from kdsnn.run_folders import find_run, read_json, write_json
-from kdsnn.steps.export import MODEL_FILE, Model, open_model
+from kdsnn.steps.models import MODEL_FILE, Model, open_model
 from kdsnn.targets.gpu import GpuTarget
 
 __all__ = ["Quantized", "open_or_quantize", "quantize_file", "quantize_run"]

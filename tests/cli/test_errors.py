@@ -129,24 +129,24 @@ def test_a_time_limit_fails_with_code_7(cli: Cli, run: Path) -> None:
 
 
 def test_a_bug_of_ours_is_code_1_and_says_so(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import kdsnn.steps.export
+    import kdsnn.steps.evaluate
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(kdsnn.steps.export, "evaluate", broken)
+    monkeypatch.setattr(kdsnn.steps.evaluate, "evaluate", broken)
     assert_error(cli("evaluate", run, "-t", "gpu", "-n", 4), 1, "ZeroDivisionError: oh", "bug in kdsnn", "--debug")
     assert evaluate_command is not None
     assert evaluate is not broken
 
 
 def test_interrupt_is_code_130(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import kdsnn.steps.export
+    import kdsnn.steps.evaluate
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(kdsnn.steps.export, "evaluate", interrupted)
+    monkeypatch.setattr(kdsnn.steps.evaluate, "evaluate", interrupted)
     assert cli("evaluate", run, "-t", "gpu", "-n", 4).code == 130
 
 

@@ -14,7 +14,8 @@ from kdsnn.export.nir import read_nir, write_nir
 from kdsnn.noise.faults import flip_bits, lose_spikes
 from kdsnn.noise.measure import Point
 from kdsnn.noise.plan import KINDS, check_kinds
-from kdsnn.steps.export import open_model, select_images
+from kdsnn.steps.images import select_images
+from kdsnn.steps.models import open_model
 from kdsnn.targets.base import Violation
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.reference import simulate

@@ -17,7 +17,8 @@ from kdsnn.distill.teacher_onnx import TOLERANCE, teacher_onnx, write_teacher
 from kdsnn.errors import VerificationError
 from kdsnn.models.teachers import build_teacher, teacher_names
 from kdsnn.recipes.schema import DistillSection, TeacherSection
-from kdsnn.steps.export import Model, export_bundle, open_model
+from kdsnn.steps.export import export_bundle
+from kdsnn.steps.models import Model, open_model
 from kdsnn.steps.quantize import quantize_run
 from kdsnn.targets.base import load_target
 from tests.distill.small import NAME, recipe, small
