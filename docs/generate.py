@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from architecture import architecture_page
 from measured import peers_page
 
 DOCS = Path(__file__).parent
@@ -107,10 +108,18 @@ def sorted_kinds(handlers: dict[type, object]) -> list[type]:
     return sorted(handlers, key=lambda kind: (kind.__module__.split(".")[0], kind.__name__))
 
 
+PAGES = {
+    "architecture.md": lambda: MADE.replace("the code", "docs/architecture.py") + architecture_page(),
+    "benchmarks.md": benchmarks_page,
+    "cli.md": cli_page,
+    "support.md": support_page,
+}
+
+
 def main() -> None:
     """Writes or checks all pages."""
     stale = []
-    for name, make in {"benchmarks.md": benchmarks_page, "cli.md": cli_page, "support.md": support_page}.items():
+    for name, make in PAGES.items():
         path, text = DOCS / name, make()
         if "--check" in sys.argv:
             if not path.is_file() or path.read_text() != text:

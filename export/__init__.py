@@ -1,1 +1,1 @@
-"""From a trained student to an integer network and its files."""
+"""From a trained student, or a NIR file of anybody's, to an integer network and its files."""

@@ -1,1 +1,1 @@
-"""Energy models that ship with the package, as TOML: every constant with unit, source and date."""
+"""Energy from counts: the estimate, and its models as TOML files, every constant with unit, source and date."""

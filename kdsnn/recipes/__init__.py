@@ -1,1 +1,1 @@
-"""Recipes that ship with the package, as TOML."""
+"""Recipes: everything that decides what a run trains, as TOML; those that ship with the package, and their schema."""
