@@ -1,0 +1,150 @@
+"""What makes a network valid: every rule that it breaks, all at once."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kdsnn.network.populations import (
+    BIAS_BITS,
+    DECAY_UNITY,
+    MAX_BIAS_EXPONENT,
+    MAX_EXPONENT,
+    NEVER,
+    THRESHOLD_BITS,
+    WEIGHT_BITS,
+    Input,
+    Neuron,
+    Population,
+    Projection,
+)
+
+if TYPE_CHECKING:
+    from kdsnn.network.network import Network
+
+__all__ = ["problems_of"]
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+
+
+def problems_of(network: Network) -> list[str]:
+    """The rules of `Network` that it breaks; none where it is valid."""
+    problems = []
+    if network.timesteps < 1:
+        problems.append(f"timesteps must be at least 1, not {network.timesteps}")
+    if len(network.populations) < 2:
+        return [*problems, "there must be an input and at least one spiking population"]
+    names = [p.name for p in network.populations]
+    for name in names:
+        if not _NAME.fullmatch(name):
+            problems.append(f"population name {name[:100]!r} is not made of letters, digits, '_', '.' and '-'")
+    if len(set(names)) != len(names):
+        problems.append("two populations have the same name")
+    if not isinstance(network.input.model, Input):
+        problems.append(f"the first population, {network.input.name!r}, is not an input")
+    if network.output.neurons != len(network.labels):
+        problems.append(f"{network.output.neurons} output neurons do not match {len(network.labels)} labels")
+    for population in network.populations:
+        problems += _population_problems(population, network)
+    return problems + _projection_problems(network)
+
+
+def _population_problems(population: Population, network: Network) -> list[str]:
+    name, model = population.name, population.model
+    if len(population.shape) not in (1, 3) or min(population.shape) < 1:
+        return [f"population {name!r} has shape {population.shape}, neither (N,) nor (C, H, W)"]
+    if isinstance(model, Input):
+        problems = [] if 1 <= model.bits <= 8 else [f"input {name!r} has {model.bits} bits, not 1 to 8"]
+        if population is not network.input:
+            problems.append(f"population {name!r} is a second input")
+        return problems
+    problems = []
+    if model.bias.shape != (population.neurons,):
+        problems.append(f"population {name!r} has a bias of shape {model.bias.shape}, not ({population.neurons},)")
+    unity = DECAY_UNITY if network.integer else 1
+    if not (0 <= model.decay_u <= unity and 0 <= model.decay_v <= unity):
+        problems.append(f"population {name!r} has a decay outside 0 to {unity}")
+    problems += _silence_problems(population, model, network)
+    if not ((np.isfinite(model.threshold) or not model.fires) and np.isfinite(model.bias).all()):
+        problems.append(f"population {name!r} has a threshold or bias that is not finite")
+    elif network.integer:
+        problems += _integer_neuron_problems(name, model)
+    elif model.threshold < 0:
+        problems.append(f"population {name!r} has the negative threshold {model.threshold}")
+    return problems
+
+
+def _silence_problems(population: Population, model: Neuron, network: Network) -> list[str]:
+    if model.fires:
+        return []
+    problems, never = [], NEVER if network.integer else np.inf
+    if population is not network.output:
+        problems.append(f"population {population.name!r} never fires, and is not the output")
+    if model.threshold != never:
+        problems.append(f"population {population.name!r} never fires, and has threshold {model.threshold}, not {never}")
+    return problems
+
+
+def _integer_neuron_problems(name: str, model: Neuron) -> list[str]:
+    problems = []
+    scalars = (model.threshold, model.bias_exponent, model.decay_u, model.decay_v)
+    if any(x != int(x) for x in scalars) or not np.issubdtype(model.bias.dtype, np.integer):
+        return [f"population {name!r} has a threshold, bias or decay that is not an integer"]
+    if not 0 <= model.threshold < 2**THRESHOLD_BITS:
+        problems.append(f"population {name!r} has threshold {model.threshold}, outside {THRESHOLD_BITS} bits")
+    if model.decay_u < 1:
+        problems.append(f"population {name!r} has decay_u 0: the hardware loses at least 1/4096 of a current")
+    limit = 2 ** (BIAS_BITS - 1)
+    if model.bias.min(initial=0) < -limit or model.bias.max(initial=0) >= limit:
+        problems.append(f"population {name!r} has a bias mantissa outside {BIAS_BITS} bits")
+    if not 0 <= model.bias_exponent <= MAX_BIAS_EXPONENT:
+        problems.append(f"population {name!r} has bias exponent {model.bias_exponent}, not 0 to {MAX_BIAS_EXPONENT}")
+    return problems
+
+
+def _projection_problems(network: Network) -> list[str]:
+    problems: list[str] = []
+    order = {p.name: i for i, p in enumerate(network.populations)}
+    seen: set[tuple[str, str]] = set()
+    for projection in network.projections:
+        name = projection.name
+        if projection.source not in order or projection.target not in order:
+            problems.append(f"projection {name!r} names a population that does not exist")
+            continue
+        if order[projection.source] >= order[projection.target]:
+            problems.append(f"projection {name!r} runs backwards: the network must be acyclic and in order")
+        if (projection.source, projection.target) in seen:
+            problems.append(f"projection {name!r} is there twice")
+        seen.add((projection.source, projection.target))
+        problems += _operation_problems(projection, network)
+    for population in network.spiking:
+        if not network.incoming(population.name):
+            problems.append(f"population {population.name!r} has no incoming projection")
+    return problems
+
+
+def _operation_problems(projection: Projection, network: Network) -> list[str]:
+    name, op = projection.name, projection.op
+    source, target = network.population(projection.source), network.population(projection.target)
+    try:
+        shape = op.output_shape(source.shape)
+    except ValueError as error:
+        return [f"projection {name!r}: {error}"]
+    problems = []
+    if shape != target.shape:
+        problems.append(f"projection {name!r} makes {shape}, but {target.name!r} has shape {target.shape}")
+    if not np.isfinite(op.weight).all():
+        problems.append(f"projection {name!r} has a weight that is not finite")
+    if network.integer:
+        limit = 2 ** (WEIGHT_BITS - 1)
+        if not np.issubdtype(op.weight.dtype, np.integer):
+            problems.append(f"projection {name!r} has weights that are not integers")
+        elif op.weight.min(initial=0) < -limit or op.weight.max(initial=0) >= limit:
+            problems.append(f"projection {name!r} has weights outside {WEIGHT_BITS} bits")
+        if not 0 <= projection.exponent <= MAX_EXPONENT:
+            problems.append(f"projection {name!r} has exponent {projection.exponent}, not 0 to {MAX_EXPONENT}")
+    elif projection.exponent:
+        problems.append(f"projection {name!r} has an exponent, which a float network has not")
+    return problems
