@@ -12,7 +12,7 @@ from kdsnn.network.linear_maps import apply
 from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, overflow_violations
 from kdsnn.targets.batches import Activity, recorded, run_in_batches
 
-__all__ = ["Arrives", "ReferenceProgram", "ReferenceTarget", "decay", "simulate"]
+__all__ = ["Arrives", "ReferenceProgram", "ReferenceTarget", "decay", "simulate", "sums"]
 
 BATCH = 32  # images at once: bounds the memory
 Int64Array = npt.NDArray[np.int64]
@@ -31,29 +31,39 @@ def simulate(
         last step, `(N, *shape)` int32. With `arrives`, which is no part of the specification, they are the spikes that
         arrive (`kdsnn.noise.faults`).
     """
-    messages = counters.input_messages(network, images).astype(np.int64)
     n, steps = len(images), network.timesteps
+    image = counters.input_messages(network, images)
+    of_image = {p.name: sums(p, image) for p in network.projections if p.source == network.input.name}
     u = {p.name: np.zeros((n, *p.shape), dtype=np.int64) for p in network.spiking}
     v = {p.name: np.zeros((n, *p.shape), dtype=np.int64) for p in network.spiking}
     spikes: Spikes = {p.name: np.zeros((n, steps, *p.shape), dtype=np.uint8) for p in network.spiking}
     for t in range(steps):
-        sent: dict[str, Int64Array] = {network.input.name: messages}
         for population in network.spiking:
             name, neuron = population.name, neuron_of(population)
             bias = neuron.bias.astype(np.int64).reshape(population.shape) << neuron.bias_exponent
-            a = sum(apply(p.op, sent[p.source]) << p.exponent for p in network.incoming(name))
+            incoming = network.incoming(name)
+            a = sum(of_image[p.name] if p.name in of_image else sums(p, spikes[p.source][:, t]) for p in incoming)
             u[name] = decay(u[name], int(neuron.decay_u)) + (a << MEMBRANE_SHIFT)
             v[name] = decay(v[name], int(neuron.decay_v)) + u[name] + bias
             fired = v[name] > int(neuron.threshold) << MEMBRANE_SHIFT
             v[name][fired] = 0
-            fired = fired if arrives is None else arrives(fired)
-            spikes[name][:, t] = fired
-            sent[name] = fired.astype(np.int64)
+            spikes[name][:, t] = fired if arrives is None else arrives(fired)
     return spikes, v[network.output.name].astype(np.int32)
+
+
+def sums(projection: Projection, messages: npt.NDArray[np.uint8]) -> Int64Array:
+    """What messages add up to at each target neuron, in weight units.
+
+    Products and sums in float64 are exact: weights and messages have 8 bits, so that a sum could only reach 2**53 over
+    more than 2**38 synapses of one neuron.
+    """
+    return apply(projection.op, messages.astype(np.float64)).astype(np.int64) << projection.exponent
 
 
 def decay(x: Int64Array, amount: int) -> Int64Array:
     """`x` less `amount` 4096ths of it, rounded towards zero."""
+    if amount in (0, DECAY_UNITY):
+        return x if amount == 0 else np.zeros_like(x)
     left: Int64Array = np.sign(x) * (np.abs(x) * (DECAY_UNITY - amount) >> 12)
     return left
 

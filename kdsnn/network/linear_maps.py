@@ -22,7 +22,8 @@ def apply(op: Conv2d | Dense, messages: Array) -> Array:
 
     Args:
         op: the linear map.
-        messages: `(B, *source shape)`. Its dtype is that of the sums: pass int64 for exact integers.
+        messages: `(B, *source shape)`. Its dtype is that of products and sums: int64 for integers of any size, or
+            float64, which BLAS multiplies, and which is exact while no partial sum reaches 2**53.
 
     Returns:
         `(B, *target shape)`.
@@ -40,9 +41,7 @@ def _conv2d(op: Conv2d, weight: Array, messages: Array) -> Array:
     extent = [d * (k - 1) + 1 for d, k in zip(op.dilation, weight.shape[2:], strict=True)]
     windows = np.lib.stride_tricks.sliding_window_view(padded, extent, axis=(2, 3))
     windows = windows[:, :, :: op.stride[0], :: op.stride[1], :: op.dilation[0], :: op.dilation[1]]
-    # (B, groups, C_in / groups, H, W, kh, kw) with (groups, C_out / groups, C_in / groups, kh, kw)
-    windows = windows.reshape(batch, op.groups, -1, *windows.shape[2:])
-    grouped = weight.reshape(op.groups, c_out // op.groups, *weight.shape[1:])
-    sums = [np.tensordot(windows[:, g], grouped[g], axes=((1, 4, 5), (1, 2, 3))) for g in range(op.groups)]
-    stacked = np.stack(sums, axis=1)  # (B, groups, H, W, C_out / groups)
-    return np.moveaxis(stacked, 4, 2).reshape(batch, c_out, height, width)
+    # (groups, C_out / groups, taps) @ (B, groups, taps, H W), where taps are C_in / groups times the kernel's
+    taps = windows.transpose(0, 1, 4, 5, 2, 3).reshape(batch, op.groups, -1, height * width)
+    sums = weight.reshape(op.groups, c_out // op.groups, -1) @ taps
+    return sums.reshape(batch, c_out, height, width)
