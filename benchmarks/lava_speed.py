@@ -89,7 +89,7 @@ def main() -> None:
     setup_environment()
     if arguments.model:
         model = open_model(arguments.model)
-        network, images = model.network, select_images(model, samples=DISTINCT)[0]
+        network, images = model.network, select_images(model, samples=DISTINCT).images
     else:
         network, images = paper_network()
     runs: dict[str, tuple[Target, int]] = {

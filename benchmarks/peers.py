@@ -33,7 +33,7 @@ from peer_models import SLOPE, make_peers
 from kdsnn.distill.teacher_onnx import teacher_onnx
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.relays import balance
-from kdsnn.export.onnx import to_onnx
+from kdsnn.export.onnx.models import to_onnx
 from kdsnn.export.quantization.quantize import quantize
 from kdsnn.models.students import Student, build_student
 from kdsnn.models.teachers import build_teacher

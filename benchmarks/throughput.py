@@ -40,7 +40,7 @@ def main() -> None:
     print(f"{'target':<28}{'images':>8}{'images/s':>12}{'of it simulating':>20}")
     rates = {}
     for name, (program, samples) in programs.items():
-        images, _ = select_images(model, samples=samples)
+        images = select_images(model, samples=samples).images
         program.run(images[:2], record="all")  # builds what is built once
         result = program.run(images, record="all")
         check_same(result, ReferenceTarget().compile(network).run(images, record="all"))

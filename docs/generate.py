@@ -62,7 +62,7 @@ def _help(command: list[str]) -> str:
 def support_page() -> str:
     """What can be lowered, and what each target takes."""
     from kdsnn.export.lowering.lower import HANDLERS
-    from kdsnn.targets.base import load_target, target_names
+    from kdsnn.targets.registry import load_target, target_names
     from kdsnn.testing import example_networks
 
     layers = "\n".join(f"- `{kind.__module__.split('.')[0]}`: `{kind.__name__}`" for kind in sorted_kinds(HANDLERS))

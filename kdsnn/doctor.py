@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from kdsnn.run_folders import runs_root
-from kdsnn.targets.base import probe_all
+from kdsnn.targets.registry import probe_all
 
 __all__ = ["Finding", "diagnose"]
 

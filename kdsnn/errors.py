@@ -10,6 +10,7 @@
     ├── VerificationError         4   two machines did not compute the same
     ├── DoesNotFitError           5   the network exceeds a limit of the target
     ├── TargetUnavailableError    6   the target cannot run here, or was lost while it ran
+    ├── PluginError               6   what an installed package registers cannot be imported
     ├── MissingExtraError         6   an optional package is not installed
     ├── PoolError                 6   the workers of a pool cannot be reached, do not fit, or were lost
     └── TimedOutError             7   the target did not answer within its time limit
@@ -29,6 +30,7 @@ __all__ = [
     "LoweringError",
     "MissingExtraError",
     "NetworkError",
+    "PluginError",
     "PoolError",
     "RecipeError",
     "TargetUnavailableError",
@@ -104,6 +106,12 @@ class DoesNotFitError(KdsnnError):
 
 class TargetUnavailableError(KdsnnError):
     """The target cannot run here, or was lost while it ran."""
+
+    exit_code = 6
+
+
+class PluginError(KdsnnError):
+    """What an installed package registers cannot be imported."""
 
     exit_code = 6
 

@@ -19,7 +19,18 @@ from typing import Any
 
 from kdsnn.errors import InputError, LockedError
 
-__all__ = ["RECIPE", "find_run", "lock", "new_run", "read_json", "run_names", "runs_root", "write_atomic", "write_json"]
+__all__ = [
+    "RECIPE",
+    "find_run",
+    "lock",
+    "new_run",
+    "read_json",
+    "remove",
+    "run_names",
+    "runs_root",
+    "write_atomic",
+    "write_json",
+]
 
 RECIPE = "recipe.toml"
 
@@ -105,6 +116,18 @@ def write_atomic(path: Path, data: bytes) -> None:
             beside.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def remove(path: Path) -> None:
+    """Removes a file, where it is there.
+
+    Raises:
+        InputError: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be removed: {error.strerror or error}") from error
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

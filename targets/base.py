@@ -1,45 +1,43 @@
 """What every target is: it says whether it can run here, checks a network against its limits, and compiles it.
 
-A new target is one file with a class of this shape and one line under the entry-point group `kdsnn.targets`;
-docs/add-a-target.md shows one whole.
+A new target is one file with a subclass of `Target` and one of `Program`, and one line in `registry.py`, or in another
+package an entry point of the group `kdsnn.targets`; docs/add-a-target.md shows one whole.
 """
 
 from __future__ import annotations
 
-import difflib
-import inspect
-from collections.abc import Callable, Mapping
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.errors import DoesNotFitError, InputError, NetworkError, TargetUnavailableError, UsageError
+from kdsnn.errors import InputError
 from kdsnn.network import Network
 from kdsnn.network.counters import Counts
-from kdsnn.network.overflow import overflows
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = [
     "Availability",
+    "Computed",
+    "Files",
     "Program",
     "Progress",
     "Record",
     "RunResult",
     "Target",
+    "Teacher",
     "Violation",
     "check_images",
-    "ensure_fits",
-    "ensure_runnable",
-    "load_target",
-    "overflow_violations",
     "predict",
-    "probe_all",
-    "target_names",
 ]
 
-ENTRY_POINT_GROUP = "kdsnn.targets"
 Record = Literal["output", "all"]
 Progress = Callable[[int], None]  # called now and then with the number of images done
 Images = npt.NDArray[np.uint8]
@@ -66,35 +64,49 @@ class Violation:
 
 
 @dataclass(frozen=True)
-class RunResult:
-    """What a target computed.
+class Computed:
+    """What a program of a target computes.
 
     Attributes:
-        target: name of the target.
-        fingerprint: of the network that ran.
-        predictions: `(N,)` int64; the class with the highest score, the lowest on a tie.
-        spikes: for each recorded population, `(N, T, *shape)` uint8 of zeros and ones. The output always.
+        spikes: for each population that is recorded, `(N, T, *shape)` uint8 of zeros and ones.
         counts: counted by the target, in the windows in which each population worked on each image.
-        wall_s: seconds that the run took, compilation not included.
         potentials: where the output is an integrator, its potential after the last step, `(N, *shape)` int32 (64 to a
             weight unit); else None.
         versions: of what computed it, such as `{"numpy": "2.4.6"}`.
         notes: further figures of this target, such as seconds of set-up.
     """
 
-    target: str
-    fingerprint: str
-    predictions: npt.NDArray[np.int64]
     spikes: Mapping[str, npt.NDArray[np.uint8]]
     counts: Counts
-    wall_s: float
     potentials: npt.NDArray[np.int32] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, float] = field(default_factory=dict)
 
 
-class Program(Protocol):
-    """A network made ready to run on a target."""
+@dataclass(frozen=True)
+class RunResult(Computed):
+    """What came of a run: what was computed, and what follows from it.
+
+    Attributes:
+        fingerprint: of the network that ran.
+        predictions: `(N,)` int64; the class with the highest score, the lowest on a tie.
+        wall_s: seconds that the run took, compilation not included.
+    """
+
+    fingerprint: str = field(kw_only=True)
+    predictions: npt.NDArray[np.int64] = field(kw_only=True)
+    wall_s: float = field(kw_only=True)
+
+
+class Program(ABC):
+    """A network made ready to run on a target: subclasses say how it computes.
+
+    Args:
+        network: that runs.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
 
     def run(
         self,
@@ -104,33 +116,111 @@ class Program(Protocol):
         time_limit_s: float | None = None,
         progress: Progress | None = None,
     ) -> RunResult:
-        """The spikes and counts of images `(N, C, H, W)` uint8.
+        """The spikes and counts of images.
+
+        Args:
+            images: `(N, C, H, W)` uint8.
+            record: which populations' spikes are kept: those of the output, or of all.
+            time_limit_s: seconds after which it is given up.
+            progress: called with the number of images done.
 
         Raises:
             InputError: the images do not fit the network.
             TimedOutError: it took longer than `time_limit_s`.
             TargetUnavailableError: the target was lost while it ran.
         """
-        ...
+        check_images(self.network, images)
+        output = self.network.output
+        recorded = [p.name for p in self.network.spiking if record == "all" or p is output]
+        start = time.perf_counter()
+        made = self.compute(images, recorded, time_limit_s, progress)
+        return RunResult(
+            spikes=made.spikes,
+            counts=made.counts,
+            potentials=made.potentials,
+            versions=made.versions,
+            notes=made.notes,
+            fingerprint=self.network.fingerprint(),
+            predictions=predict(made.spikes[output.name], made.potentials),
+            wall_s=time.perf_counter() - start,
+        )
+
+    @abstractmethod
+    def compute(
+        self, images: Images, recorded: Sequence[str], time_limit_s: float | None, progress: Progress | None
+    ) -> Computed:
+        """What the network does on images that fit it; see `run`.
+
+        Args:
+            images: `(N, C, H, W)` uint8, one at least.
+            recorded: names of the populations whose spikes are kept; the output is always among them.
+            time_limit_s: seconds after which a TimedOutError is raised; None sets no limit.
+            progress: to be called with the number of images done.
+        """
 
 
-class Target(Protocol):
-    """A machine that runs integer networks."""
+@dataclass(frozen=True)
+class Teacher:
+    """The float teacher of the run that a bundle is made of.
+
+    Attributes:
+        model: name of it.
+        load: gives the module, from images in [0, 1] to logits, in eval mode. Raises InputError where its weights are
+            not there any more.
+    """
+
+    model: str
+    load: Callable[[], nn.Module]
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a target wrote: paths, and what the bundle's manifest says of them, by name."""
+
+    paths: Sequence[Path] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Target(ABC):
+    """A machine that runs integer networks.
+
+    Attributes:
+        name: as it is registered.
+        description: in a few words.
+        features: names in `kdsnn.network.features.FEATURES` that it takes; a network that uses any other is refused.
+    """
 
     name: str
     description: str
+    features: ClassVar[frozenset[str]] = frozenset()
 
+    @abstractmethod
     def probe(self) -> Availability:
         """Whether it can run here. Never raises."""
-        ...
 
+    @abstractmethod
     def check(self, network: Network) -> list[Violation]:
-        """All limits of this target that the network exceeds; none when it fits."""
-        ...
+        """All limits of this target that the network exceeds, beside features; none when it fits."""
 
+    @abstractmethod
     def compile(self, network: Network) -> Program:
-        """The network, ready to run. Call `ensure_runnable` first."""
-        ...
+        """The network, ready to run. Call `kdsnn.targets.fitting.ensure_runnable` first."""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What it was made with, by the names of its options, for records of what it computed."""
+        return {name: str(value) for name, value in vars(self).items() if not name.startswith("_")}
+
+    def write_files(self, network: Network, images: Images, folder: Path, teacher: Teacher | None) -> Files:  # noqa: ARG002
+        """Writes what a bundle for this target holds beside `model.nir`, and checks it; nothing, unless overridden.
+
+        Args:
+            network: fits the target.
+            images: to try it on, `(N, C, H, W)` uint8.
+            folder: exists.
+            teacher: of the network's run, where there is one.
+        """
+        return Files()
 
 
 def predict(
@@ -153,106 +243,3 @@ def check_images(network: Network, images: npt.NDArray[np.uint8]) -> None:
         raise InputError(f"images must be uint8, not {images.dtype}", hint="pass raw pixels from 0 to 255")
     if images.shape[1:] != network.input.shape or len(images) == 0:
         raise InputError(f"images have shape {images.shape}; this network takes (N, {str(network.input.shape)[1:]}")
-
-
-def overflow_violations(network: Network) -> list[Violation]:
-    """Populations that could leave the range of the hardware's state."""
-    return [Violation(name, what) for name, what in overflows(network).items()]
-
-
-def ensure_fits(target: Target, network: Network) -> None:
-    """Raises unless the network is an integer network that fits the target."""
-    if not network.integer:
-        raise NetworkError("targets run integer networks, and this one is float", hint="run kdsnn quantize first")
-    violations = target.check(network)
-    if violations:
-        raise DoesNotFitError(
-            f"network {network.name!r} does not fit target {target.name!r}", problems=[str(v) for v in violations]
-        )
-
-
-def ensure_runnable(target: Target, network: Network) -> None:
-    """Raises unless the network is an integer network that fits the target, and the target can run here."""
-    ensure_fits(target, network)
-    availability = target.probe()
-    if not availability.available:
-        raise TargetUnavailableError(
-            f"target {target.name!r} is not available: {availability.detail}", hint=availability.hint
-        )
-
-
-def _entry_points() -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        if entry.name in found and found[entry.name].value != entry.value:
-            raise UsageError(
-                f"two installed packages register the target {entry.name!r}: {found[entry.name].value}, {entry.value}",
-                hint="uninstall one of them",
-            )
-        found[entry.name] = entry
-    return found
-
-
-def target_names() -> list[str]:
-    """Names of all registered targets."""
-    return sorted(_entry_points())
-
-
-def load_target(name: str, options: Mapping[str, str] | None = None) -> Target:
-    """The registered target of that name.
-
-    Args:
-        name: as `target_names` lists them.
-        options: arguments of its constructor, as text: `{"device": "cpu"}`, `{"stock": "true"}`.
-
-    Raises:
-        UsageError: there is none, or it has no such option; the message names those there are.
-        TargetUnavailableError: its package cannot be imported.
-    """
-    registered = _entry_points()
-    if name not in registered:
-        close = difflib.get_close_matches(name, registered, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"targets are: {', '.join(sorted(registered))}"
-        raise UsageError(f"there is no target {name!r}", hint=hint)
-    try:
-        kind = registered[name].load()
-    except Exception as error:
-        raise TargetUnavailableError(
-            f"target {name!r} cannot be loaded from {registered[name].value}: {type(error).__name__}: {error}"
-        ) from error
-    target: Target = kind(**_arguments(name, kind, options or {}))
-    return target
-
-
-def _arguments(name: str, kind: Any, options: Mapping[str, str]) -> dict[str, Any]:
-    known = inspect.signature(kind).parameters
-    arguments: dict[str, Any] = {}
-    for key, text in options.items():
-        if key not in known:
-            there = f"its options are: {', '.join(known)}" if known else "it has none"
-            raise UsageError(f"target {name!r} has no option {key!r}", hint=there)
-        default = known[key].default
-        if isinstance(default, bool):
-            if text.lower() not in ("true", "false"):
-                raise UsageError(f"option {key!r} of target {name!r} is true or false, not {text!r}")
-            arguments[key] = text.lower() == "true"
-        else:
-            try:
-                arguments[key] = text if isinstance(default, str) else type(default)(text)
-            except ValueError as error:
-                kind_of = type(default).__name__
-                raise UsageError(f"option {key!r} of target {name!r} is of type {kind_of}, not {text!r}") from error
-    return arguments
-
-
-def probe_all() -> dict[str, Availability]:
-    """Whether each registered target can run here. Never raises on a broken plug-in."""
-    found = {}
-    for name in target_names():
-        try:
-            found[name] = load_target(name).probe()
-        except TargetUnavailableError as error:
-            found[name] = Availability(False, error.message)
-        except Exception as error:  # noqa: BLE001  a plug-in may raise anything
-            found[name] = Availability(False, f"its probe raised {type(error).__name__}: {error}")
-    return found

@@ -1,16 +1,18 @@
-"""The reference target: numpy and int64, written to be read as the specification of the integer semantics."""
+"""The reference target: whole numbers in numpy, written to be read as the specification of the integer semantics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, counters, neuron_of
+from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, Projection, counters, neuron_of
+from kdsnn.network.features import CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
 from kdsnn.network.linear_maps import apply
-from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, overflow_violations
-from kdsnn.targets.batches import Activity, recorded, run_in_batches
+from kdsnn.targets.base import Availability, Target, Violation
+from kdsnn.targets.batches import Activity, BatchProgram
+from kdsnn.targets.fitting import overflow_violations
 
 __all__ = ["Arrives", "ReferenceProgram", "ReferenceTarget", "decay", "simulate", "sums"]
 
@@ -68,11 +70,12 @@ def decay(x: Int64Array, amount: int) -> Int64Array:
     return left
 
 
-class ReferenceTarget:
+class ReferenceTarget(Target):
     """The specification, run in numpy."""
 
     name = "reference"
-    description = "numpy, int64: the specification that every other target is compared with"
+    description = "numpy: the specification that every other target is compared with"
+    features = frozenset({LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT})
 
     def probe(self) -> Availability:
         """Always available."""
@@ -87,38 +90,22 @@ class ReferenceTarget:
         return ReferenceProgram(network)
 
 
-class ReferenceProgram:
+class ReferenceProgram(BatchProgram):
     """A network on the reference target; see `simulate` for `arrives`."""
 
     def __init__(self, network: Network, arrives: Arrives | None = None) -> None:
-        self.network = network
+        super().__init__(network, name=ReferenceTarget.name, batch=BATCH, versions={"numpy": np.__version__})
         self.arrives = arrives
 
-    def run(
-        self,
-        images: npt.NDArray[np.uint8],
-        *,
-        record: Record = "output",
-        time_limit_s: float | None = None,
-        progress: Progress | None = None,
-    ) -> RunResult:
-        """See `kdsnn.targets.base.Program.run`."""
-        network, names = self.network, recorded(self.network, record)
-
-        def simulated(batch: npt.NDArray[np.uint8]) -> Iterator[Activity]:
-            trains, potentials = simulate(network, batch, self.arrives)
-            for name, train in trains.items():
-                read = potentials if name == network.output.name and network.readout == "membrane" else None
-                emitted = train.sum(axis=(0, 1), dtype=np.int64)
-                yield Activity(name, emitted, train if name in names else None, read)
-
-        return run_in_batches(
-            network,
-            images,
-            simulated,
-            target="reference",
-            batch=BATCH,
-            versions={"numpy": np.__version__},
-            time_limit_s=time_limit_s,
-            progress=progress,
-        )
+    def simulate(self, images: npt.NDArray[np.uint8], recorded: Collection[str]) -> Iterator[Activity]:
+        """What each population but the input does on a batch; see `BatchProgram.simulate`."""
+        network, n = self.network, len(images)
+        trains, potentials = simulate(network, images, self.arrives)
+        sent = counters.input_messages(network, images) > 0
+        emitted = {network.input.name: sent.sum(axis=0, dtype=np.int64) * network.timesteps}
+        emitted |= {name: train.sum(axis=(0, 1), dtype=np.int64) for name, train in trains.items()}
+        for population in network.spiking:
+            name = population.name
+            read = potentials if population is network.output and network.readout == "membrane" else None
+            counted = counters.tally(network, population, emitted, n)
+            yield Activity(name, counted, trains[name] if name in recorded else None, read)

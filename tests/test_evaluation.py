@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kdsnn import evaluation
 from kdsnn.errors import InputError, VerificationError
-from kdsnn.evaluation import check_same, evaluate
+from kdsnn.evaluation import check_same, evaluate, on_targets
 from kdsnn.network import Network
 from kdsnn.targets.base import RunResult
 from kdsnn.targets.gpu import GpuTarget
@@ -28,7 +27,7 @@ class Tampered(ReferenceTarget):
 
         class Program(ReferenceProgram):
             def run(self, images: np.ndarray, **options: object) -> RunResult:
-                return change(replace(super().run(images, **options), target="tampered"))
+                return change(super().run(images, **options))
 
         return Program(network)
 
@@ -64,7 +63,7 @@ def test_one_difference_fails(change: object, message: str) -> None:
 
 def test_evaluation_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     network = example_networks()[1]
-    monkeypatch.setattr(evaluation, "MOST_SPIKES", 5 * network.timesteps * sum(p.neurons for p in network.spiking))
+    monkeypatch.setattr(on_targets, "MOST_SPIKES", 5 * network.timesteps * sum(p.neurons for p in network.spiking))
     images = random_images(network, 13)
     labels = np.arange(13) % len(network.labels)
     done: list[int] = []
@@ -87,7 +86,7 @@ def test_notes_of_all_chunks_add_up_unless_they_say_how_large_something_was(monk
         sizes.append(len(result.predictions))
         return replace(result, notes={"run_s": 2.0, "peak_process_mib": float(sizes[-1])})
 
-    monkeypatch.setattr(evaluation, "MOST_SPIKES", 9 * network.timesteps * sum(p.neurons for p in network.spiking))
+    monkeypatch.setattr(on_targets, "MOST_SPIKES", 9 * network.timesteps * sum(p.neurons for p in network.spiking))
     done = evaluate(network, Tampered(note), random_images(network, 12), compare=False)
     assert sizes == [9, 3]
     assert done.notes == {"run_s": 4.0, "peak_process_mib": 9.0}

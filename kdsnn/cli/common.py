@@ -180,7 +180,7 @@ def make_target(
     workers: int | None = None,
 ) -> Target:
     """The target of that name, made with options such as `lanes=4`, and with those that have flags of their own."""
-    from kdsnn.targets.base import load_target
+    from kdsnn.targets.registry import load_target
 
     flags = {"device": device, "stock": "true" if stock else None, "workers": None if workers is None else str(workers)}
     pairs = {key: value for key, value in flags.items() if value is not None}

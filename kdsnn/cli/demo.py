@@ -56,15 +56,15 @@ def demo(
 
     messages.rule("4. The same spikes on torch and on real Lava as on the reference")
     for name, count in (("gpu", None), ("lava", samples)):
-        images, labels = select_images(done.model, samples=count)
+        shown = select_images(done.model, samples=count)
         target = make_target(name, None)
-        with progress_bar(name, len(images)) as progress:
-            result = evaluate_model(done.model, target, images, labels, progress=progress)
+        with progress_bar(name, len(shown.images)) as progress:
+            result = evaluate_model(done.model, target, shown, progress=progress)
         evaluate.show(result)
 
     messages.rule("5. Files, energy and a report")
-    images, _ = select_images(done.model, samples=BUNDLED)
-    export_bundle(done.model, make_target("lava", None), run / "export" / "lava", images)
+    few = select_images(done.model, samples=BUNDLED)
+    export_bundle(done.model, make_target("lava", None), run / "export" / "lava", few.images)
     energy.show(energy_of(done.model, result, "loihi1"))
     page = write_report(done.model)
     show.print(f"\nrun     {run}\nreport  {page}\n{time.perf_counter() - began:.0f} s", markup=False, soft_wrap=True)

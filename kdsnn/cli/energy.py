@@ -52,17 +52,17 @@ def energy(
       kdsnn energy --target sanafe --samples 50    # and what SANA-FE simulates, by part, with latency
     """
     from kdsnn.energy.estimate import load_energy_model
+    from kdsnn.evaluation import evaluate
     from kdsnn.steps.energy import energy_of
-    from kdsnn.steps.evaluate import evaluate_model
     from kdsnn.steps.images import select_images
     from kdsnn.steps.models import open_model
 
     load_energy_model(energy_model)  # a wrong name shall not cost a run
     chosen = make_target(target, option, device)
     opened = open_model(model)
-    x, y = select_images(opened, dataset=dataset, images=images, samples=samples)
-    with progress_bar(f"{target}", len(x)) as progress:
-        result = evaluate_model(opened, chosen, x, y, progress=progress)
+    shown = select_images(opened, dataset=dataset, images=images, samples=samples)
+    with progress_bar(f"{target}", len(shown.images)) as progress:
+        result = evaluate(opened.network, chosen, shown.images, shown.labels, progress=progress)
     report = energy_of(opened, result, energy_model)
     if json:
         emit_json({**result.as_json(), "energy": report.as_json()})

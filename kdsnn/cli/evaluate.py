@@ -17,7 +17,6 @@ from kdsnn.cli.common import (
     PoolOption,
     SamplesOption,
     StockOption,
-    TargetOption,
     TimeLimitOption,
     WorkersOption,
     emit_json,
@@ -29,14 +28,22 @@ from kdsnn.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from kdsnn.errors import KdsnnError
     from kdsnn.evaluation import Evaluation
+    from kdsnn.steps.images import Selection
+    from kdsnn.steps.models import Model
+    from kdsnn.targets.base import Target
 
 __all__ = ["evaluate", "register", "show"]
+
+ALL = "all"
 
 
 def evaluate(
     model: ModelArgument = None,
-    target: TargetOption = "lava",
+    target: Annotated[
+        str, typer.Option("--target", "-t", help="Where to run it (kdsnn targets), or all: every machine in turn.")
+    ] = "lava",
     dataset: DatasetOption = None,
     images: ImagesOption = None,
     samples: SamplesOption = None,
@@ -61,22 +68,23 @@ def evaluate(
       kdsnn evaluate --target lava -n 20 --stock --time-limit 120
 
       kdsnn evaluate --target lava --pool tcp://host:8786
-    """
-    from contextlib import nullcontext
 
-    from kdsnn.jobs.dask_workers import dask_pool
-    from kdsnn.steps.evaluate import evaluate_model
+      kdsnn evaluate --target all --samples 20
+    """
+    from kdsnn.errors import UsageError
     from kdsnn.steps.images import select_images
     from kdsnn.steps.models import open_model
 
+    if target == ALL:
+        if any((dump, device, workers, pool, stock, option)):
+            raise UsageError("--target all takes no options of one target, no pool and no dump")
+        opened = open_model(model)
+        _all(opened, select_images(opened, dataset=dataset, images=images, samples=samples), time_limit, json=json)
+        return
     chosen = make_target(target, option, device, stock=stock, workers=workers)
     opened = open_model(model)
-    x, y = select_images(opened, dataset=dataset, images=images, samples=samples)
-    with (
-        nullcontext() if pool is None else dask_pool(pool) as workers_there,
-        progress_bar(f"{target}", len(x)) as progress,
-    ):
-        result = evaluate_model(opened, chosen, x, y, time_limit_s=time_limit, progress=progress, pool=workers_there)
+    shown = select_images(opened, dataset=dataset, images=images, samples=samples)
+    result = _one(opened, chosen, shown, time_limit, pool)
     if dump is not None:
         _dump(dump, result)
     if json:
@@ -93,11 +101,72 @@ def show(result: Evaluation) -> None:
         for x in result.counts.layers
     ]
     table(f"{result.target}: {result.samples} images, T = {result.output_spikes.shape[1]}", columns, rows)
-    output().print(
-        f"accuracy {percent(result.accuracy)}, {result.samples / result.wall_s:.1f} images/s\n"
-        f"matches the reference spike for spike in {len(result.compared)} populations, and in all counts",
-        markup=False,
+    verdict = (
+        f"matches the reference spike for spike in {len(result.compared)} populations, and in all counts"
+        if result.compared
+        else "this is the reference itself: nothing was compared"
     )
+    speed = f"{result.samples / result.wall_s:.1f} images/s"
+    output().print(f"accuracy {percent(result.accuracy)}, {speed}\n{verdict}", markup=False)
+
+
+def _one(model: Model, target: Target, shown: Selection, time_limit_s: float | None, pool: str | None) -> Evaluation:
+    from contextlib import nullcontext
+
+    from kdsnn.jobs.dask_workers import dask_pool
+    from kdsnn.steps.evaluate import evaluate_model
+
+    with (
+        nullcontext() if pool is None else dask_pool(pool) as workers_there,
+        progress_bar(target.name, len(shown.images)) as progress,
+    ):
+        return evaluate_model(model, target, shown, time_limit_s=time_limit_s, progress=progress, pool=workers_there)
+
+
+def _all(model: Model, shown: Selection, time_limit_s: float | None, *, json: bool) -> None:
+    """Runs every target that can run here, prints one table, and fails where one computed something else."""
+    from kdsnn.errors import KdsnnError, VerificationError
+    from kdsnn.steps.evaluate import evaluate_on_targets
+    from kdsnn.targets.registry import target_names
+
+    names = target_names()
+    targets = [make_target(name, None) for name in names]
+    with progress_bar("all targets", len(targets) * len(shown.images)) as progress:
+        outcomes = evaluate_on_targets(model, targets, shown, time_limit_s=time_limit_s, progress=progress)
+    found = dict(zip(names, outcomes, strict=True))
+    if json:
+        emit_json(
+            {
+                "schema": "kdsnn.evaluations/1",
+                "fingerprint": model.network.fingerprint(),
+                "targets": {
+                    name: {"error": str(o), "exit_code": o.exit_code} if isinstance(o, KdsnnError) else o.as_json()
+                    for name, o in found.items()
+                },
+            }
+        )
+    else:
+        columns = ["target", "images", "accuracy", "compared with the reference", "spikes", "images/s"]
+        title = f"{model.network.name} {model.network.fingerprint()[:12]}: the same integer network on every machine"
+        table(title, columns, [_row(name, outcome) for name, outcome in found.items()])
+    differing = {name: o for name, o in found.items() if isinstance(o, VerificationError)}
+    if differing:
+        problems = [o.message for o in differing.values()]
+        raise VerificationError(
+            f"{len(differing)} of {len(found)} targets differ from the reference", problems=problems
+        )
+
+
+def _row(name: str, outcome: Evaluation | KdsnnError) -> list[Any]:
+    from kdsnn.errors import KdsnnError, VerificationError
+
+    if isinstance(outcome, VerificationError):
+        return [name, None, None, "DIFFERS", None, None]
+    if isinstance(outcome, KdsnnError):
+        return [name, None, None, f"did not run: {' '.join(str(outcome).split())}", None, None]
+    compared = f"equal in {len(outcome.compared)} populations" if outcome.compared else "is the reference"
+    spikes, speed = outcome.counts.total("spikes"), f"{outcome.samples / outcome.wall_s:.1f}"
+    return [name, outcome.samples, percent(outcome.accuracy), compared, spikes, speed]
 
 
 def _dump(path: Path, result: Evaluation) -> None:

@@ -86,7 +86,7 @@ def export(
         ensure_placeable(opened.network, limits, chips=chips)
     shown = None
     if chosen is not None:
-        shown, _ = select_images(opened, images=images, samples=VERIFIED_WITH)
+        shown = select_images(opened, images=images, samples=VERIFIED_WITH).images
     folder = out or (opened.run or opened.path.parent) / "export" / target
     manifest = export_bundle(opened, chosen, folder, shown)
     if json:
@@ -109,10 +109,11 @@ def _dry_run(model: Model, target: Target | None, placement: Placement | None, j
     from kdsnn.cli.placement import show
     from kdsnn.errors import DoesNotFitError
     from kdsnn.steps.layer_needs import layer_needs
+    from kdsnn.targets.fitting import violations
 
     rows = layer_needs(model.network)
-    violations = [] if target is None else target.check(model.network)
-    exceeded = violations if placement is None else [*violations, *placement.violations]
+    found = [] if target is None else violations(target, model.network)
+    exceeded = found if placement is None else [*found, *placement.violations]
     if json:
         placed = {} if placement is None else {"placement": placement.as_json()}
         emit_json({**_as_json(model, target, rows, exceeded), **placed})
@@ -129,7 +130,7 @@ def _dry_run(model: Model, target: Target | None, placement: Placement | None, j
         if placement is not None:
             show(placement)
     if exceeded:
-        where = [f"target {(target.name if target else 'nir')!r}"] if violations else []
+        where = [f"target {(target.name if target else 'nir')!r}"] if found else []
         where += [placement.hardware.name] if placement is not None and placement.violations else []
         raise DoesNotFitError(f"it does not fit {' and '.join(where)}", problems=[str(v) for v in exceeded])
 

@@ -39,7 +39,7 @@ def _names(kind: Kind) -> list[str]:
 
         return students.student_names() if kind is Kind.students else teachers.teacher_names()
     if kind is Kind.targets:
-        from kdsnn.targets.base import target_names
+        from kdsnn.targets.registry import target_names
 
         return target_names()
     if kind in (Kind.energy_models, Kind.hardware):

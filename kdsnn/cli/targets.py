@@ -11,7 +11,7 @@ __all__ = ["register", "targets"]
 
 def targets(json: JsonOption = False) -> None:
     """List the targets, and whether each can run here."""
-    from kdsnn.targets.base import probe_all
+    from kdsnn.targets.registry import probe_all
 
     found = probe_all()
     if json:

@@ -22,12 +22,27 @@ import numpy.typing as npt
 
 from kdsnn.network.network import Network
 from kdsnn.network.operators import Conv2d, Shape
-from kdsnn.network.populations import Projection
+from kdsnn.network.populations import Population, Projection
 
-__all__ = ["Counts", "LayerCounts", "count", "fan_out", "input_messages", "kind_of"]
+__all__ = ["Counts", "LayerCounts", "Tally", "counts_of", "fan_out", "input_messages", "kind_of", "tally"]
 
 Int64Array = npt.NDArray[np.int64]
 FIELDS = ("spikes", "synops_dense", "synops_effective", "input_macs", "neuron_updates")
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What was counted of one population, summed over images and time steps."""
+
+    spikes: int = 0
+    synops_dense: int = 0
+    synops_effective: int = 0
+    input_macs: int = 0
+    neuron_updates: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        """Both together."""
+        return Tally(**{field: getattr(self, field) + getattr(other, field) for field in FIELDS})
 
 
 @dataclass(frozen=True)
@@ -74,41 +89,42 @@ def _add_layers(a: LayerCounts, b: LayerCounts) -> LayerCounts:
     return replace(a, **{field: getattr(a, field) + getattr(b, field) for field in FIELDS})
 
 
-def count(network: Network, emitted: Mapping[str, Int64Array], samples: int) -> Counts:
-    """Counts of a run, from what each population emitted.
+def counts_of(network: Network, tallies: Mapping[str, Tally], samples: int) -> Counts:
+    """The counts of a run on so many images, from the tally of each population but the input."""
+    layers = [
+        LayerCounts(
+            name=population.name,
+            kind=kind_of(network.incoming(population.name)),
+            neurons=population.neurons,
+            relay=population.relay,
+            **{field: getattr(tallies[population.name], field) for field in FIELDS},
+        )
+        for population in network.spiking
+    ]
+    return Counts(samples, tuple(layers))
+
+
+def tally(network: Network, population: Population, emitted: Mapping[str, Int64Array], samples: int) -> Tally:
+    """What a population did, from what it and its sources emitted.
 
     Args:
         network: an integer network.
-        emitted: for every population, the number of spikes (for a graded input: of nonzero messages) of each neuron,
+        population: not the input.
+        emitted: for these populations, the number of spikes (for a graded input: of nonzero messages) of each neuron,
             summed over images and time steps, in the shape of the population.
         samples: number of images.
     """
-    layers = []
-    for population in network.spiking:
-        synops = {"dense": 0, "effective": 0, "macs": 0}
-        projections = network.incoming(population.name)
-        for projection in projections:
-            source = network.population(projection.source)
-            sent = emitted[source.name].reshape(source.shape)
-            if source is network.input and network.input_bits > 1:
-                synops["macs"] += int((sent * fan_out(projection, source.shape)).sum())
-                continue
-            synops["dense"] += int((sent * fan_out(projection, source.shape)).sum())
-            synops["effective"] += int((sent * fan_out(projection, source.shape, zero_weights=False)).sum())
-        layers.append(
-            LayerCounts(
-                name=population.name,
-                kind=kind_of(projections),
-                neurons=population.neurons,
-                spikes=int(emitted[population.name].sum()),
-                synops_dense=synops["dense"],
-                synops_effective=synops["effective"],
-                input_macs=synops["macs"],
-                neuron_updates=population.neurons * network.timesteps * samples,
-                relay=population.relay,
-            )
-        )
-    return Counts(samples, tuple(layers))
+    reached = Tally(spikes=int(emitted[population.name].sum()))
+    for projection in network.incoming(population.name):
+        source = network.population(projection.source)
+        sent = emitted[source.name].reshape(source.shape)
+        dense = int((sent * fan_out(projection, source.shape)).sum())
+        if source is network.input and network.input_bits > 1:
+            reached += Tally(input_macs=dense)
+        else:
+            effective = int((sent * fan_out(projection, source.shape, zero_weights=False)).sum())
+            reached += Tally(synops_dense=dense, synops_effective=effective)
+    return reached + Tally(neuron_updates=population.neurons * network.timesteps * samples)
 
 
 def kind_of(projections: tuple[Projection, ...]) -> str:

@@ -43,5 +43,5 @@ def _conv2d(op: Conv2d, weight: Array, messages: Array) -> Array:
     windows = windows[:, :, :: op.stride[0], :: op.stride[1], :: op.dilation[0], :: op.dilation[1]]
     # (groups, C_out / groups, taps) @ (B, groups, taps, H W), where taps are C_in / groups times the kernel's
     taps = windows.transpose(0, 1, 4, 5, 2, 3).reshape(batch, op.groups, -1, height * width)
-    sums = weight.reshape(op.groups, c_out // op.groups, -1) @ taps
+    sums: Array = weight.reshape(op.groups, c_out // op.groups, -1) @ taps
     return sums.reshape(batch, c_out, height, width)

@@ -24,6 +24,7 @@ from functools import cached_property
 from typing import Literal
 
 from kdsnn.errors import NetworkError
+from kdsnn.network.features import features_of
 from kdsnn.network.fingerprint import fingerprint_of
 from kdsnn.network.populations import Input, Population, Projection, neuron_of
 from kdsnn.network.validation import problems_of
@@ -76,6 +77,11 @@ class Network:
     def readout(self) -> Literal["rate", "membrane"]:
         """What the score of a class is: spikes of the output over T, or its potential after T steps."""
         return "rate" if neuron_of(self.output).fires else "membrane"
+
+    @cached_property
+    def features(self) -> frozenset[str]:
+        """What it uses beyond plain integrate-and-fire neurons; see `kdsnn.network.features`."""
+        return features_of(self)
 
     @property
     def spiking(self) -> tuple[Population, ...]:

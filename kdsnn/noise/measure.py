@@ -25,6 +25,7 @@ from kdsnn.network import Network
 from kdsnn.noise.faults import flip_bits, lose_spikes
 from kdsnn.noise.plan import KINDS, REFERENCE, SPIKE_DROP, Study, Subject
 from kdsnn.targets.base import Progress
+from kdsnn.targets.fitting import violations
 from kdsnn.targets.reference import ReferenceProgram
 
 __all__ = ["Curve", "Point", "Robustness", "measure"]
@@ -207,9 +208,8 @@ def _faulty(study: Study, subject: Subject, kind: str, level: float, seed: int) 
         result = ReferenceProgram(network, lose_spikes(level, seed)).run(study.images)
         return float((result.predictions == study.labels).mean())
     flipped = flip_bits(network, level, seed, subject.weight_bits)
-    violations = study.target.check(flipped)
-    if violations:
-        return f"{subject.name}, level {level:g}, seed {seed}: {'; '.join(map(str, violations))}"
+    if found := violations(study.target, flipped):
+        return f"{subject.name}, level {level:g}, seed {seed}: {'; '.join(map(str, found))}"
     return _accuracy(study, flipped, study.images)
 
 

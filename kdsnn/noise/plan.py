@@ -19,7 +19,8 @@ from kdsnn.recipes.schema import Recipe, load_recipe
 from kdsnn.run_folders import RECIPE, find_run, read_json
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import open_model
-from kdsnn.targets.base import Target, ensure_runnable
+from kdsnn.targets.base import Target
+from kdsnn.targets.fitting import ensure_runnable
 
 __all__ = ["BIT_FLIP", "KINDS", "REFERENCE", "SPIKE_DROP", "Kind", "Study", "Subject", "check_kinds", "open_study"]
 
@@ -148,9 +149,9 @@ def open_study(
     for subject in subjects:
         if isinstance(subject.network, Network):
             ensure_runnable(target, subject.network)
-    images, labels = select_images(models[0], samples=samples)
-    assert labels is not None  # noqa: S101  data sets have labels
-    return Study(tuple(subjects), images, labels, recipes[0].data.dataset, wanted, seeds, target)
+    shown = select_images(models[0], samples=samples)
+    assert shown.labels is not None  # noqa: S101  data sets have labels
+    return Study(tuple(subjects), shown.images, shown.labels, recipes[0].data.dataset, wanted, seeds, target)
 
 
 def _levels(levels: Sequence[float]) -> tuple[float, ...]:

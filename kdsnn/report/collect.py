@@ -116,11 +116,11 @@ def _noise(run: Path, fingerprint: str) -> dict[str, Any] | None:
 
 def _one_image(model: Model) -> dict[str, Any]:
     """The first evaluated image, and when which neurons fired on it."""
-    images, labels = select_images(model, samples=1)
-    spikes, _ = simulate(model.network, images)
+    shown = select_images(model, samples=1)
+    spikes, _ = simulate(model.network, shown.images)
     return {
-        "pixels": images[0].tolist(),
-        "label": None if labels is None else model.network.labels[int(labels[0])],
+        "pixels": shown.images[0].tolist(),
+        "label": None if shown.labels is None else model.network.labels[int(shown.labels[0])],
         "spikes": {
             name: [np.flatnonzero(step).tolist() for step in train[0].reshape(len(train[0]), -1)]
             for name, train in spikes.items()

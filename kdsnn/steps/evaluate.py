@@ -1,31 +1,71 @@
-"""Evaluates a network on a target, and keeps what came out."""
+"""Evaluates a network on targets, and keeps what came out."""
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Sequence
 
-from kdsnn.evaluation import Evaluation, evaluate
+from kdsnn.errors import KdsnnError
+from kdsnn.evaluation import Evaluation, evaluate_each
+from kdsnn.evaluation.on_pool import evaluate_on
 from kdsnn.jobs.local_processes import Pool
-from kdsnn.run_folders import write_json
+from kdsnn.steps.evaluations import keep
+from kdsnn.steps.images import Selection
 from kdsnn.steps.models import Model
 from kdsnn.targets.base import Progress, Target
 
-__all__ = ["evaluate_model"]
+__all__ = ["evaluate_model", "evaluate_on_targets"]
 
 
 def evaluate_model(
     model: Model,
     target: Target,
-    images: npt.NDArray[np.uint8],
-    labels: npt.NDArray[np.int64] | None,
+    shown: Selection,
     *,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
     pool: Pool | None = None,
 ) -> Evaluation:
-    """Evaluates a model on a target, compared with the reference; a run keeps it as `evaluation-TARGET.json`."""
-    result = evaluate(model.network, target, images, labels, time_limit_s=time_limit_s, progress=progress, pool=pool)
+    """Evaluates a model on a target, compared with the reference; a run keeps it (`kdsnn.steps.evaluations`).
+
+    With a pool, its workers each take a share of the images.
+
+    Raises:
+        KdsnnError: see `kdsnn.evaluation.on_targets`.
+    """
+    if pool is not None:
+        result = evaluate_on(
+            pool, model.network, target, shown.images, shown.labels, time_limit_s=time_limit_s, progress=progress
+        )
+        _keep(model, target, shown, result)
+        return result
+    (outcome,) = evaluate_on_targets(model, [target], shown, time_limit_s=time_limit_s, progress=progress)
+    if isinstance(outcome, KdsnnError):
+        raise outcome
+    return outcome
+
+
+def evaluate_on_targets(
+    model: Model,
+    targets: Sequence[Target],
+    shown: Selection,
+    *,
+    time_limit_s: float | None = None,
+    progress: Progress | None = None,
+) -> list[Evaluation | KdsnnError]:
+    """Evaluates a model on several targets, with one run of the reference; a run keeps what came out.
+
+    Returns:
+        For each target its evaluation, or why there is none.
+    """
+    outcomes = evaluate_each(
+        model.network, targets, shown.images, shown.labels, time_limit_s=time_limit_s, progress=progress
+    )
+    for target, outcome in zip(targets, outcomes, strict=True):
+        if isinstance(outcome, Evaluation):
+            _keep(model, target, shown, outcome)
+    return outcomes
+
+
+def _keep(model: Model, target: Target, shown: Selection, result: Evaluation) -> None:
     if model.run is not None:
-        write_json(model.run / f"evaluation-{target.name}.json", result.as_json())
-    return result
+        keep(model.run, result, target, shown.identity)

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.errors import DoesNotFitError, InputError
+from kdsnn.distill.pipeline import load_teacher
+from kdsnn.errors import InputError
 from kdsnn.evaluation import evaluate
 from kdsnn.export.nir import read_nir, write_nir
-from kdsnn.run_folders import write_json
+from kdsnn.recipes.schema import load_recipe
+from kdsnn.run_folders import RECIPE, lock, remove, write_json
 from kdsnn.steps.models import MODEL_FILE, Model
-from kdsnn.targets.base import Target
+from kdsnn.targets.base import Files, Target, Teacher
+from kdsnn.targets.fitting import ensure_fits
 
-__all__ = ["export_bundle"]
+__all__ = ["MANIFEST", "export_bundle"]
+
+MANIFEST = "manifest.json"  # written last, and removed first: what it says is true of the files beside it
 
 
 def export_bundle(
@@ -36,42 +40,44 @@ def export_bundle(
         The manifest, as in `manifest.json`.
 
     Raises:
-        DoesNotFitError, TargetUnavailableError, VerificationError: and no manifest is written.
+        DoesNotFitError, TargetUnavailableError, VerificationError: and there is no manifest, whatever was there before.
     """
     network = model.network
-    if target is not None and (violations := target.check(network)):
-        raise DoesNotFitError(
-            f"network {network.name!r} does not fit target {target.name!r}", problems=[str(v) for v in violations]
-        )
+    if target is not None:
+        ensure_fits(target, network)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} exists and is not a folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / MODEL_FILE
-    write_nir(network, path)
-    files = [path]
-    verified: Mapping[str, Any] | None = None
-    if target is not None and images is not None:
-        bundle = getattr(target, "bundle", None)  # what a target needs beside the NIR file, if anything
-        if bundle is not None:
-            files += bundle(network, images, folder)
-        result = evaluate(read_nir(path), target, images)
-        verified = {"images": result.samples, "populations": list(result.compared), **result.counts.totals()}
-    teacher = None
-    if target is not None and target.name == "onnx" and model.run is not None and images is not None:
-        from kdsnn.distill.teacher_onnx import TEACHER_FILE, write_teacher
-
-        teacher = write_teacher(model.run, network, images, folder)
-        files += [folder / TEACHER_FILE] if teacher is not None and not teacher.left_out else []
-    manifest = {
-        "schema": "kdsnn.bundle/1",
-        "target": target.name if target else "nir",
-        "name": network.name,
-        "fingerprint": network.fingerprint(),
-        "timesteps": network.timesteps,
-        "files": {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files},
-        "verified": verified,
-        "teacher": None if teacher is None else asdict(teacher),
-        "provenance": dict(network.provenance),
-    }
-    write_json(folder / "manifest.json", manifest)
+    with lock(folder):
+        remove(folder / MANIFEST)
+        path = folder / MODEL_FILE
+        write_nir(network, path)
+        beside = Files()
+        verified: Mapping[str, Any] | None = None
+        if target is not None and images is not None:
+            beside = target.write_files(network, images, folder, _teacher(model))
+            result = evaluate(read_nir(path), target, images)
+            verified = {"images": result.samples, "populations": list(result.compared), **result.counts.totals()}
+        manifest = {
+            "schema": "kdsnn.bundle/1",
+            "target": target.name if target else "nir",
+            "name": network.name,
+            "fingerprint": network.fingerprint(),
+            "timesteps": network.timesteps,
+            "files": {
+                str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in (path, *beside.paths)
+            },
+            "verified": verified,
+            "teacher": None,
+            **beside.notes,
+            "provenance": dict(network.provenance),
+        }
+        write_json(folder / MANIFEST, manifest)
     return manifest
+
+
+def _teacher(model: Model) -> Teacher | None:
+    """The teacher of the model's run, if it has one."""
+    if model.run is None or not (model.run / "teacher.json").is_file():
+        return None
+    recipe = load_recipe(str(model.run / RECIPE))
+    return Teacher(recipe.teacher.model, lambda: load_teacher(recipe))

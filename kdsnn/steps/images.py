@@ -1,8 +1,11 @@
-"""The images that a command shows to a network, and their labels."""
+"""The images that a command shows to a network, their labels, and which these are."""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +14,43 @@ from kdsnn.data.datasets import load_dataset
 from kdsnn.errors import InputError
 from kdsnn.steps.models import Model
 
-__all__ = ["select_images"]
+__all__ = ["DataIdentity", "Selection", "select_images"]
 
 SAMPLE_SEED = 0  # which test images a smaller sample takes
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class DataIdentity:
+    """Which images a result belongs to.
+
+    Attributes:
+        name: of the data set, or of the file.
+        split: of the data set; None for a file.
+        selection: which of them: `all`, `random, seed 0`, or `first`.
+        samples: how many.
+        sha256: of images and labels, with their shapes.
+    """
+
+    name: str
+    split: str | None
+    selection: str
+    samples: int
+    sha256: str
+
+    def as_json(self) -> dict[str, Any]:
+        """All by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Images `(N, C, H, W)` uint8, their labels `(N,)` where they have any, and which these are."""
+
+    images: Images
+    labels: Labels | None
+    identity: DataIdentity
 
 
 def select_images(
@@ -24,26 +59,36 @@ def select_images(
     dataset: str | None = None,
     images: Path | None = None,
     samples: int | None = None,
-) -> tuple[Images, Labels | None]:
-    """The images to evaluate on, and their labels where they have any.
+) -> Selection:
+    """The images to evaluate on.
 
     Args:
-        model: what will see them; its run says which data set it was trained on.
+        model: what will see them; its network says which data set it was trained on.
         dataset: take the test split of this one.
         images: an `.npz` file with `x` `(N, C, H, W)` uint8 and perhaps `y` `(N,)`.
         samples: at most so many: the first of the file, or a fixed random sample of the data set.
     """
     if images is not None:
         x, y = _read_images(images)
-        return (x[:samples], None if y is None else y[:samples])
+        how = "all" if samples is None or samples >= len(x) else "first"
+        return _selection(x[:samples], None if y is None else y[:samples], images.name, None, how)
     name = dataset or model.network.provenance.get("dataset")
     if name is None:
         raise InputError(f"{model.path} does not say what it was trained on", hint="name one: --dataset or --images")
     split = load_dataset(name).test
     if samples is None or samples >= len(split.images):
-        return split.images, split.labels
+        return _selection(split.images, split.labels, name, "test", "all")
     chosen = np.random.default_rng(SAMPLE_SEED).permutation(len(split.images))[:samples]
-    return split.images[chosen], split.labels[chosen]
+    return _selection(split.images[chosen], split.labels[chosen], name, "test", f"random, seed {SAMPLE_SEED}")
+
+
+def _selection(images: Images, labels: Labels | None, name: str, split: str | None, selection: str) -> Selection:
+    digest = hashlib.sha256()
+    for array in (images, labels):
+        if array is not None:
+            digest.update(f"{array.dtype} {array.shape};".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return Selection(images, labels, DataIdentity(name, split, selection, len(images), digest.hexdigest()))
 
 
 def _read_images(path: Path) -> tuple[Images, Labels | None]:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.errors import VerificationError
 from kdsnn.evaluation import check_same
 from kdsnn.network import Network
-from kdsnn.targets.base import Target, ensure_runnable
-from kdsnn.targets.reference import ReferenceTarget
+from kdsnn.targets.base import Program, Target
+from kdsnn.targets.fitting import ensure_runnable, violations
+from kdsnn.targets.reference import ReferenceProgram
 from kdsnn.testing.networks import example_networks
 
 __all__ = ["Conformance", "check_target", "random_images", "stimuli"]
@@ -34,26 +36,37 @@ def check_target(target: Target, networks: Iterable[Network] | None = None) -> C
     twice (the runs must be equal) and one image alone (it must not depend on the others).
 
     Raises:
-        VerificationError: at the first difference.
+        VerificationError: at the first difference, with the stage and the network; or the target refuses every network.
         TargetUnavailableError: the target cannot run here.
     """
     passed: list[str] = []
     refused: dict[str, str] = {}
     for network in example_networks() if networks is None else networks:
-        violations = target.check(network)
-        if violations:
-            refused[network.name] = "; ".join(map(str, violations))
+        if found := violations(target, network):
+            refused[network.name] = "; ".join(map(str, found))
             continue
         ensure_runnable(target, network)
         images = stimuli(network)
-        program, reference = target.compile(network), ReferenceTarget().compile(network)
-        check_same(program.run(images, record="all"), reference.run(images, record="all"))
+        program, reference = target.compile(network), ReferenceProgram(network)
+        _same("in one batch", target, program, reference, images)
         if not passed:
-            check_same(program.run(images, record="all"), reference.run(images, record="all"))
-            last = images[-1:]
-            check_same(program.run(last, record="all"), reference.run(last, record="all"))
+            _same("in a second run", target, program, reference, images)
+            _same("of one image alone", target, program, reference, images[-1:])
         passed.append(network.name)
+    if not passed:
+        raise VerificationError(
+            f"target {target.name!r} refuses all {len(refused)} networks, so that nothing was proven",
+            problems=[f"{name}: {why}" for name, why in refused.items()],
+        )
     return Conformance(tuple(passed), refused)
+
+
+def _same(stage: str, target: Target, program: Program, reference: Program, images: Images) -> None:
+    wanted = reference.run(images, record="all")
+    try:
+        check_same(program.run(images, record="all"), wanted, target=target.name)
+    except VerificationError as error:
+        raise VerificationError(f"network {program.network.name!r}, {stage}: {error.message}") from error
 
 
 def stimuli(network: Network, seed: int = 0) -> Images:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,9 @@ import numpy.typing as npt
 
 from kdsnn.errors import DoesNotFitError, TargetUnavailableError, UsageError
 from kdsnn.network import Network
-from kdsnn.network.counters import Counts, LayerCounts, kind_of
-from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, check_images, predict
-from kdsnn.targets.batches import recorded
+from kdsnn.network.counters import Counts, Tally, counts_of
+from kdsnn.network.features import CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
+from kdsnn.targets.base import Availability, Computed, Files, Program, Progress, Target, Teacher, Violation
 from kdsnn.targets.lava.bundle import write_bundle
 from kdsnn.targets.lava.environment import LavaEnvironment, find_environment, setup_environment, worker_variables
 from kdsnn.targets.lava.job import write_job
@@ -46,7 +45,7 @@ class _Part:
     answer: Mapping[str, Any]
 
 
-class LavaTarget:
+class LavaTarget(Target):
     """lava-nc's fixed-point models, the simulation of Loihi 2.
 
     Args:
@@ -61,6 +60,7 @@ class LavaTarget:
 
     name = "lava"
     description = "lava-nc, fixed-point models, in a Python 3.10 of its own"
+    features = frozenset({LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT})
 
     def __init__(self, *, stock: bool = False, workers: int = 1, lanes: int = 0) -> None:
         if workers < 1:
@@ -100,48 +100,51 @@ class LavaTarget:
             raise TargetUnavailableError("the Python 3.10 environment of Lava is not set up", hint=HINT)
         return LavaProgram(network, environment, stock=self.stock, workers=self.workers, lanes=self.lanes)
 
-    def bundle(self, network: Network, images: npt.NDArray[np.uint8], folder: Path) -> list[Path]:
-        """Writes what runs the network on any Python 3.10 with lava-nc, without kdsnn; returns the files."""
-        return write_bundle(network, images, folder)
+    def write_files(
+        self,
+        network: Network,
+        images: npt.NDArray[np.uint8],
+        folder: Path,
+        teacher: Teacher | None,  # noqa: ARG002
+    ) -> Files:
+        """Writes what runs the network on any Python 3.10 with lava-nc, without kdsnn."""
+        return Files(write_bundle(network, images, folder))
 
 
-class LavaProgram:
+class LavaProgram(Program):
     """A network on Lava. Each run starts the workers anew, and each streams its share of the images through it."""
 
     def __init__(
         self, network: Network, environment: LavaEnvironment, *, stock: bool = False, workers: int = 1, lanes: int = 0
     ) -> None:
-        self.network = network
+        super().__init__(network)
         self.environment = environment
         self.stock = stock
         self.workers = workers
         self.lanes = lanes
 
-    def run(
+    def compute(
         self,
         images: npt.NDArray[np.uint8],
-        *,
-        record: Record = "output",
-        time_limit_s: float | None = None,
-        progress: Progress | None = None,
-    ) -> RunResult:
-        """See `kdsnn.targets.base.Program.run`. Without a time limit, a run is given up after 600 s without a step."""
-        check_images(self.network, images)
-        network, start = self.network, time.perf_counter()
-        names = recorded(network, record)
+        recorded: Sequence[str],
+        time_limit_s: float | None,
+        progress: Progress | None,
+    ) -> Computed:
+        """Streams each worker's share of the images; without a time limit, 600 s without a step end a run."""
+        network = self.network
         shards = [images[share] for share in shares(len(images), self.workers)]
         lanes = [lane_count(network, len(shard), self.lanes) for shard in shards]
         with ExitStack() as stack:
             folders = [stack.enter_context(_job_folder()) for _ in shards]
             for folder, shard, count in zip(folders, shards, lanes, strict=True):
                 try:
-                    write_job(folder, network, shard, names, stock=self.stock, lanes=count, parent=os.getpid())
+                    write_job(folder, network, shard, list(recorded), stock=self.stock, lanes=count, parent=os.getpid())
                 except OSError as error:
                     raise TargetUnavailableError(f"the job for Lava cannot be written to {folder}: {error}") from error
             report = _images_done(network, [len(shard) for shard in shards], lanes, progress)
             run_workers(_workers(self.environment), folders, time_limit_s=time_limit_s, progress=report)
-            parts = [_read_result(f, network, len(s), names) for f, s in zip(folders, shards, strict=True)]
-        return _joined(network, parts, time.perf_counter() - start)
+            parts = [_read_result(f, network, len(s), recorded) for f, s in zip(folders, shards, strict=True)]
+        return _joined(parts)
 
 
 def _workers(environment: LavaEnvironment) -> Kind:
@@ -178,31 +181,25 @@ def _images_done(
     return report
 
 
-def _joined(network: Network, parts: list[_Part], wall_s: float) -> RunResult:
+def _joined(parts: list[_Part]) -> Computed:
     """The shares of all workers, in the order of the images."""
-    spikes = {name: np.concatenate([part.spikes[name] for part in parts]) for name in parts[0].spikes}
     read = [part.potentials for part in parts if part.potentials is not None]
-    potentials = np.concatenate(read) if read else None
     counts = parts[0].counts
     for part in parts[1:]:
         counts += part.counts
     answers = [part.answer for part in parts]
     notes = {name: float(max(a[name] for a in answers)) for name in SLOWEST}
     notes |= {name: float(sum(a[name] for a in answers)) for name in TOGETHER}
-    return RunResult(
-        target=LavaTarget.name,
-        fingerprint=network.fingerprint(),
-        predictions=predict(spikes[network.output.name], potentials),
-        spikes=spikes,
+    return Computed(
+        spikes={name: np.concatenate([part.spikes[name] for part in parts]) for name in parts[0].spikes},
         counts=counts,
-        wall_s=wall_s,
-        potentials=potentials,
+        potentials=np.concatenate(read) if read else None,
         versions=answers[0]["versions"],
         notes=notes | {"workers": float(len(parts))},
     )
 
 
-def _read_result(folder: Path, network: Network, samples: int, names: list[str]) -> _Part:
+def _read_result(folder: Path, network: Network, samples: int, names: Sequence[str]) -> _Part:
     answer = json.loads((folder / "result.json").read_text())
     if answer["fingerprint"] != network.fingerprint():
         raise TargetUnavailableError("the Lava worker answered for another network")
@@ -225,25 +222,12 @@ def _counts(folder: Path, network: Network, samples: int, steps: int) -> Counts:
         projection.name: _load(folder / f"events.{j}.npy", (steps, 3), np.int64).sum(axis=0)
         for j, projection in enumerate(network.projections)
     }
-    layers = []
+    tallies = {}
     for index, population in enumerate(network.populations[1:], start=1):
-        projections = network.incoming(population.name)
         spikes, updates = _load(folder / f"tally.{index}.npy", (steps, 2), np.int64).sum(axis=0)
-        dense, effective, macs = sum(events[p.name] for p in projections)
-        layers.append(
-            LayerCounts(
-                name=population.name,
-                kind=kind_of(projections),
-                neurons=population.neurons,
-                spikes=int(spikes),
-                synops_dense=int(dense),
-                synops_effective=int(effective),
-                input_macs=int(macs),
-                neuron_updates=int(updates),
-                relay=population.relay,
-            )
-        )
-    return Counts(samples, tuple(layers))
+        dense, effective, macs = sum(events[p.name] for p in network.incoming(population.name))
+        tallies[population.name] = Tally(int(spikes), int(dense), int(effective), int(macs), int(updates))
+    return counts_of(network, tallies, samples)
 
 
 def _load(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:

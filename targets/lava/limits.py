@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from kdsnn.network import DECAY_UNITY, Network, neuron_of
-from kdsnn.targets.base import Violation, overflow_violations
+from kdsnn.targets.base import Violation
+from kdsnn.targets.fitting import overflow_violations
 from kdsnn.targets.placement.path_lengths import unequal_paths
 
 __all__ = ["violations"]

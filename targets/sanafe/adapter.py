@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.errors import DoesNotFitError, TargetUnavailableError, UsageError
+from kdsnn.errors import DoesNotFitError, TargetUnavailableError
 from kdsnn.network import Network
-from kdsnn.targets.base import Availability, Progress, Record, RunResult, Violation, check_images
-from kdsnn.targets.batches import recorded
+from kdsnn.network.features import CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
+from kdsnn.targets.base import Availability, Computed, Program, Progress, Target, Violation
 from kdsnn.targets.processes.supervisor import Kind, run_workers
 from kdsnn.targets.sanafe.architecture import Constants, constants
 from kdsnn.targets.sanafe.job import write_job
@@ -28,10 +29,9 @@ __all__ = ["SanafeProgram", "SanafeTarget"]
 WORKER = Path(__file__).with_name("worker") / "main.py"
 MISSING = "the package sanafe is not installed"
 HINT = "pip install 'kdsnn[sanafe]'"
-TIMINGS = ("detailed", "simple")
 
 
-class SanafeTarget:
+class SanafeTarget(Target):
     """SANA-FE with Loihi's cores, mesh and constants.
 
     Args:
@@ -40,10 +40,9 @@ class SanafeTarget:
 
     name = "sanafe"
     description = "SANA-FE, Loihi's mesh with energy and time, in a process of its own"
+    features = frozenset({LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT})
 
-    def __init__(self, *, timing: str = "detailed") -> None:
-        if timing not in TIMINGS:
-            raise UsageError(f"option 'timing' of target 'sanafe' is {' or '.join(TIMINGS)}, not {timing!r}")
+    def __init__(self, *, timing: Literal["detailed", "simple"] = "detailed") -> None:
         self.timing = timing
 
     def probe(self) -> Availability:
@@ -70,27 +69,23 @@ class SanafeTarget:
         return SanafeProgram(network, values, map_network(network, values), self.timing)
 
 
-class SanafeProgram:
+class SanafeProgram(Program):
     """A network on SANA-FE. Each run starts a process, and streams all images through one simulation."""
 
     def __init__(self, network: Network, values: Constants, mapping: Mapping, timing: str) -> None:
-        self.network = network
+        super().__init__(network)
         self.constants = values
         self.mapping = mapping
         self.timing = timing
 
-    def run(
+    def compute(
         self,
         images: npt.NDArray[np.uint8],
-        *,
-        record: Record = "output",
-        time_limit_s: float | None = None,
-        progress: Progress | None = None,
-    ) -> RunResult:
-        """See `kdsnn.targets.base.Program.run`. Without a time limit, 600 s without an image end a run."""
-        check_images(self.network, images)
-        start = time.perf_counter()
-        names = recorded(self.network, record)
+        recorded: Sequence[str],
+        time_limit_s: float | None,
+        progress: Progress | None,
+    ) -> Computed:
+        """Streams the images; without a time limit, 600 s without an image end a run."""
         with tempfile.TemporaryDirectory(prefix="kdsnn-sanafe-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
             try:
@@ -98,7 +93,7 @@ class SanafeProgram:
                     folder,
                     self.network,
                     images,
-                    names,
+                    list(recorded),
                     constants=self.constants,
                     mapping=self.mapping,
                     timing=self.timing,
@@ -108,7 +103,7 @@ class SanafeProgram:
                 raise TargetUnavailableError(f"the job for SANA-FE cannot be written to {folder}: {error}") from error
             report = (lambda done: progress(done[0])) if progress else None
             run_workers(_workers(), [folder], time_limit_s=time_limit_s, progress=report)
-            return read_result(folder, self.network, len(images), names, SanafeTarget.name, self.constants, start=start)
+            return read_result(folder, self.network, len(images), recorded, self.constants)
 
 
 def _workers() -> Kind:

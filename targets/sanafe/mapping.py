@@ -11,7 +11,8 @@ import numpy.typing as npt
 from kdsnn.hardware.limits import load_hardware
 from kdsnn.network import Network
 from kdsnn.network.counters import fan_out
-from kdsnn.targets.base import Violation, overflow_violations
+from kdsnn.targets.base import Violation
+from kdsnn.targets.fitting import overflow_violations
 from kdsnn.targets.placement.footprint import layout
 from kdsnn.targets.placement.path_lengths import unequal_paths
 from kdsnn.targets.placement.place import Layer, Placement, place

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ import numpy.typing as npt
 
 from kdsnn.errors import TargetUnavailableError
 from kdsnn.network import Network, Projection
-from kdsnn.network.counters import Counts, LayerCounts, kind_of
-from kdsnn.targets.base import RunResult, predict
+from kdsnn.network.counters import Counts, Tally, counts_of
+from kdsnn.targets.base import Computed
 from kdsnn.targets.sanafe.architecture import Constants
 
 __all__ = ["read_result"]
@@ -24,19 +23,15 @@ Steps = Mapping[str, Array]
 RESULTS = ("setup_s", "run_s", "steps", "fill_steps")
 
 
-def read_result(
-    folder: Path, network: Network, samples: int, names: list[str], target: str, constants: Constants, *, start: float
-) -> RunResult:
-    """The result of a job.
+def read_result(folder: Path, network: Network, samples: int, names: Sequence[str], constants: Constants) -> Computed:
+    """What a job computed.
 
     Args:
         folder: where the worker wrote.
         network: that ran.
         samples: number of images.
         names: populations whose spikes were kept.
-        target: name of the target.
         constants: of the chip.
-        start: when the run began, by `time.perf_counter`.
 
     Raises:
         TargetUnavailableError: what the worker left does not belong to the job.
@@ -55,13 +50,9 @@ def read_result(
         potentials = read.reshape(samples, *network.output.shape)
     with np.load(folder / "steps.npz", allow_pickle=False) as steps:
         windows = _Windows(network, samples, dict(steps))
-    return RunResult(
-        target=target,
-        fingerprint=network.fingerprint(),
-        predictions=predict(spikes[network.output.name], potentials),
+    return Computed(
         spikes=spikes,
         counts=_counts(windows, constants),
-        wall_s=time.perf_counter() - start,
         potentials=potentials,
         versions=answer["versions"],
         notes={name: float(answer[name]) for name in RESULTS} | _parts(windows, constants),
@@ -100,27 +91,21 @@ def _counts(windows: _Windows, constants: Constants) -> Counts:
     """What SANA-FE counted: neurons that fired, synapses that messages reached, updates that somas were charged for."""
     network = windows.network
     extra = constants.active[0] - constants.inactive[0]
-    layers = []
+    tallies = {}
     for population in network.spiking:
         projections = network.incoming(population.name)
         graded = [p for p in projections if p.source == network.input.name and network.input_bits > 1]
         binary = [p for p in projections if p not in graded]
         spikes = int(windows.population("spikes", population.name))
         updates = (windows.population("soma_j", population.name) - spikes * extra) / constants.inactive[0]
-        layers.append(
-            LayerCounts(
-                name=population.name,
-                kind=kind_of(projections),
-                neurons=population.neurons,
-                spikes=spikes,
-                synops_dense=sum(windows.events("events", p) for p in binary),
-                synops_effective=sum(windows.events("events_effective", p) for p in binary),
-                input_macs=sum(windows.events("events", p) for p in graded),
-                neuron_updates=round(updates),
-                relay=population.relay,
-            )
+        tallies[population.name] = Tally(
+            spikes=spikes,
+            synops_dense=sum(windows.events("events", p) for p in binary),
+            synops_effective=sum(windows.events("events_effective", p) for p in binary),
+            input_macs=sum(windows.events("events", p) for p in graded),
+            neuron_updates=round(updates),
         )
-    return Counts(windows.samples, tuple(layers))
+    return counts_of(network, tallies, windows.samples)
 
 
 def _parts(windows: _Windows, constants: Constants) -> dict[str, float]:

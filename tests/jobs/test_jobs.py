@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdsnn import evaluation
 from kdsnn.errors import InputError, LockedError, MissingExtraError, PoolError, TimedOutError, UsageError
-from kdsnn.evaluation import Evaluation, evaluate
+from kdsnn.evaluation import Evaluation, evaluate, on_targets
+from kdsnn.evaluation.on_pool import evaluate_on
 from kdsnn.jobs import dask_workers as clusters
 from kdsnn.jobs import local_processes as pools
 from kdsnn.jobs.dask_workers import Terms, check_terms, dask_pool, run_job
@@ -25,10 +25,11 @@ from kdsnn.paper.runner import run_rows
 from kdsnn.paper.runs import collect, select_rows
 from kdsnn.paper.smoke import SMOKE, smoke_data
 from kdsnn.run_folders import lock
-from kdsnn.targets.base import Target, load_target
+from kdsnn.targets.base import Target
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.lava.environment import setup_environment
 from kdsnn.targets.reference import ReferenceTarget
+from kdsnn.targets.registry import load_target
 from kdsnn.testing import example_networks, random_images
 
 
@@ -78,7 +79,7 @@ def test_an_evaluation_on_a_pool_is_the_one_without(cluster: str, target: Target
     done: list[int] = []
     with dask_pool(cluster) as pool:
         assert pool.workers == 2
-        there = evaluate(network, target, images, labels, pool=pool, progress=done.append)
+        there = evaluate_on(pool, network, target, images, labels, progress=done.append)
     assert_same(there, evaluate(network, target, images, labels))
     assert done[-1] == 11
     assert sorted(np.diff([0, *done])) == [5, 6]
@@ -87,10 +88,10 @@ def test_an_evaluation_on_a_pool_is_the_one_without(cluster: str, target: Target
 def test_a_pool_of_any_executor_evaluates_in_chunks_that_the_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     network, images = example_networks()[0], random_images(example_networks()[0], 7)
     alone = evaluate(network, ReferenceTarget(), images)
-    monkeypatch.setattr(evaluation, "MOST_SPIKES", 3 * network.timesteps * sum(p.neurons for p in network.spiking))
+    monkeypatch.setattr(on_targets, "MOST_SPIKES", 3 * network.timesteps * sum(p.neurons for p in network.spiking))
     done: list[int] = []
     with ThreadPoolExecutor(2) as threads:
-        pooled = evaluate(network, ReferenceTarget(), images, pool=Pool(threads, 2), progress=done.append)
+        pooled = evaluate_on(Pool(threads, 2), network, ReferenceTarget(), images, progress=done.append)
     assert_same(pooled, alone)
     assert sorted(np.diff([0, *done])) == [1, 2, 2, 2]  # three hold at once, and two rounds of two are as even
 
@@ -100,8 +101,8 @@ def test_lava_on_a_pool_is_not_needed_here(cluster: str, monkeypatch: pytest.Mon
     monkeypatch.setattr("kdsnn.targets.lava.adapter.find_environment", lambda: None)
     network, images = example_networks()[0], random_images(example_networks()[0], 6)
     with dask_pool(cluster) as pool:
-        there = evaluate(network, load_target("lava"), images, pool=pool)
-    assert_same(there, evaluate(network, ReferenceTarget(), images))
+        there = evaluate_on(pool, network, load_target("lava"), images)
+    assert_same(there, evaluate(network, GpuTarget("cpu"), images))
     assert there.target == "lava"
     assert there.notes["workers"] == 1
 
@@ -121,7 +122,7 @@ def test_errors_of_jobs_are_those_of_the_job(cluster: str) -> None:
     images = random_images(network, 4)
     with dask_pool(cluster) as pool:
         with pytest.raises(TimedOutError, match="passed its limit of 0"):
-            evaluate(network, ReferenceTarget(), images, pool=pool, time_limit_s=0.0)
+            evaluate_on(pool, network, ReferenceTarget(), images, time_limit_s=0.0)
         with pytest.raises(InputError, match=rf"no run 'nothing' \(on {socket.gethostname()}\)"):
             result_of(pool.submit(pickle.loads, pickle.dumps(_Raises(InputError("there is no run 'nothing'")))))
         with pytest.raises(MissingExtraError, match="kdsnn\\[dask\\]"):
@@ -166,8 +167,8 @@ def test_workers_that_are_gone(idle: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_another_version_on_the_workers(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = clusters.VERSION
-    monkeypatch.setattr(clusters, "VERSION", "9.9")
+    here = clusters.__version__
+    monkeypatch.setattr(clusters, "__version__", "9.9")
     with pytest.raises(PoolError, match="have another version of kdsnn") as raised, dask_pool(cluster):
         pass
     assert [problem.split(": ")[1] for problem in raised.value.problems] == [f"has {here}, not 9.9"] * 2
@@ -195,23 +196,23 @@ def test_a_worker_that_takes_several_jobs_at_a_time() -> None:
             pass
 
         def run(self, function: object, *arguments: object, on_error: str) -> dict[str, object]:
-            return {"tcp://a:1": clusters.VERSION, "tcp://a:2": clusters.VERSION}
+            return {"tcp://a:1": clusters.__version__, "tcp://a:2": clusters.__version__}
 
         def nthreads(self) -> dict[str, int]:
             return {"tcp://a:1": 1, "tcp://a:2": 8}
 
     with pytest.raises(PoolError, match="several jobs at a time") as raised:
-        clusters._check_workers(Client(), "tcp://a:0", Terms(clusters.VERSION))
+        clusters._check_workers(Client(), "tcp://a:0", Terms(clusters.__version__))
     assert raised.value.problems == ("tcp://a:2: has 8 threads",)
     assert "--nthreads 1" in raised.value.hint
 
 
 def test_a_worker_that_joins_later_must_meet_the_terms(tmp_path: Path) -> None:
-    check_terms(Terms(clusters.VERSION))
+    check_terms(Terms(clusters.__version__))
     with pytest.raises(PoolError, match=r"it has kdsnn .*, not 9\.9"):
         check_terms(Terms("9.9"))
     with pytest.raises(PoolError, match="does not see"):
-        check_terms(Terms(clusters.VERSION, tmp_path / "runs" / ".pool-x"))
+        check_terms(Terms(clusters.__version__, tmp_path / "runs" / ".pool-x"))
 
 
 def test_a_run_that_a_dying_worker_still_holds_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,11 +224,11 @@ def test_a_run_that_a_dying_worker_still_holds_is_waited_for(tmp_path: Path, mon
     holder.__enter__()
     monkeypatch.setattr(clusters, "RELEASE_S", 0.3)
     with pytest.raises(LockedError, match="another process is working on"):
-        run_job(Terms(clusters.VERSION), train)
+        run_job(Terms(clusters.__version__), train)
     monkeypatch.setattr(clusters, "RELEASE_S", 30.0)
     release = threading.Timer(0.2, holder.__exit__, (None, None, None))
     release.start()
-    assert run_job(Terms(clusters.VERSION), train) == "trained"
+    assert run_job(Terms(clusters.__version__), train) == "trained"
     release.join()
 
 
@@ -272,4 +273,4 @@ def test_a_target_that_cannot_be_sent(cluster: str) -> None:
     target.lock = threading.Lock()  # type: ignore[attr-defined]
     network = example_networks()[0]
     with dask_pool(cluster) as pool, pytest.raises(UsageError, match="cannot be sent to a pool"):
-        evaluate(network, target, random_images(network, 2), pool=pool)
+        evaluate_on(pool, network, target, random_images(network, 2))

@@ -9,7 +9,8 @@ import pytest
 from lava_networks import everything, graded_dense, images, neurons
 
 from kdsnn.network import Dense, Input, Network, Population, Projection
-from kdsnn.targets.base import RunResult, ensure_runnable
+from kdsnn.targets.base import RunResult
+from kdsnn.targets.fitting import ensure_runnable
 from kdsnn.targets.lava.adapter import LavaTarget
 from kdsnn.targets.reference import ReferenceTarget
 

@@ -8,8 +8,8 @@ import numpy as np
 from lava_networks import everything, neurons
 
 from kdsnn.network import Dense, Input, Network, Neuron, Population, Projection
-from kdsnn.targets.base import load_target
 from kdsnn.targets.lava.adapter import LavaTarget
+from kdsnn.targets.registry import load_target
 
 
 def with_a_shortcut() -> Network:

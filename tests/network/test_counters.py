@@ -6,20 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdsnn.network import Conv2d, Dense, Network, Projection
-from kdsnn.network.counters import count, fan_out
-from kdsnn.network.linear_maps import apply
+from kdsnn.network.counters import counts_of, fan_out, tally
 from kdsnn.targets.reference import ReferenceTarget
 from kdsnn.testing import example_networks, random_images, random_network
-
-
-def fan_out_by_impulses(projection: Projection, source: tuple[int, ...], *, zero_weights: bool) -> np.ndarray:
-    """Sends one impulse from each neuron in turn, and counts the targets that a nonzero synapse reaches."""
-    op = projection.op
-    present = np.ones_like(op.weight) if zero_weights else (op.weight != 0).astype(np.int64)
-    probe = type(op)(**{**op.__dict__, "weight": present})
-    neurons = int(np.prod(source))
-    impulses = np.eye(neurons, dtype=np.int64).reshape(neurons, *source)
-    return apply(probe, impulses).reshape(neurons, -1).sum(axis=1).reshape(source)
+from tests import oracles
 
 
 @settings(max_examples=60, deadline=None)
@@ -28,7 +18,7 @@ def test_fan_out_equals_enumeration(seed: int, zero_weights: bool) -> None:
     network = random_network(seed)
     for projection in network.projections:
         source = network.population(projection.source).shape
-        expected = fan_out_by_impulses(projection, source, zero_weights=zero_weights)
+        expected = oracles.fan_out(projection.op, source, zero_weights=zero_weights)
         assert np.array_equal(fan_out(projection, source, zero_weights=zero_weights), expected)
 
 
@@ -57,8 +47,8 @@ def test_counts_equal_a_count_of_every_event(network: Network) -> None:
             else:
                 events = result.spikes[source.name]
             events = events.reshape(-1, source.neurons).astype(np.int64).sum(axis=0).reshape(source.shape)
-            reached = (events * fan_out_by_impulses(projection, source.shape, zero_weights=True)).sum()
-            nonzero = (events * fan_out_by_impulses(projection, source.shape, zero_weights=False)).sum()
+            reached = (events * oracles.fan_out(projection.op, source.shape, zero_weights=True)).sum()
+            nonzero = (events * oracles.fan_out(projection.op, source.shape, zero_weights=False)).sum()
             graded = source is network.input and network.input_bits > 1
             macs += reached if graded else 0
             dense += 0 if graded else reached
@@ -70,7 +60,8 @@ def test_counts_equal_a_count_of_every_event(network: Network) -> None:
 def test_counts_beyond_32_bits() -> None:
     network = example_networks()[0]
     emitted = {p.name: np.full(p.shape, 2**40, dtype=np.int64) for p in network.populations}
-    counts = count(network, emitted, samples=2**40)
+    tallies = {p.name: tally(network, p, emitted, 2**40) for p in network.spiking}
+    counts = counts_of(network, tallies, 2**40)
     assert counts.layers[0].spikes == network.spiking[0].neurons * 2**40
     assert counts.total("neuron_updates") > 2**40
 

@@ -1,6 +1,7 @@
 """The bounds hold for every image, and are reached: checked against brute force on worst-case images."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,10 +10,8 @@ from hypothesis import strategies as st
 
 from kdsnn.network import Dense, Input, Network, Neuron, Population, Projection
 from kdsnn.network import overflow as bounds
-from kdsnn.network.counters import input_messages
-from kdsnn.network.linear_maps import apply
-from kdsnn.targets.reference import decay
 from kdsnn.testing import random_images, random_network
+from tests.oracles import simulate_integer
 
 
 def single(
@@ -26,6 +25,23 @@ def single(
     )
     labels = tuple(map(str, range(len(matrix))))
     return Network("one", populations, (Projection("input", "out", Dense(matrix)),), timesteps, labels, integer=True)
+
+
+def tiny(
+    weights: list[list[int]],
+    *,
+    threshold: int = 100,
+    bias: int = 0,
+    bias_exponent: int = 0,
+    exponent: int = 0,
+    decay_u: int = 4096,
+    decay_v: int = 0,
+    timesteps: int = 1,
+) -> Network:
+    network = single(weights, timesteps=timesteps)
+    neuron = Neuron(threshold, np.full(len(weights), bias), bias_exponent, decay_u, decay_v)
+    populations = (network.input, replace(network.output, model=neuron))
+    return replace(network, populations=populations, projections=(replace(network.projections[0], exponent=exponent),))
 
 
 def test_a_current_that_could_wrap_is_found() -> None:
@@ -58,22 +74,58 @@ def test_no_image_leaves_the_proven_range(seed: int) -> None:
     """Random and extreme images through a plain simulation that checks every intermediate value."""
     network = random_network(seed)
     images = np.concatenate([random_images(network, 4, seed), np.full((1, *network.input.shape), 255, np.uint8)])
-    messages = input_messages(network, images).astype(np.int64)
-    u = {p.name: np.zeros((len(images), *p.shape), np.int64) for p in network.spiking}
-    v = {name: x.copy() for name, x in u.items()}
-    for _ in range(network.timesteps):
-        sent = {"input": messages}
-        for population in network.spiking:
-            name, neuron = population.name, population.model
-            a = sum(apply(p.op, sent[p.source]) << p.exponent for p in network.incoming(name))
-            u[name] = decay(u[name], neuron.decay_u) + (a << 6)
-            assert np.abs(u[name]).max() < 2**23
-            bias = neuron.bias.reshape(population.shape) << neuron.bias_exponent
-            v[name] = decay(v[name], neuron.decay_v) + u[name] + bias
-            assert np.abs(v[name]).max() < 2**23
-            fired = v[name] > neuron.threshold << 6
-            v[name][fired] = 0
-            sent[name] = fired.astype(np.int64)
+
+    def inside(_name: str, u: np.ndarray, v: np.ndarray) -> None:
+        assert np.abs(u).max() < 2**23
+        assert np.abs(v).max() < 2**23
+
+    simulate_integer(network, images, watch=inside)
+
+
+TINY = st.builds(
+    tiny,
+    weights=st.lists(st.lists(st.integers(-127, 127), min_size=3, max_size=3), min_size=1, max_size=2),
+    bias=st.integers(-4096, 4095),
+    bias_exponent=st.integers(0, 7),
+    exponent=st.integers(0, 7),
+    threshold=st.integers(0, 2**17 - 1),
+    decay_u=st.sampled_from([4096, 4096, 3000, 1]),
+    decay_v=st.sampled_from([0, 0, 100, 4000]),
+    timesteps=st.integers(1, 3),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(TINY)
+def test_the_worst_case_is_that_of_the_worst_image(network: Network) -> None:
+    """All images of a tiny network: where the proof finds nothing, none leaves the range; the bound of u is reached."""
+    images = np.array(list(product((0, 255), repeat=3)), dtype=np.uint8).reshape(-1, 1, 1, 3)
+    reached = {"u": 0, "v": 0}
+
+    def watch(_name: str, u: np.ndarray, v: np.ndarray) -> None:
+        reached["u"] = max(reached["u"], int(np.abs(u).max()))
+        reached["v"] = max(reached["v"], int(np.abs(v).max()))
+
+    simulate_integer(network, images, watch=watch)
+    problem = bounds.overflows(network).get("out", "")
+    if not problem:
+        assert max(reached.values()) < 2**23
+    if "current" in problem:
+        assert problem == f"its current could reach {reached['u']}, and wraps at {2**23}"
+    elif reached["u"] >= 2**23:
+        pytest.fail("the current leaves the range, and the proof does not say so")
+    elif reached["v"] >= 2**23:
+        assert "potential" in problem
+
+
+def test_a_bias_counts_towards_the_potential_in_both_directions() -> None:
+    quiet = tiny(weights=[[0, 0, 0]], threshold=2**17 - 1, timesteps=1)
+    assert bounds.overflows(quiet) == {}
+    assert bounds.overflows(tiny(weights=[[0, 0, 0]], bias=64, threshold=2**17 - 1, timesteps=1)) != {}
+    falling = tiny(weights=[[0, 0, 0]], bias=-4096, bias_exponent=7, timesteps=15)  # 15 * 524288 < 2**23
+    assert bounds.overflows(falling) == {}
+    once_more = tiny(weights=[[0, 0, 0]], bias=-4096, bias_exponent=7, timesteps=16)
+    assert bounds.overflows(once_more) == {"out": f"its potential could reach {2**23}, and clips at {2**23}"}
 
 
 def test_drive_range_is_reached_by_the_worst_images() -> None:

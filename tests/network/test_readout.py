@@ -26,7 +26,7 @@ from kdsnn.targets.onnx import OnnxTarget
 from kdsnn.targets.reference import ReferenceTarget, simulate
 from kdsnn.testing import integrating, random_network
 from tests.export.foreign.foreign_graphs import chain, check, conv, fire, images, read, weights
-from tests.simulate import simulate_float
+from tests.oracles import simulate_float
 
 T = 4
 CUBA = nir.CubaLI(*(np.ones(5) * x for x in (2e-3, 8e-3, 4.0, 0.2)), w_in=1.3)

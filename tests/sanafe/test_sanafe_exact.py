@@ -20,8 +20,9 @@ from kdsnn.export.quantization.quantize import quantize
 from kdsnn.models.neurons import MultiStep, Repeat
 from kdsnn.network import NEVER, Dense, Input, Network, Neuron, Population, Projection, neuron_of
 from kdsnn.network.overflow import overflows
-from kdsnn.targets.base import RunResult, load_target
+from kdsnn.targets.base import RunResult
 from kdsnn.targets.reference import ReferenceTarget
+from kdsnn.targets.registry import load_target
 from kdsnn.targets.sanafe.adapter import SanafeTarget
 from kdsnn.targets.sanafe.architecture import constants
 from kdsnn.testing import check_target, example_networks, random_images, random_network, stimuli

@@ -1,16 +1,30 @@
 """The registry of targets, and what a plug-in that misbehaves does to it."""
 
 from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
-from kdsnn.errors import DoesNotFitError, NetworkError, TargetUnavailableError, UsageError
+from kdsnn import registry
+from kdsnn.errors import (
+    DoesNotFitError,
+    NetworkError,
+    PluginError,
+    TargetUnavailableError,
+    UsageError,
+    VerificationError,
+)
+from kdsnn.evaluation import evaluate
 from kdsnn.network import Network
+from kdsnn.network.features import CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
 from kdsnn.targets import base
-from kdsnn.targets.base import Availability, Violation, ensure_runnable, load_target, probe_all, target_names
-from kdsnn.targets.reference import ReferenceTarget
-from kdsnn.testing import example_networks
+from kdsnn.targets.base import Availability, Computed, Violation
+from kdsnn.targets.fitting import ensure_runnable, violations
+from kdsnn.targets.reference import ReferenceProgram, ReferenceTarget
+from kdsnn.targets.registry import load_target, probe_all, target_names
+from kdsnn.testing import check_target, example_networks, random_images
 from tests.network.test_overflow import single
 
 
@@ -26,15 +40,37 @@ class Missing(ReferenceTarget):
         return Availability(False, "no board found", "plug it in")
 
 
+class Chip(ReferenceTarget):
+    """A plug-in's target, with options of many types."""
+
+    name = "chip"
+
+    def __init__(
+        self,
+        board: int,
+        speed: float | None = None,
+        mode: Literal["fast", "exact"] = "exact",
+        folder: Path = Path(),
+        *,
+        verbose: bool = False,
+        title="plain",
+    ) -> None:
+        self.board, self.speed, self.mode, self.folder = board, speed, mode, folder
+        self.verbose, self.title = verbose, title
+
+
 def register(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
-    points = EntryPoints(
-        EntryPoint(name.split("__")[0], value, base.ENTRY_POINT_GROUP) for name, value in values.items()
-    )
-    monkeypatch.setattr(base, "entry_points", lambda group: points.select(group=group))
+    points = EntryPoints(EntryPoint(name.split("__")[0], value, "kdsnn.targets") for name, value in values.items())
+    monkeypatch.setattr(registry, "entry_points", lambda group: points.select(group=group))
 
 
 def test_ours_are_registered() -> None:
-    assert {"reference", "gpu", "lava"} <= set(target_names())
+    assert {"reference", "gpu", "lava", "onnx", "sanafe"} <= set(target_names())
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_each_is_registered_under_its_own_name(name: str) -> None:
+    assert load_target(name).name == name
 
 
 def test_an_unknown_target_suggests_a_name() -> None:
@@ -49,25 +85,43 @@ def test_options_reach_the_constructor_and_wrong_ones_are_named() -> None:
     assert load_target("lava", {"stock": "true"}).stock is True
     with pytest.raises(UsageError, match="no option 'devise'"):
         load_target("gpu", {"devise": "cpu"})
-    with pytest.raises(UsageError, match="is true or false"):
+    with pytest.raises(UsageError, match=r"option 'stock' of target 'lava': .* boolean.*, not 'maybe'"):
         load_target("lava", {"stock": "maybe"})
     assert load_target("lava", {"workers": "3"}).workers == 3
-    with pytest.raises(UsageError, match="is of type int, not 'many'"):
+    with pytest.raises(UsageError, match=r"option 'workers' of target 'lava': .* integer.*, not 'many'"):
         load_target("lava", {"workers": "many"})
 
 
+def test_options_of_a_plugin_become_what_its_constructor_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, chip=f"{__name__}:Chip")
+    made = load_target("chip", {"board": "3", "speed": "0.5", "mode": "fast", "folder": "a/b", "verbose": "true"})
+    assert (made.board, made.speed, made.mode, made.folder) == (3, 0.5, "fast", Path("a/b"))
+    assert (made.verbose, made.title) == (True, "plain")
+    assert load_target("chip", {"board": "3", "title": "7"}).title == "7"
+    assert load_target("chip", {"board": "3"}).speed is None
+
+
+def test_all_wrong_options_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, chip=f"{__name__}:Chip")
+    with pytest.raises(UsageError, match="options of target 'chip' are wrong") as wrong:
+        load_target("chip", {"speed": "quick", "mode": "slow", "colour": "red"})
+    assert [problem.split(":")[0] for problem in wrong.value.problems] == [
+        "target 'chip' needs the option 'board'",
+        "option 'speed' of target 'chip'",
+        "option 'mode' of target 'chip'",
+        "target 'chip' has no option 'colour'",
+    ]
+    assert wrong.value.hint == "its options are: board, speed, mode, folder, verbose, title"
+
+
 def test_a_broken_plugin_is_unavailable_and_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    register(
-        monkeypatch,
-        gone="no.such.module:Target",
-        raising=f"{__name__}:RaisingProbe",
-        reference="kdsnn.targets.reference:ReferenceTarget",
-    )
+    register(monkeypatch, gone="no.such.module:Target", raising=f"{__name__}:RaisingProbe", chip=f"{__name__}:Chip")
     found = probe_all()
     assert found["reference"].available
     assert "cannot be loaded" in found["gone"].detail
     assert "its probe raised RuntimeError: no chip" in found["raising"].detail
-    with pytest.raises(TargetUnavailableError, match="ModuleNotFoundError"):
+    assert "needs the option 'board'" in found["chip"].detail
+    with pytest.raises(PluginError, match="ModuleNotFoundError"):
         load_target("gone")
 
 
@@ -75,6 +129,75 @@ def test_two_plugins_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) ->
     register(monkeypatch, chip__1="a:T", chip__2="b:T")
     with pytest.raises(UsageError, match="two installed packages"):
         target_names()
+    register(monkeypatch, lava="mine:Lava")
+    with pytest.raises(UsageError, match="two installed packages register the target 'lava'"):
+        target_names()
+
+
+class Plain(ReferenceTarget):
+    """A target of before there were features: it declares none."""
+
+    name = "plain"
+    features = frozenset()
+
+
+USES = {
+    "image": {GRADED_INPUT},
+    "leaky": {GRADED_INPUT, LEAK, CURRENT},
+    "spikes-in": set(),
+    "integrator": {GRADED_INPUT, MEMBRANE_READOUT},
+}
+
+
+@pytest.mark.parametrize(("name", "features"), USES.items())
+def test_what_a_target_has_not_declared_is_refused_by_name(name: str, features: set[str]) -> None:
+    network = next(n for n in example_networks() if n.name == name)
+    assert network.features == features
+    assert violations(ReferenceTarget(), network) == []
+    found = violations(Plain(), network)
+    assert [v.what.split("'")[1] for v in found] == sorted(features)
+    if features:
+        with pytest.raises(DoesNotFitError, match="does not fit target 'plain'") as refused:
+            ensure_runnable(Plain(), network)
+        assert refused.value.exit_code == 5
+        with pytest.raises(DoesNotFitError):
+            evaluate(network, Plain(), random_images(network, 2))
+
+
+def test_the_conformance_suite_tells_what_was_refused_and_fails_where_nothing_passed() -> None:
+    result = check_target(Plain())
+    assert list(result.passed) == ["spikes-in"]
+    assert "uses 'graded-input'" in result.refused["image"]
+
+    class Refusing(ReferenceTarget):
+        name = "refusing"
+
+        def check(self, network: Network) -> list[Violation]:
+            return [Violation(network.name, "is too green")]
+
+    with pytest.raises(VerificationError, match=r"refuses all 8 networks.*nothing was proven") as refused:
+        check_target(Refusing())
+    assert len(refused.value.problems) == 8
+    assert "is too green" in refused.value.problems[0]
+
+
+def test_the_conformance_suite_says_which_stage_failed() -> None:
+    class Forgetful(ReferenceTarget):
+        """Right in its first run, wrong in the second."""
+
+        name = "forgetful"
+
+        def compile(self, network: Network) -> ReferenceProgram:
+            runs = iter([0])
+
+            class Program(ReferenceProgram):
+                def compute(self, images: np.ndarray, *rest: object) -> Computed:
+                    return super().compute(images if next(runs, None) is not None else 255 - images, *rest)
+
+            return Program(network)
+
+    with pytest.raises(VerificationError, match="network 'image', in a second run: target 'forgetful' differs"):
+        check_target(Forgetful())
 
 
 def test_a_network_must_be_integer_and_fit_and_the_target_there(integer_network: Network) -> None:

@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 
 from kdsnn.errors import TimedOutError, UsageError, VerificationError
 from kdsnn.evaluation import check_same
-from kdsnn.export.onnx import to_onnx
+from kdsnn.export.onnx.models import to_onnx
 from kdsnn.network import Network
 from kdsnn.network.or_pool import max_pool
-from kdsnn.targets import onnx as target_module
-from kdsnn.targets.base import load_target
-from kdsnn.targets.onnx import OnnxTarget
+from kdsnn.targets.onnx import OnnxTarget, files
 from kdsnn.targets.reference import ReferenceTarget, simulate
+from kdsnn.targets.registry import load_target
 from kdsnn.testing import check_target, example_networks, random_images, random_network
 
 FLAVOURS = ["float32", "int8"]
@@ -63,8 +62,8 @@ def test_the_files_alone_count_the_references_spikes(tmp_path: Path, flavour: st
     """With ONNX Runtime and the file, as somebody without kdsnn would; and one graph serves any number of images."""
     network = random_network(7, leaky=leaky)
     images = random_images(network, 9)
-    files = OnnxTarget(flavour=flavour).bundle(network, images, tmp_path)
-    assert [f.name for f in files] == ["model.onnx", "step.onnx"]
+    written = OnnxTarget(flavour=flavour).write_files(network, images, tmp_path, None)
+    assert [path.name for path in written.paths] == ["model.onnx", "step.onnx"]
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     for shown in (images, images[:1]):
         counts, layers = session.run(["counts", "layer_spikes"], {"image": shown})
@@ -78,13 +77,13 @@ def test_the_files_alone_count_the_references_spikes(tmp_path: Path, flavour: st
 
 def test_a_wrong_file_is_not_a_bundle(network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = random_network(3)
-    monkeypatch.setattr(target_module, "to_onnx", lambda _network, **options: to_onnx(other, **options))
+    monkeypatch.setattr(files, "to_onnx", lambda _network, **options: to_onnx(other, **options))
     images = random_images(other, 4)
     spikes, potentials = simulate(other, images)
     inverted = {name: 1 - train for name, train in spikes.items()}
-    monkeypatch.setattr(target_module, "simulate", lambda *_: (inverted, potentials))
+    monkeypatch.setattr(files, "simulate", lambda *_: (inverted, potentials))
     with pytest.raises(VerificationError, match=r"model\.onnx does not count"):
-        OnnxTarget().bundle(other, images, tmp_path)
+        OnnxTarget().write_files(other, images, tmp_path, None)
 
 
 def test_the_size_does_not_grow_with_time(network: Network) -> None:
@@ -119,8 +118,8 @@ def attribute_of(node: onnx.NodeProto, name: str) -> int:
 
 
 def test_options_are_checked() -> None:
-    with pytest.raises(UsageError, match="no device 'tpu'"):
+    with pytest.raises(UsageError, match="option 'device' of target 'onnx'"):
         load_target("onnx", {"device": "tpu"})
-    with pytest.raises(UsageError, match="no flavour 'int4'"):
+    with pytest.raises(UsageError, match="option 'flavour' of target 'onnx'"):
         load_target("onnx", {"flavour": "int4"})
     assert not OnnxTarget("cuda").probe().available or "CUDAExecutionProvider" in onnxruntime.get_available_providers()

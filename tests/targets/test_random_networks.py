@@ -23,7 +23,7 @@ from kdsnn.targets.lava.adapter import LavaTarget
 from kdsnn.targets.lava.environment import setup_environment
 from kdsnn.targets.reference import ReferenceTarget
 from kdsnn.testing import random_images, random_network
-from tests.network.test_counters import fan_out_by_impulses
+from tests.oracles import fan_out
 
 
 def pre_activation_network(seed: int) -> Network:
@@ -60,7 +60,7 @@ def agree(network: Network, seed: int) -> int:
                 continue  # graded messages make input MACs, not SynOps
             trains = wanted.spikes.get(source.name, np.repeat(images[:, None] >> 7, network.timesteps, axis=1))
             emitted = trains.sum(axis=(0, 1), dtype=np.int64)
-            synops += int((emitted * fan_out_by_impulses(projection, source.shape, zero_weights=True)).sum())
+            synops += int((emitted * fan_out(projection.op, source.shape)).sum())
         assert layer.synops_dense == synops
     return wanted.counts.total("spikes")
 

@@ -18,7 +18,7 @@ from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Pro
 from kdsnn.network.overflow import overflows
 from kdsnn.recipes.schema import DistillSection
 from kdsnn.targets.reference import simulate
-from tests.simulate import simulate_float
+from tests.oracles import simulate_float
 
 ALONE = DistillSection(kind="none")
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from kdsnn.export.foreign.convert import Foreign, from_graph
 from kdsnn.network import Network
-from tests.simulate import simulate_float
+from tests.oracles import simulate_float
 
 DT = 1e-3
 STEPS = 8

@@ -35,7 +35,7 @@ from tests.export.foreign.foreign_graphs import (
     simulate_graph,
     weights,
 )
-from tests.simulate import simulate_float
+from tests.oracles import simulate_float
 
 CASES: dict[str, nir.NIRGraph] = {
     "if": chain(conv(3, 2, padding=1), fire(3, 8, 6), *HEAD),

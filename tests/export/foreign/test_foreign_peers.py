@@ -20,7 +20,7 @@ from kdsnn.export.lowering.relays import balance
 from kdsnn.export.quantization.quantize import quantize
 from kdsnn.network import Network
 from kdsnn.targets.lava.adapter import LavaTarget
-from tests.simulate import simulate_float
+from tests.oracles import simulate_float
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]  # theirs
 STEPS, IMAGES = 12, 20

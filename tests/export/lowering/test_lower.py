@@ -14,7 +14,7 @@ from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.relays import balance
 from kdsnn.models.neurons import IF, MultiStep, Normalize, Repeat
 from kdsnn.network import Conv2d, Dense, Network
-from tests.simulate import simulate_float
+from tests.oracles import simulate_float
 
 T = 3
 

@@ -17,7 +17,7 @@ from kdsnn.network.overflow import overflows
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.lava.limits import violations
 from kdsnn.targets.reference import ReferenceTarget
-from tests.simulate import simulate_float
+from tests.oracles import simulate_float
 
 T = 4
 

@@ -13,7 +13,7 @@ from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Pro
 from kdsnn.network.linear_maps import apply
 from kdsnn.network.overflow import overflows
 from kdsnn.targets.reference import simulate
-from tests.simulate import simulate_float
+from tests.oracles import simulate_float
 
 
 def chain(seed: int = 0, *, theta: float = 1.0, gain: float = 1.0, steps: int = 4) -> Network:

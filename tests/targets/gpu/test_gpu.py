@@ -14,6 +14,7 @@ from kdsnn.evaluation import check_same
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.gpu.exact_products import int8_is_exact
 from kdsnn.targets.reference import ReferenceTarget
+from kdsnn.targets.registry import load_target
 from kdsnn.testing import check_target, example_networks, random_images, random_network
 
 
@@ -56,25 +57,25 @@ def test_a_cpu_that_saturates_takes_float32(monkeypatch: pytest.MonkeyPatch) -> 
     int8_is_exact.cache_clear()
     try:
         assert not int8_is_exact()
-        assert not GpuTarget("cpu").int8
+        network = example_networks()[0]
+        assert GpuTarget("cpu").compile(network).versions["products"] == "float32"
         with pytest.raises(UsageError, match="not known to be exact on 'cpu'"):
-            GpuTarget("cpu", "int8")
+            GpuTarget("cpu", "int8").compile(network)
     finally:
         int8_is_exact.cache_clear()
 
 
 def test_what_was_left_to_the_machine_is_chosen_anew_in_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = GpuTarget(), GpuTarget("cuda:7", "float32")
-    monkeypatch.setattr("kdsnn.targets.gpu.int8_is_exact", lambda: False)
+    chosen = copy.deepcopy(GpuTarget())  # the way of pickle, too
+    monkeypatch.setattr("kdsnn.targets.gpu.program.int8_is_exact", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    chosen, asked = copy.deepcopy(here)  # the way of pickle, too
-    assert (chosen.device, chosen.int8) == ("cpu", False)
-    assert (asked.device, asked.int8) == ("cuda:7", False)
+    program = chosen.compile(example_networks()[0])
+    assert (program.versions["device"], program.versions["products"]) == ("cpu", "float32")
 
 
 def test_there_is_no_other_arithmetic() -> None:
-    with pytest.raises(UsageError, match="no arithmetic 'int4'"):
-        GpuTarget("cpu", "int4")
+    with pytest.raises(UsageError, match=r"option 'arithmetic' of target 'gpu': .*'int8' or 'float32', not 'int4'"):
+        load_target("gpu", {"arithmetic": "int4"})
 
 
 def test_batches_do_not_change_the_result() -> None:

@@ -8,11 +8,10 @@ import numpy as np
 
 from kdsnn.hardware.limits import CORE_LIMITS, Hardware, Limit, SynapseFormat, load_hardware
 from kdsnn.network import Conv2d, Network, Projection
-from kdsnn.network.counters import fan_out
-from kdsnn.network.linear_maps import apply
 from kdsnn.targets.placement.footprint import Tile, layout
 from kdsnn.targets.placement.place import Placement
 from kdsnn.targets.placement.split import Load
+from tests.oracles import fan_out, matrix
 
 
 def small(*, shared: bool = True, **limits: int | None) -> Hardware:
@@ -34,7 +33,7 @@ def check(network: Network, placement: Placement) -> None:
         slow = [_load(network, cores, population.name, tile, placement.hardware) for tile in cores[population.name]]
         assert loads[population.name] == slow
         projections = network.incoming(population.name)
-        fan_outs = sum(int(fan_out(p, network.population(p.source).shape).sum()) for p in projections)
+        fan_outs = sum(int(fan_out(p.op, network.population(p.source).shape).sum()) for p in projections)
         assert sum(load.synapses for load in slow) == fan_outs
     for name in CORE_LIMITS:
         most = placement.hardware.most(name)
@@ -53,8 +52,7 @@ def weights(network: Network, projection: Projection) -> np.ndarray:
     """`(targets, sources)`: which weight, counted from one, each synapse has; zero where there is none."""
     source, op = network.population(projection.source).shape, projection.op
     numbered = replace(op, weight=np.arange(1, op.weight.size + 1).reshape(op.weight.shape))
-    one_each = np.eye(int(np.prod(source)), dtype=np.int64).reshape(-1, *source)
-    return apply(numbered, one_each).reshape(len(one_each), -1).T
+    return matrix(numbered, source, network.population(projection.target).neurons).toarray()
 
 
 def _load(network: Network, cores: dict[str, list[Tile]], name: str, tile: Tile, hardware: Hardware) -> Load:

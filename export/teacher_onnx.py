@@ -19,18 +19,12 @@ import torch
 from onnx import helper
 from torch import nn
 
-from kdsnn.distill.checkpoint import load_model
-from kdsnn.distill.pipeline import teacher_folder
 from kdsnn.errors import VerificationError
-from kdsnn.models.teachers import build_teacher
-from kdsnn.network import Network
-from kdsnn.recipes.schema import Recipe, load_recipe
-from kdsnn.run_folders import RECIPE, read_json, write_atomic
+from kdsnn.run_folders import write_atomic
 
 __all__ = ["TEACHER_FILE", "TOLERANCE", "TeacherFile", "teacher_onnx", "write_teacher"]
 
 TEACHER_FILE = "teacher.onnx"
-WEIGHTS = "teacher.safetensors"
 OPSET = 17  # as model.onnx
 TOLERANCE = 1e-4  # of the largest logit: float32 sums (6e-8 a rounding) in another order, in dozens of layers
 
@@ -52,33 +46,32 @@ class TeacherFile:
     left_out: str = ""
 
 
-def write_teacher(run: Path, network: Network, images: npt.NDArray[np.uint8], folder: Path) -> TeacherFile | None:
-    """Writes the teacher of a run, and compares the file's logits with torch's; None where the run has no teacher.
+def write_teacher(
+    teacher: nn.Module,
+    model: str,
+    images: npt.NDArray[np.uint8],
+    folder: Path,
+    *,
+    input_shape: tuple[int, ...],
+    labels: tuple[str, ...],
+) -> TeacherFile:
+    """Writes a teacher, and compares the file's logits with torch's.
 
     Args:
-        run: the run folder.
-        network: of the run, for the shape of its images and its labels.
+        teacher: from images in [0, 1] to logits, in eval mode; on the CPU.
+        model: name of it.
         images: to compare on, `(N, C, H, W)`.
         folder: where the file goes.
+        input_shape: `(C, H, W)`.
+        labels: names of the classes.
 
     Raises:
         VerificationError: ONNX Runtime does not give torch's logits.
-        InputError: the teacher's weights are broken.
     """
-    if not (run / "teacher.json").is_file():
-        return None
-    recipe = load_recipe(str(run / RECIPE))
-    name = recipe.teacher.model
-    weights = _weights(run, recipe)
-    if weights is None:
-        return TeacherFile(name, left_out=f"the weights of teacher {name!r} are not on this machine any more")
-    channels, height, width = network.input.shape
-    teacher = build_teacher(recipe.teacher, (channels, height, width), len(network.labels))
-    load_model(teacher, weights)
-    made = teacher_onnx(teacher, network.input.shape, network.labels)
+    made = teacher_onnx(teacher, input_shape, labels)
     write_atomic(folder / TEACHER_FILE, made)
     largest = _largest_difference(teacher, (folder / TEACHER_FILE).read_bytes(), images)
-    return TeacherFile(name, len(images), largest)
+    return TeacherFile(model, len(images), largest)
 
 
 def teacher_onnx(teacher: nn.Module, input_shape: tuple[int, ...], labels: tuple[str, ...]) -> bytes:
@@ -119,14 +112,6 @@ class _FromBytes(nn.Module):
 
     def forward(self, image: torch.Tensor) -> Any:
         return self.teacher(image.float() / 255)
-
-
-def _weights(run: Path, recipe: Recipe) -> Path | None:
-    """Where the teacher lies: under the runs of now, where it was trained, or beside the run."""
-    folder = teacher_folder(recipe)
-    trained = Path(read_json(run / "teacher.json")["folder"])
-    places = (folder, trained, run.parent / "teachers" / folder.name)
-    return next((place / WEIGHTS for place in places if (place / WEIGHTS).is_file()), None)
 
 
 def _largest_difference(teacher: nn.Module, model: bytes, images: npt.NDArray[np.uint8]) -> float:

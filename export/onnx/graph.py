@@ -1,162 +1,33 @@
-"""The integer network as ONNX, built node by node: every value is a whole number that its type holds exactly.
-
-`model.onnx` takes uint8 images `(N, C, H, W)` and runs all T steps in a Loop, so its size does not grow with T; what
-the image drives is computed once, before the loop. `step.onnx` computes one step, with the state as inputs and outputs.
-
-Two flavours. `float32` keeps drives and potentials in units of 1/64 of a weight as whole numbers below 2**24, which
-float32 holds exactly in any order of summation, as long as no algorithm with fractions (Winograd, FFT) is chosen: ONNX
-Runtime's CPU kernels choose none. `int8` uses MatMulInteger with int32 sums: a convolution is the product of its
-windows and the weights, for ONNX Runtime takes ten times as long for ConvInteger, which is left for large weights in
-groups.
-"""
+"""An ONNX graph in the making: what a projection and a population compute, node by node."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from kdsnn.export.onnx.flavours import Flavour
 from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Conv2d, Network, Population, Projection, Shape, neuron_of
 from kdsnn.network.or_pool import max_pool
 
-__all__ = ["EMITTED", "POTENTIALS", "TRAIN", "Flavour", "step_model", "to_onnx"]
+__all__ = ["NUMBER", "Graph", "pooled", "value_info"]
 
-Flavour = Literal["float32", "int8"]
-OPSET = 17
-IR_VERSION = 8
-EMITTED, TRAIN = "emitted.", "train."  # begin the names of outputs of a population
-POTENTIALS = "potentials"
 LARGEST_PRODUCT = 2**22  # weights of a convolution without groups
 NUMBER = {"float32": TensorProto.FLOAT, "int8": TensorProto.INT32}  # what drives and potentials are made of
 
 
-def to_onnx(
-    network: Network, *, flavour: Flavour = "float32", emitted: bool = False, trains: Sequence[str] = ()
-) -> onnx.ModelProto:
-    """The whole model: images in, counts out.
-
-    Its outputs are `counts` int64 `(N, classes)`, the spikes of each output neuron over T, `layer_spikes` int64
-    `(N, populations)` and, where the output is an integrator, `potentials` int32 `(N, classes)`: what is there after
-    the last step, 64 to a weight unit.
-
-    Args:
-        network: an integer network.
-        flavour: of the arithmetic; both are exact.
-        emitted: put out, besides, `emitted.NAME` int64 in each population's shape, summed over images and steps.
-        trains: populations whose spikes to put out, besides, as `train.NAME` uint8 `(T, N, *shape)`.
-    """
-    outer = _Graph(network, flavour)
-    messages = _messages(outer)
-    driven = {p.name: outer.constant_drive(p, messages) for p in network.projections if p.source == network.input.name}
-    states = _states(network)
-    batch = outer.add("Gather", outer.add("Shape", "image"), outer.integers([0]), axis=0)
-    for state, shape in states.items():
-        first = outer.filled(network.timesteps if state.startswith("n.") else 0)
-        outer.add("ConstantOfShape", outer.concat([batch, outer.integers(shape)]), to=f"{state}.0", value=first)
-    body = _loop_body(network, outer, driven, trains)
-    ends = [f"{state}.end" for state in states]
-    steps = outer.constant(np.array(network.timesteps, dtype=np.int64))
-    inputs = [steps, "", *(f"{state}.0" for state in states)]
-    outer.nodes.append(
-        helper.make_node("Loop", inputs, [*ends, *(f"{TRAIN}{n}" for n in trains)], name="time", body=body)
-    )
-    kept = [_value(f"{TRAIN}{n}", TensorProto.UINT8, ["T", "N", *network.population(n).shape]) for n in trains]
-    return _model(network, outer, [*_totals(network, outer, emitted=emitted), *kept], flavour)
-
-
-def step_model(network: Network, *, flavour: Flavour = "float32") -> onnx.ModelProto:
-    """One time step: `image` and the state in, `spikes` uint8 `(N, classes)` and the next state out; from zeros.
-
-    The state of a population is `v.NAME` (times 64 to a weight unit), and `u.NAME` where it has a current of its own.
-    The score of an integrator is its `v.NAME.next` after the last step.
-    """
-    graph = _Graph(network, flavour)
-    sent = {network.input.name: _messages(graph)}
-    states = {name: shape for name, shape in _states(network).items() if not name.startswith("n.")}
-    for population in network.spiking:
-        sent[population.name] = graph.population(population, sent)
-    graph.add("Cast", graph.flat(sent[network.output.name]), to="spikes", dtype=TensorProto.UINT8)
-    number = NUMBER[flavour]
-    ends = [_value(f"{name}.next", number, ["N", *shape]) for name, shape in states.items()]
-    spikes = _value("spikes", TensorProto.UINT8, ["N", network.output.neurons])
-    inputs = [_value(name, number, ["N", *shape]) for name, shape in states.items()]
-    return _model(network, graph, [spikes, *ends], flavour, inputs)
-
-
-def _states(network: Network) -> dict[str, tuple[int, ...]]:
-    """What goes from step to step: potential and current, if they are remembered; T less the steps without a spike."""
-    made: dict[str, tuple[int, ...]] = {}
-    for population in network.spiking:
-        if _pooled(network, population) is None:
-            made[f"v.{population.name}"] = population.shape
-        if neuron_of(population).decay_u != DECAY_UNITY:
-            made[f"u.{population.name}"] = population.shape
-        made[f"n.{population.name}"] = population.shape
-    return made
-
-
-def _messages(graph: _Graph) -> str:
-    """What the input population sends, uint8."""
-    shift = graph.constant(np.array(8 - graph.network.input_bits, dtype=np.uint8))
-    return graph.add("BitShift", "image", shift, direction="RIGHT")
-
-
-def _loop_body(network: Network, outer: _Graph, driven: dict[str, str], trains: Sequence[str]) -> onnx.GraphProto:
-    body = _Graph(network, outer.flavour, prefix="step.", constants=outer.constants)  # a body sees the names around it
-    number, states = NUMBER[outer.flavour], _states(network)
-    sent: dict[str, str] = {}
-    for population in network.spiking:
-        name = population.name
-        sent[name] = body.population(population, sent, driven)
-        body.add("Sub", f"n.{name}", f"step.held.{name}", to=f"n.{name}.next")
-    for name in trains:
-        body.add("Cast", sent[name], to=f"step.{name}", dtype=TensorProto.UINT8)
-    scans = [_value(f"step.{name}", TensorProto.UINT8, ["N", *network.population(name).shape]) for name in trains]
-    body.add("Identity", "going", to="going.next")
-    inputs = [_value("t", TensorProto.INT64, []), _value("going", TensorProto.BOOL, [])]
-    inputs += [_value(name, number, ["N", *shape]) for name, shape in states.items()]
-    outputs = [_value("going.next", TensorProto.BOOL, [])]
-    outputs += [_value(f"{name}.next", number, ["N", *shape]) for name, shape in states.items()]
-    return helper.make_graph(body.nodes, "step", inputs, [*outputs, *scans])
-
-
-def _totals(network: Network, graph: _Graph, *, emitted: bool) -> list[onnx.ValueInfoProto]:
-    """Outputs made of the numbers of spikes at the end of the loop."""
-    layers, made = [], []
-    summed = _type_of_sums(network.timesteps * max(population.neurons for population in network.spiking))
-    for population in network.spiking:
-        number = graph.add("Cast", f"n.{population.name}.end", dtype=summed)
-        layers.append(graph.add("ReduceSum", graph.flat(number), graph.integers([1]), keepdims=1))
-        if emitted:
-            total = graph.add("ReduceSum", number, graph.integers([0]), keepdims=0)
-            graph.add("Cast", total, to=f"{EMITTED}{population.name}", dtype=TensorProto.INT64)
-            made.append(_value(f"{EMITTED}{population.name}", TensorProto.INT64, population.shape))
-    graph.add("Cast", graph.flat(f"n.{network.output.name}.end"), to="counts", dtype=TensorProto.INT64)
-    graph.add("Cast", graph.concat(layers, axis=1), to="layer_spikes", dtype=TensorProto.INT64)
-    if network.readout == "membrane":
-        graph.add("Cast", graph.flat(f"v.{network.output.name}.end"), to=POTENTIALS, dtype=TensorProto.INT32)
-        made.append(_value(POTENTIALS, TensorProto.INT32, ["N", network.output.neurons]))
-    return [
-        _value("counts", TensorProto.INT64, ["N", network.output.neurons]),
-        _value("layer_spikes", TensorProto.INT64, ["N", len(layers)]),
-        *made,
-    ]
-
-
-def _type_of_sums(largest: int) -> int:
-    """The type that ONNX Runtime adds up fastest, of those that hold this number and all below exactly."""
-    if largest < 2**24:
-        return TensorProto.FLOAT
-    return TensorProto.INT32 if largest < 2**31 else TensorProto.INT64
+def value_info(name: str, dtype: int, shape: Sequence[int | str]) -> onnx.ValueInfoProto:
+    """An input or output of a graph."""
+    return helper.make_tensor_value_info(name, dtype, list(shape))
 
 
 @dataclass
-class _Graph:
+class Graph:
     """Nodes and constants so far; every method adds some and returns the name of its result."""
 
     network: Network
@@ -168,9 +39,11 @@ class _Graph:
 
     @property
     def number(self) -> npt.DTypeLike:
+        """The type of drives and potentials."""
         return np.float32 if self.flavour == "float32" else np.int32
 
     def add(self, kind: str, *inputs: str, to: str = "", dtype: int | None = None, **attributes: Any) -> str:
+        """A node of that kind; its result is called `to`, or by a name made up."""
         name = to or f"{self.prefix}{kind.lower()}.{len(self.nodes)}"
         if dtype is not None:
             attributes["to"] = dtype
@@ -178,20 +51,25 @@ class _Graph:
         return name
 
     def constant(self, values: npt.NDArray[Any], name: str = "") -> str:
+        """A constant array; one that is there already is taken again."""
         name = name or f"constant.{values.dtype}.{'x'.join(map(str, values.shape))}.{values.tobytes().hex()}"
         self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
         return name
 
     def integers(self, values: Sequence[int]) -> str:
+        """A constant of int64."""
         return self.constant(np.array(values, dtype=np.int64))
 
     def filled(self, value: int) -> onnx.TensorProto:
+        """A value to fill a state with."""
         return numpy_helper.from_array(np.full(1, value, dtype=self.number))
 
     def concat(self, parts: Sequence[str], *, axis: int = 0, to: str = "") -> str:
+        """The parts beside each other."""
         return self.add("Concat", *parts, to=to, axis=axis)
 
     def flat(self, value: str) -> str:
+        """The value as `(N, neurons)`."""
         return self.add("Flatten", value, axis=1)
 
     def cast(self, value: str, dtype: int) -> str:
@@ -202,10 +80,10 @@ class _Graph:
 
     def population(self, population: Population, sent: Mapping[str, str], driven: Mapping[str, str] = {}) -> str:
         """One step of a population, its spikes; what some projections bring may be there before."""
-        pooled, incoming = _pooled(self.network, population), self.network.incoming(population.name)
-        if pooled is not None:
+        windows, incoming = pooled(self.network, population), self.network.incoming(population.name)
+        if windows is not None:
             source = incoming[0].source
-            return self.maximum(population.name, pooled, sent[source], self.network.population(source).shape)
+            return self.maximum(population.name, windows, sent[source], self.network.population(source).shape)
         drives = [driven.get(p.name) or self.drive(p, sent[p.source]) for p in incoming]
         return self.neurons(population, drives, biased=any(p.name in driven for p in incoming))
 
@@ -222,10 +100,10 @@ class _Graph:
         """The spikes of a max pool, or of a relay, channel by channel: else ONNX Runtime lays all images out anew."""
         options: dict[str, Any] = {"strides": op.stride, "pads": [*op.padding, *op.padding], "dilations": op.dilation}
         floats = self.cast(sent, TensorProto.FLOAT)  # of bytes, ONNX Runtime's maxima take ten times as long
-        (channels, *size), (_, *pooled) = source, op.output_shape(source)
+        (channels, *size), (_, *smaller) = source, op.output_shape(source)
         planes = self.add("Reshape", floats, self.integers([-1, 1, *size]))
         highest = self.add("MaxPool", planes, kernel_shape=op.weight.shape[2:], **options)
-        fired = self.add("Reshape", highest, self.integers([-1, channels, *pooled]))
+        fired = self.add("Reshape", highest, self.integers([-1, channels, *smaller]))
         self.typed[fired, TensorProto.FLOAT] = fired
         one = self.constant(np.array(1, dtype=self.number))
         self.add("Sub", one, self.cast(fired, NUMBER[self.flavour]), to=f"{self.prefix}held.{name}")
@@ -306,7 +184,7 @@ class _Graph:
         return self.add("Cast", self.add("Mul", self.add("Sign", x), kept), dtype=NUMBER[self.flavour])
 
 
-def _pooled(network: Network, population: Population) -> Conv2d | None:
+def pooled(network: Network, population: Population) -> Conv2d | None:
     """The windows of a max pool that ONNX Runtime takes: with no window outside of the image."""
     op = max_pool(network, population)
     inside = op is not None and all(p < k for p, k in zip(op.padding, op.weight.shape[2:], strict=True))
@@ -320,35 +198,3 @@ def _ungrouped(op: Conv2d) -> npt.NDArray[Any]:
     for group, part in enumerate(parts):
         whole[group, :, group] = part
     return whole.reshape(len(op.weight), -1, *op.weight.shape[2:])
-
-
-def _value(name: str, dtype: int, shape: Sequence[int | str]) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, dtype, list(shape))
-
-
-def _model(
-    network: Network,
-    graph: _Graph,
-    outputs: Sequence[onnx.ValueInfoProto],
-    flavour: Flavour,
-    inputs: Sequence[onnx.ValueInfoProto] = (),
-) -> onnx.ModelProto:
-    image = _value("image", TensorProto.UINT8, ["N", *network.input.shape])
-    made = helper.make_model(
-        helper.make_graph(graph.nodes, network.name, [image, *inputs], outputs, list(graph.constants.values())),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="kdsnn",
-    )
-    helper.set_model_props(
-        made,
-        {
-            "kdsnn.fingerprint": network.fingerprint(),
-            "kdsnn.flavour": flavour,
-            "kdsnn.timesteps": str(network.timesteps),
-            "kdsnn.labels": "\n".join(network.labels),
-            "kdsnn.network.populations": "\n".join(p.name for p in network.spiking),
-        },
-    )
-    onnx.checker.check_model(made)
-    return made

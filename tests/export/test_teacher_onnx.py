@@ -1,6 +1,5 @@
 """The teacher as an ONNX model: torch's logits on any number of images, and never a file that gives others."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +10,16 @@ import torch
 from torch import nn
 
 from kdsnn.data import datasets
-from kdsnn.distill import teacher_onnx as module
-from kdsnn.distill.pipeline import distill, load_teacher, teacher_folder
-from kdsnn.distill.teacher_onnx import TOLERANCE, teacher_onnx, write_teacher
+from kdsnn.distill.pipeline import distill, load_teacher
 from kdsnn.errors import VerificationError
+from kdsnn.export import teacher_onnx as module
+from kdsnn.export.teacher_onnx import TOLERANCE, teacher_onnx
 from kdsnn.models.teachers import build_teacher, teacher_names
 from kdsnn.recipes.schema import DistillSection, TeacherSection
 from kdsnn.steps.export import export_bundle
 from kdsnn.steps.models import Model, open_model
 from kdsnn.steps.quantize import quantize_run
-from kdsnn.targets.base import load_target
+from kdsnn.targets.registry import load_target
 from tests.distill.small import NAME, recipe, small
 
 
@@ -80,28 +79,10 @@ def test_a_student_without_a_teacher_has_none(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(datasets.LOADERS, NAME, small)
     plain = recipe(epochs=1).model_copy(update={"distill": DistillSection(kind="none")})
     made = distill(plain, run=tmp_path / "plain", device="cpu")
-    network = open_model(str(quantize_run(str(made)).model.path)).network
-    assert write_teacher(made, network, images((1, 8, 8)), tmp_path) is None
-
-
-def test_a_teacher_whose_weights_are_gone_is_named(run: Path, tmp_path: Path) -> None:
-    shutil.rmtree(teacher_folder(recipe()))
-    manifest = export_bundle(open_model(str(run)), load_target("onnx"), tmp_path / "bundle", images((1, 8, 8)))
-    assert "teacher 'cnn' are not on this machine" in manifest["teacher"]["left_out"]
+    quantize_run(str(made))
+    manifest = export_bundle(open_model(str(made)), load_target("onnx"), tmp_path / "bundle", images((1, 8, 8)))
+    assert manifest["teacher"] is None
     assert "teacher.onnx" not in manifest["files"]
-
-
-def test_a_teacher_beside_a_run_that_was_moved_is_found(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    moved = tmp_path / "elsewhere"
-    moved.mkdir()
-    shutil.move(run, moved / "run")
-    shutil.move(teacher_folder(recipe()).parent, moved / "teachers")
-    monkeypatch.setenv("KDSNN_RUNS", str(tmp_path / "none"))
-    written = write_teacher(moved / "run", open_model(str(moved / "run")).network, images((1, 8, 8)), tmp_path)
-    assert written is not None
-    assert not written.left_out
 
 
 def test_a_file_with_other_logits_does_not_count(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""The integer network as ONNX: a whole model, and a model of one time step."""

@@ -1,0 +1,7 @@
+"""Running a network on targets, and comparing each spike and each count with the reference's."""
+
+from kdsnn.evaluation.comparison import check_same
+from kdsnn.evaluation.on_targets import evaluate, evaluate_each
+from kdsnn.evaluation.result import Evaluation
+
+__all__ = ["Evaluation", "check_same", "evaluate", "evaluate_each"]

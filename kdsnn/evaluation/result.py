@@ -1,0 +1,142 @@
+"""What an evaluation found: predictions, spikes, counts, and what they were compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.network import Network
+from kdsnn.network.counters import Counts
+from kdsnn.targets.base import RunResult
+
+__all__ = ["Evaluation", "Part", "joined"]
+
+SCHEMA = "kdsnn.evaluation/1"
+HIGHEST = ("fill_steps", "lanes", "memory_mib", "peak_process_mib", "processes", "workers")
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a target computed on a set of images, compared with the reference.
+
+    Attributes:
+        target: name.
+        fingerprint: of the network.
+        predictions: `(N,)`.
+        accuracy: share of right predictions, or None without labels.
+        counts: counted by the target.
+        output_spikes: `(N, T, classes)` uint8.
+        potentials: `(N, classes)` int32 of an output that integrates and never fires; else None.
+        spike_totals: for each population, each neuron's spikes over T, `(N, neurons)` uint16.
+        compared: populations whose spikes were compared with the reference, one by one; empty if none were.
+        wall_s: seconds the target worked; with a pool, seconds until it had done everything, the comparison included.
+        versions: of what computed it.
+        notes: further figures of the target, summed over its runs; the highest of any run for those named in `HIGHEST`.
+    """
+
+    target: str
+    fingerprint: str
+    predictions: npt.NDArray[np.int64]
+    accuracy: float | None
+    counts: Counts
+    output_spikes: npt.NDArray[np.uint8]
+    potentials: npt.NDArray[np.int32] | None
+    spike_totals: Mapping[str, npt.NDArray[np.uint16]]
+    compared: tuple[str, ...]
+    wall_s: float
+    versions: Mapping[str, str]
+    notes: Mapping[str, float]
+
+    @property
+    def samples(self) -> int:
+        """Number of images."""
+        return len(self.predictions)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object of `--json`; `matches_reference` is false where nothing was compared, as for the reference."""
+        return {
+            "schema": SCHEMA,
+            "target": self.target,
+            "fingerprint": self.fingerprint,
+            "samples": self.samples,
+            "timesteps": int(self.output_spikes.shape[1]),
+            "accuracy": self.accuracy,
+            "predictions": self.predictions.tolist(),
+            "layers": [asdict(layer) for layer in self.counts.layers],
+            "counts": self.counts.totals(),
+            "matches_reference": bool(self.compared),
+            "compared_populations": list(self.compared),
+            "wall_s": self.wall_s,
+            "samples_per_s": self.samples / self.wall_s,
+            "versions": dict(self.versions),
+            "notes": dict(self.notes),
+        }
+
+    def arrays(self) -> dict[str, Array]:
+        """The arrays of `--dump`."""
+        spikes = {f"spikes/{name}": totals for name, totals in self.spike_totals.items()}
+        read = {} if self.potentials is None else {"potentials": self.potentials}
+        return {"predictions": self.predictions, "output_spikes": self.output_spikes, **read, **spikes}
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is kept of a chunk of images.
+
+    Attributes:
+        result: with the spikes of the output only.
+        totals: for each population, each neuron's spikes over T, `(N, neurons)` uint16.
+        compared: populations that were compared with the reference.
+    """
+
+    result: RunResult
+    totals: Mapping[str, npt.NDArray[np.uint16]]
+    compared: tuple[str, ...]
+
+
+def joined(
+    network: Network,
+    target: str,
+    parts: Sequence[Part],
+    labels: npt.NDArray[np.int64] | None,
+    *,
+    wall_s: float | None = None,
+) -> Evaluation:
+    """The evaluation that chunks of images make together, in their order.
+
+    Args:
+        network: that ran.
+        target: name of the target.
+        parts: of the chunks.
+        labels: of all images.
+        wall_s: instead of the sum over the chunks.
+    """
+    results = [part.result for part in parts]
+    predictions = np.concatenate([r.predictions for r in results])
+    read = [r.potentials for r in results if r.potentials is not None]
+    counts = results[0].counts
+    for result in results[1:]:
+        counts += result.counts
+    return Evaluation(
+        target=target,
+        fingerprint=results[0].fingerprint,
+        predictions=predictions,
+        accuracy=None if labels is None else float((predictions == labels).mean()),
+        counts=counts,
+        output_spikes=np.concatenate([r.spikes[network.output.name] for r in results]),
+        potentials=np.concatenate(read) if read else None,
+        spike_totals={name: np.concatenate([p.totals[name] for p in parts]) for name in parts[0].totals},
+        compared=parts[0].compared,
+        wall_s=sum(r.wall_s for r in results) if wall_s is None else wall_s,
+        versions=results[0].versions,
+        notes={key: _note(key, [r.notes.get(key, 0.0) for r in results]) for key in results[0].notes},
+    )
+
+
+def _note(key: str, values: list[float]) -> float:
+    return max(values) if key in HIGHEST else sum(values)

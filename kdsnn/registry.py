@@ -1,0 +1,110 @@
+"""Registries: the one list of the things of a kind, ours and those that installed packages add by an entry point.
+
+Ours stand in a mapping from name to thing, or to `"module:attribute"` where it shall be imported only when it is asked
+for. Another package adds one in its `pyproject.toml`:
+
+    [project.entry-points."kdsnn.datasets"]
+    braille = "my_package.braille:load"
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar, cast
+
+from kdsnn.errors import PluginError, UsageError
+
+__all__ = ["Registry", "suggestion"]
+
+T = TypeVar("T")
+
+
+def suggestion(name: str, known: Iterable[str], plural: str) -> str:
+    """What to do about a name that does not exist: the nearest that does, or all of them.
+
+    Args:
+        name: the wrong one.
+        known: the right ones.
+        plural: what they are, such as `data sets`.
+    """
+    there = list(known)
+    close = difflib.get_close_matches(name, there, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"{plural} are: {', '.join(there)}"
+
+
+@dataclass(frozen=True)
+class Registry(Generic[T]):
+    """The things of one kind, by name.
+
+    Attributes:
+        singular: what one is, for messages: `data set`.
+        plural: `data sets`.
+        own: those of kdsnn.
+        group: of the entry points by which installed packages add theirs; none where they cannot.
+    """
+
+    singular: str
+    plural: str
+    own: Mapping[str, T | str] = field(default_factory=dict)
+    group: str | None = None
+
+    def names(self) -> list[str]:
+        """All names, in order.
+
+        Raises:
+            UsageError: two packages register the same name.
+        """
+        return sorted({*self.own, *self._added()})
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.own or name in self._added()
+
+    def get(self, name: str) -> T:
+        """The thing of that name.
+
+        Raises:
+            UsageError: there is none; with the nearest name.
+            PluginError: its package cannot be imported.
+        """
+        value: Any = self.own.get(name) or self._added().get(name)
+        if value is None:
+            raise UsageError(f"there is no {self.singular} {name!r}", hint=self.suggestion(name))
+        if not isinstance(value, str | EntryPoint):
+            return cast(T, value)
+        where = value if isinstance(value, str) else value.value
+        try:
+            return cast(T, _imported(value) if isinstance(value, str) else value.load())
+        except Exception as error:
+            raise PluginError(
+                f"{self.singular} {name!r} cannot be loaded from {where}: {type(error).__name__}: {error}"
+            ) from error
+
+    def suggestion(self, name: str) -> str:
+        """What to do about a name that is not here; see `suggestion`."""
+        return suggestion(name, self.names(), self.plural)
+
+    def problem(self, name: str) -> str | None:
+        """Why a name is wrong, with what to do, or None where it is right."""
+        return None if name in self else f"there is no {self.singular} {name!r}; {self.suggestion(name)}"
+
+    def _added(self) -> dict[str, EntryPoint]:
+        found: dict[str, EntryPoint] = {}
+        for entry in entry_points(group=self.group) if self.group else ():
+            other = self.own.get(entry.name) or found.get(entry.name)
+            if other is not None and entry.value != getattr(other, "value", other):
+                raise UsageError(
+                    f"two installed packages register the {self.singular} {entry.name!r}: "
+                    f"{getattr(other, 'value', 'kdsnn')}, {entry.value}",
+                    hint="uninstall one of them",
+                )
+            found[entry.name] = entry
+        return found
+
+
+def _imported(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    return getattr(import_module(module), attribute)
