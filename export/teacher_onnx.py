@@ -121,7 +121,7 @@ def _largest_difference(teacher: nn.Module, model: bytes, images: npt.NDArray[np
     largest = 0.0
     for shown in (images, images[:1]):  # one graph for any number of images
         with torch.inference_mode():
-            wanted = teacher.eval()(torch.from_numpy(shown).float() / 255).numpy()
+            wanted = teacher.eval()(torch.tensor(shown).float() / 255).numpy()
         (found,) = session.run(["logits"], {"image": shown})
         difference = np.abs(found - wanted).max() / np.abs(wanted).max()
         if not difference <= TOLERANCE:  # nor where it is no number

@@ -187,7 +187,7 @@ def _compose_dense(term: Term, second: Dense) -> Dense:
         return Dense(second.weight @ first.weight)
     if first is None:
         return second
-    rows = torch.from_numpy(second.weight.reshape(-1, *term.shape))
+    rows = torch.tensor(second.weight.reshape(-1, *term.shape))
     reached = [
         (n - 1) * s - 2 * p + d * (k - 1) + 1
         for n, s, p, d, k in zip(
@@ -197,7 +197,7 @@ def _compose_dense(term: Term, second: Dense) -> Dense:
     missing = [n - r for n, r in zip(term.source_shape[1:], reached, strict=True)]
     back = F.conv_transpose2d(
         rows,
-        torch.from_numpy(first.weight),
+        torch.tensor(first.weight),
         stride=first.stride,
         padding=first.padding,
         output_padding=missing,

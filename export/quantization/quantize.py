@@ -124,7 +124,8 @@ def quantize(
         input_bits = min(trials, key=lambda t: t.drive_error).bits if trials else 8
     made = [_quantize_population(network, p, weight_bits, input_bits, method) for p in network.spiking]
     kind = "ptq" if method == "max" else f"ptq ({method})"
-    integer = _assemble(network, made, input_bits, f"{kind}, int{weight_bits} weights, {input_bits}-bit input")
+    text = f"{kind}, int{weight_bits} weights, {input_bits}-bit input"
+    integer = _assemble(network, made, weight_bits, input_bits, text)
     return integer, QuantizationReport(weight_bits, input_bits, trials, tuple(q.layer for q in made), method)
 
 
@@ -150,7 +151,7 @@ def requantize(network: Network, like: Network, report: QuantizationReport) -> t
         rounded = scales.round_at(population, sources, candidate, neuron.bias_exponent, largest)
         made.append(_quantized(population, rounded, sources, old.scale, largest, old.limited_by))
     text = f"qat, int{report.weight_bits} weights, {like.input_bits}-bit input"
-    integer = _assemble(network, made, like.input_bits, text)
+    integer = _assemble(network, made, report.weight_bits, like.input_bits, text)
     return integer, replace(report, layers=tuple(q.layer for q in made))
 
 
@@ -168,7 +169,7 @@ def _check(network: Network, weight_bits: int) -> None:
         raise InputError(f"weight_bits must be 2 to {WEIGHT_BITS}, not {weight_bits}")
 
 
-def _assemble(network: Network, made: Sequence[_Quantized], input_bits: int, how: str) -> Network:
+def _assemble(network: Network, made: Sequence[_Quantized], weight_bits: int, input_bits: int, how: str) -> Network:
     order = {p.name: i for i, p in enumerate(network.projections)}
     projections = sorted((p for q in made for p in q.projections), key=lambda p: order[p.name])
     return replace(
@@ -176,7 +177,7 @@ def _assemble(network: Network, made: Sequence[_Quantized], input_bits: int, how
         populations=(replace(network.input, model=Input(input_bits)), *(q.population for q in made)),
         projections=tuple(projections),
         integer=True,
-        provenance={**network.provenance, "quantization": how},
+        provenance={**network.provenance, "quantization": how, "weight_bits": str(weight_bits)},
     )
 
 

@@ -60,7 +60,11 @@ def noise(
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How often each noise is drawn.")] = 3,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="A folder, or the figure's file: .png, .svg or .pdf. Left out: the run."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="A folder, or the file of the curves: .png, .svg or .pdf. The run keeps the figures, whatever it is.",
+        ),
     ] = None,
     device: DeviceOption = None,
     option: OptionOption = None,
@@ -79,11 +83,11 @@ def noise(
     """
     from kdsnn.noise.measure import measure
     from kdsnn.noise.plan import check_kinds, open_study
-    from kdsnn.report.noise_curves import places, write
+    from kdsnn.report.noise_curves import check_out, write
     from kdsnn.run_folders import find_run
 
     folder = find_run(run)
-    places(folder, out)  # a wrong name shall not cost a run
+    check_out(out)  # a wrong name shall not cost a run
     kinds = [str(k.value) for k in kind or (KindName.gaussian,)]
     check_kinds(kinds, target)
     study = open_study(
@@ -97,7 +101,7 @@ def noise(
     )
     with progress_bar("noise", study.size) as progress:
         data = measure(study, progress=progress).as_json()
-    _, picture = write(data, folder, out)
+    picture = write(data, folder, out)
     if json:
         emit_json(data)
     else:

@@ -32,10 +32,16 @@ DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")  # of Debian's packag
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images `(N, C, H, W)` uint8 and labels `(N,)` int64."""
+    """Images `(N, C, H, W)` uint8 and labels `(N,)` int64, which cannot be written to: others are shown the same."""
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        for name in ("images", "labels"):
+            shared = getattr(self, name).view()
+            shared.flags.writeable = False
+            object.__setattr__(self, name, shared)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +154,7 @@ def _mnist5k(_root: Path) -> Dataset:
 
 def _idx(name: str, labels: tuple[str, ...], *folders: Path) -> Dataset:
     for folder in folders:
-        if files.has_idx(folder):
+        if files.has_idx(folder) and files.known_as(folder) in (name, None):
             return Dataset(
                 name, Split(*files.read_idx(folder, "train")), Split(*files.read_idx(folder, "t10k")), labels
             )
@@ -159,7 +165,7 @@ def _fashion_mnist(root: Path) -> Dataset:
     """70,000 images of clothes: from a folder, from Debian's package, or downloaded by torchvision."""
     folder = root / "FashionMNIST" / "raw"
     places = (root, root / "fashion-mnist", folder, DEBIAN_FASHION)
-    if not any(files.has_idx(place) for place in places):
+    if not any(files.has_idx(place) and files.known_as(place) in ("fashion-mnist", None) for place in places):
         files.download("FashionMNIST", root)
     return _idx("fashion-mnist", CLOTHES, *places)
 
@@ -168,7 +174,7 @@ def _mnist(root: Path) -> Dataset:
     """70,000 digits: from a folder, or downloaded by torchvision."""
     folder = root / "MNIST" / "raw"
     places = (root / "mnist", folder, root)
-    if not any(files.has_idx(place) for place in places):
+    if not any(files.has_idx(place) and files.known_as(place) in ("mnist", None) for place in places):
         files.download("MNIST", root)
     return _idx("mnist", DIGITS, *places)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
 import socket
 import struct
 import sys
@@ -22,6 +23,7 @@ __all__ = [
     "download",
     "has_cifar_binary",
     "has_idx",
+    "known_as",
     "missing",
     "read_cifar_binary",
     "read_cifar_torchvision",
@@ -34,6 +36,13 @@ CIFAR_RECORD = 1 + 3 * 32 * 32
 CIFAR_FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
 LARGEST = 2**31  # bytes of one array
 LARGEST_BATCH = 2**28  # bytes of one CIFAR-10 batch; the real ones have 3e7
+KNOWN_LABELS = {  # sha256 of what the files of labels hold, unpacked
+    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5": "mnist",  # train
+    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2": "mnist",  # t10k
+    "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9": "fashion-mnist",  # train
+    "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34": "fashion-mnist",  # t10k
+}
+LARGEST_LABELS = 2**20  # bytes that are read of a file of labels, to know it by
 SILENCE_S = 30.0  # a server that sends nothing for so long is given up
 
 
@@ -41,6 +50,16 @@ def has_idx(folder: Path) -> bool:
     """Whether a folder holds the four files."""
     names = [f"{s}-{k}" for s in ("train", "t10k") for k in ("images-idx3-ubyte", "labels-idx1-ubyte")]
     return all(_idx_file(folder, name) is not None for name in names)
+
+
+def known_as(folder: Path) -> str | None:
+    """Which data set a folder with the four files holds, by the checksum of its labels; None where they are unknown.
+
+    MNIST and Fashion-MNIST come in files of the same names.
+    """
+    found = {KNOWN_LABELS.get(_content_sha256(folder, f"{split}-labels-idx1-ubyte")) for split in ("train", "t10k")}
+    found.discard(None)
+    return found.pop() if len(found) == 1 else None
 
 
 def read_idx(folder: Path, split: str) -> tuple[Images, Labels]:
@@ -56,6 +75,17 @@ def read_idx(folder: Path, split: str) -> tuple[Images, Labels]:
 
 def _idx_file(folder: Path, name: str) -> Path | None:
     return next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
+
+
+def _content_sha256(folder: Path, name: str) -> str:
+    path = _idx_file(folder, name)
+    if path is None:
+        return ""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return hashlib.sha256(file.read(LARGEST_LABELS)).hexdigest()
+    except (OSError, EOFError, zlib.error):  # whoever reads it as data says what is wrong with it
+        return ""
 
 
 def _read_idx_file(folder: Path, name: str, dimensions: int) -> Images:
@@ -74,7 +104,7 @@ def _read_idx_file(folder: Path, name: str, dimensions: int) -> Images:
     if len(data) != size:
         what = f"truncated: {len(data)} of" if len(data) < size else "longer than its"
         raise InputError(f"{path} is {what} {size} bytes", hint="fetch it again")
-    return np.frombuffer(data, dtype=np.uint8).reshape(shape).copy()  # torch takes writable arrays only
+    return np.frombuffer(data, dtype=np.uint8).reshape(shape)
 
 
 def has_cifar_binary(folder: Path) -> bool:

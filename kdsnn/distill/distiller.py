@@ -95,7 +95,7 @@ class Distiller:
 
 def _answers(teacher: nn.Module, images: npt.NDArray[np.uint8], device: torch.device) -> torch.Tensor:
     """The teacher's logits of all images."""
-    parts = torch.split(torch.from_numpy(images), AT_ONCE)
+    parts = torch.split(torch.tensor(images), AT_ONCE)
     return torch.cat([teacher(part.to(device).float() / 255) for part in parts])
 
 

@@ -214,7 +214,7 @@ def right_answers(model: nn.Module, split: Split) -> npt.NDArray[np.bool_]:
     model.eval()
     with torch.inference_mode():
         for begin in range(0, len(right), BATCH):
-            x = torch.from_numpy(split.images[begin : begin + BATCH]).to(device).float() / 255
+            x = torch.tensor(split.images[begin : begin + BATCH]).to(device).float() / 255
             answer = model(x).cpu().numpy()
             scores = answer.sum(axis=0) if isinstance(model, Student) else answer
             right[begin : begin + BATCH] = scores.argmax(axis=1) == split.labels[begin : begin + BATCH]

@@ -178,8 +178,8 @@ class _Loop:
     ) -> None:
         self.accelerator, self.model, self.optimizer = accelerator, model, optimizer
         self.forward, self.plan, self.weights, self.tick = forward, plan, weights, tick
-        self.images = torch.from_numpy(plan.split.images).to(accelerator.device)
-        self.labels = torch.from_numpy(plan.split.labels).to(accelerator.device)
+        self.images = torch.tensor(plan.split.images, device=accelerator.device)
+        self.labels = torch.tensor(plan.split.labels, device=accelerator.device)
         self.bf16 = torch.autocast(
             accelerator.device.type, dtype=torch.bfloat16, enabled=plan.section.precision == "bf16"
         )

@@ -38,6 +38,7 @@ class EnergyModel:
 
     name: str
     title: str
+    account: str
     kind: str
     source: str
     date: str
@@ -141,6 +142,7 @@ def _parse(name: str, text: bytes) -> EnergyModel:
         model = EnergyModel(
             name=name,
             title=str(data["title"]),
+            account=str(data["account"]),
             kind=str(data["kind"]),
             source=str(data["source"]),
             date=str(data["date"]),

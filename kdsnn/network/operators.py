@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy.typing as npt
 
+from kdsnn.network.arrays import read_only
+
 __all__ = ["Conv2d", "Dense", "Shape"]
 
 Shape = tuple[int, ...]
@@ -24,6 +26,9 @@ class Conv2d:
     groups: int = 1
 
     kind = "conv2d"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", read_only(self.weight))
 
     def output_shape(self, source: Shape) -> Shape:
         """Shape that a source of this shape is mapped to; raises ValueError where it cannot be."""
@@ -48,6 +53,9 @@ class Dense:
     weight: npt.NDArray[Any]
 
     kind = "dense"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", read_only(self.weight))
 
     def output_shape(self, source: Shape) -> Shape:
         """Shape that a source of this shape is mapped to; raises ValueError where it cannot be."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from kdsnn.network.arrays import read_only
 from kdsnn.network.operators import Conv2d, Dense, Shape
 
 __all__ = [
@@ -69,6 +70,9 @@ class Neuron:
     decay_u: float = DECAY_UNITY
     decay_v: float = 0
     fires: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bias", read_only(self.bias))
 
 
 @dataclass(frozen=True, eq=False)

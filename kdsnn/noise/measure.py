@@ -6,6 +6,7 @@ Noise on images (`kdsnn.data.image_noise`) is seen by all of them, the same imag
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -130,6 +131,8 @@ class Robustness:
             "samples": len(study.images),
             "seeds": study.seeds,
             "target": study.target.name,
+            "settings": study.target.settings,
+            "images_sha256": hashlib.sha256(np.ascontiguousarray(study.images).data).hexdigest(),
             "networks": networks,
             "noise": noise,
         }

@@ -16,7 +16,7 @@ from kdsnn.distill.pipeline import load_student, load_teacher, teacher_folder
 from kdsnn.errors import InputError, UsageError
 from kdsnn.network import WEIGHT_BITS, Network
 from kdsnn.recipes.schema import Recipe, load_recipe
-from kdsnn.run_folders import RECIPE, find_run, read_json
+from kdsnn.run_folders import RECIPE, find_run
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import open_model
 from kdsnn.targets.base import Target
@@ -145,7 +145,7 @@ def open_study(
     subjects = [Subject("teacher", folder.name, _teacher(folder, recipe)) for folder, recipe in taught[:1]]
     for title, folder, student, model in zip(_titles(folders, recipes), folders, students, models, strict=True):
         subjects.append(Subject(f"{title}, float", folder.name, student))
-        subjects.append(Subject(f"{title}, integer", folder.name, model.network, _weight_bits(folder)))
+        subjects.append(Subject(f"{title}, integer", folder.name, model.network, _weight_bits(model.network)))
     for subject in subjects:
         if isinstance(subject.network, Network):
             ensure_runnable(target, subject.network)
@@ -177,6 +177,7 @@ def _titles(folders: Sequence[Path], recipes: Sequence[Recipe]) -> list[str]:
     return [f"{title} ({name})" for title, name in zip(titles, names, strict=True)]
 
 
-def _weight_bits(run: Path) -> int:
-    report = run / "quantization.json"
-    return int(read_json(report)["weight_bits"]) if report.is_file() else WEIGHT_BITS
+def _weight_bits(network: Network) -> int:
+    """In how many bits the network stores a weight, as its own file says."""
+    said = network.provenance.get("weight_bits", "")
+    return int(said) if said.isdecimal() and 2 <= int(said) <= WEIGHT_BITS else WEIGHT_BITS

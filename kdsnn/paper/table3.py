@@ -15,7 +15,7 @@ from kdsnn.models.students import build_student
 from kdsnn.models.teachers import build_teacher
 from kdsnn.paper.runs import finished_runs
 from kdsnn.recipes.schema import StudentSection, TeacherSection
-from kdsnn.run_folders import read_json
+from kdsnn.steps.evaluations import kept
 
 __all__ = ["Table3Row", "table3"]
 
@@ -105,9 +105,9 @@ def _synops(dataset: str, student: str) -> float | None:
     for folder, recipe in finished_runs():
         section = StudentSection(model=student)
         if recipe.data.dataset == dataset and recipe.student == section:
-            for path in sorted(folder.glob("evaluation-*.json")):
-                evaluation = read_json(path)
-                return _millions(round(evaluation["counts"]["synops_dense"] / evaluation["samples"]))
+            for evaluation in kept(folder):
+                if evaluation["identity"]["data"]["name"] == dataset:
+                    return _millions(round(evaluation["counts"]["synops_dense"] / evaluation["samples"]))
     return None
 
 

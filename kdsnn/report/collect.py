@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kdsnn.data.datasets import load_dataset
 from kdsnn.energy.estimate import energy_model_names, estimate, load_energy_model
 from kdsnn.errors import InputError
 from kdsnn.network.counters import Counts, LayerCounts
+from kdsnn.noise.measurements import measurements
 from kdsnn.run_folders import read_json
+from kdsnn.steps.evaluations import belongs_to, kept
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
+from kdsnn.steps.quantize import figures_of
 from kdsnn.targets.reference import simulate
 
 __all__ = ["collect"]
@@ -28,16 +33,17 @@ def collect(model: Model) -> dict[str, Any]:
     """
     if model.run is None:
         raise InputError(f"{model.path} belongs to no run", hint="report a run, not a file")
-    evaluations = [read_json(p) for p in sorted(model.run.glob("evaluation-*.json"))]
     fingerprint = model.network.fingerprint()
-    current = [e for e in evaluations if e["fingerprint"] == fingerprint]
-    if not current:
+    evaluations = [e for e in kept(model.run) if belongs_to(e, model.network)]
+    if not evaluations:
         raise InputError(
-            f"run {model.run} was not evaluated since it was quantized", hint=f"run: kdsnn evaluate {model.run}"
+            f"run {model.run} was not evaluated on its own test images since it was quantized",
+            hint=f"run: kdsnn evaluate {model.run}",
         )
-    widest = max(current, key=lambda e: int(e["samples"]))
+    widest = evaluations[0]
     counts = _counts(widest)
     teacher = _optional(model.run / "teacher.json")
+    noise = _noise(model.run, fingerprint)
     return {
         "schema": SCHEMA,
         "name": model.network.name,
@@ -45,13 +51,18 @@ def collect(model: Model) -> dict[str, Any]:
         "fingerprint": fingerprint,
         "timesteps": model.network.timesteps,
         "provenance": dict(model.network.provenance),
-        "accuracy": _accuracies(model.run, teacher, current),
-        "counted_on": {"target": widest["target"], "samples": widest["samples"]},
+        "accuracy": _accuracies(model, teacher, evaluations),
+        "counted_on": {
+            "target": widest["target"],
+            "samples": widest["samples"],
+            "data": widest["identity"]["data"],
+        },
         "layers": _layers(counts, model.network.timesteps),
-        "targets": [_target_row(e) for e in current],
+        "targets": [_target_row(e) for e in evaluations],
         "energy": [_energy(name, counts, teacher) for name in energy_model_names()],
         "teacher": teacher,
-        "noise": _noise(model.run, fingerprint),
+        "noise": noise[0] if noise else None,
+        "noise_measurements": noise,
         "image": _one_image(model),
     }
 
@@ -65,17 +76,23 @@ def _counts(evaluation: dict[str, Any]) -> Counts:
     return Counts(int(evaluation["samples"]), layers)
 
 
-def _accuracies(run: Path, teacher: dict[str, Any] | None, evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _accuracies(
+    model: Model, teacher: dict[str, Any] | None, evaluations: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """What is known, each with the number of test images that it was measured on."""
+    assert model.run is not None  # noqa: S101  collect has checked it
+    whole = len(load_dataset(model.network.provenance["dataset"]).test.labels)
     rows = []
     if teacher is not None:
-        rows.append({"what": f"teacher ({teacher.get('model', 'ANN')}, float)", "accuracy": teacher["accuracy"]})
-    quantization = _optional(run / "quantization.json")
+        what = f"teacher ({teacher.get('model', 'ANN')}, float)"
+        rows.append({"what": what, "accuracy": teacher["accuracy"], "samples": whole})
+    quantization = figures_of(model.run, model.network)
     if quantization is not None:
-        rows.append({"what": "student (SNN, float)", "accuracy": quantization["float_accuracy"]})
-        rows.append({"what": "integer network, whole test set", "accuracy": quantization["integer_accuracy"]})
+        for what, key in (("student (SNN, float)", "float_accuracy"), ("integer network", "integer_accuracy")):
+            rows.append({"what": what, "accuracy": quantization[key], "samples": whole})
     for e in evaluations:
         if e["accuracy"] is not None:
-            rows.append({"what": f"on {e['target']}, {e['samples']} images", "accuracy": e["accuracy"]})
+            rows.append({"what": f"on {e['target']}", "accuracy": e["accuracy"], "samples": e["samples"]})
     return rows
 
 
@@ -97,21 +114,20 @@ def _layers(counts: Counts, timesteps: int) -> list[dict[str, Any]]:
 
 
 def _target_row(evaluation: dict[str, Any]) -> dict[str, Any]:
-    keys = ("target", "samples", "accuracy", "matches_reference", "samples_per_s", "versions")
+    keys = ("target", "samples", "accuracy", "matches_reference", "samples_per_s", "versions", "identity")
     return {key: evaluation[key] for key in keys}
 
 
 def _energy(name: str, counts: Counts, teacher: dict[str, Any] | None) -> dict[str, Any]:
     model = load_energy_model(name)
     report = estimate(model, counts, teacher_macs=int(teacher["macs"]) if teacher else None)
-    return {"title": model.title, "date": model.date, **report.as_json()}
+    return {"title": model.title, "account": model.account, "date": model.date, **report.as_json()}
 
 
-def _noise(run: Path, fingerprint: str) -> dict[str, Any] | None:
-    """What `kdsnn noise` measured of this network, if it did."""
-    noise = _optional(run / "noise.json")
-    known = noise is not None and any(network["fingerprint"] == fingerprint for network in noise["networks"])
-    return noise if known else None
+def _noise(run: Path, fingerprint: str) -> list[dict[str, Any]]:
+    """What `kdsnn noise` measured of this network, that of most evaluations first."""
+    known = [m for m in measurements(run) if any(n["fingerprint"] == fingerprint for n in m["networks"])]
+    return sorted(known, key=lambda m: -m["samples"] * m["seeds"])
 
 
 def _one_image(model: Model) -> dict[str, Any]:

@@ -15,7 +15,7 @@ TEACHER, STUDENT, OTHER = "#8a8f98", "#2563a8", "#d9822b"
 
 
 def accuracy_bars(rows: Sequence[dict[str, Any]]) -> str:
-    """Accuracy of the teacher, the student, the integer network and each target."""
+    """Accuracy of the teacher, the student, the integer network and targets, all on the same number of images."""
     figure = Figure(figsize=(7, 0.45 * len(rows) + 0.8), layout="constrained")
     axes = figure.add_subplot()
     values = [100 * row["accuracy"] for row in rows]
@@ -24,7 +24,7 @@ def accuracy_bars(rows: Sequence[dict[str, Any]]) -> str:
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.invert_yaxis()
     axes.set_xlim(min(values) - 3, 100.9)
-    axes.set_xlabel("accuracy (%)")
+    axes.set_xlabel(f"accuracy (%), {rows[0]['samples']:,} images")
     return as_svg(figure)
 
 
@@ -45,7 +45,7 @@ def layer_bars(layers: Sequence[dict[str, Any]]) -> str:
 
 
 def energy_bars(reports: Sequence[dict[str, Any]]) -> str:
-    """Energy a sample under each model, by part, beside the teacher's where it is known. Logarithmic."""
+    """Energy a sample under models of one account, beside the teacher's where it is known. Logarithmic."""
     figure = Figure(figsize=(7, 0.55 * len(reports) + 1.0), layout="constrained")
     axes = figure.add_subplot()
     position = np.arange(len(reports))
@@ -60,7 +60,7 @@ def energy_bars(reports: Sequence[dict[str, Any]]) -> str:
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.margins(x=0.25)
-    axes.set_xlabel("estimated energy (uJ a sample)")
+    axes.set_xlabel("estimated energy (µJ per sample)")
     axes.legend(frameon=False)
     return as_svg(figure)
 

@@ -11,41 +11,47 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kdsnn.errors import UsageError
+from kdsnn.noise.measurements import record_name
 from kdsnn.report.figures import OTHER, STUDENT, TEACHER
 from kdsnn.run_folders import write_atomic, write_json
 
-__all__ = ["draw", "places", "write"]
+__all__ = ["check_out", "draw", "write"]
 
 FORMATS = (".png", ".svg", ".pdf")
 WIDTH = 3  # panels beside each other
 SPREAD = 20  # the largest level over the smallest, from which on the axis is logarithmic
 
 
-def places(run: Path, out: Path | None) -> tuple[Path, Path]:
-    """Where the JSON and the figure go: both into the run or another folder, or the figure to a file of its own.
-
-    Raises:
-        UsageError: `out` is neither a folder nor a .png, .svg or .pdf.
-    """
-    if out is None:
-        return run / "noise.json", run / "noise.png"
-    if out.suffix in FORMATS and not out.is_dir():
-        return run / "noise.json", out
+def check_out(out: Path | None) -> None:
+    """Raises UsageError where the curves cannot go: neither a folder nor a .png, .svg or .pdf."""
+    if out is None or (out.suffix in FORMATS and not out.is_dir()):
+        return
     if out.is_file() or (out.suffix and not out.is_dir()):
         raise UsageError(f"{out} is no figure and no folder", hint=f"figures end in {', '.join(FORMATS)}")
-    return out / "noise.json", out / "noise.png"
 
 
-def write(data: Mapping[str, Any], run: Path, out: Path | None) -> tuple[Path, Path]:
-    """Writes what was measured and its figure; see `places`."""
-    record, picture = places(run, out)
+def write(data: Mapping[str, Any], run: Path, out: Path | None) -> Path:
+    """Writes what was measured into the run, which keeps all its measurements, and its curves; returns their path.
+
+    Args:
+        data: the JSON of `kdsnn.noise.measure`.
+        run: where the record goes, and the curves unless `out` says otherwise.
+        out: a folder, for the curves and a copy of the record; or the file of the curves.
+    """
+    name = record_name(data)
+    write_json(run / f"{name}.json", data)
+    picture = run / f"{name}.png"
+    if out is not None and out.suffix in FORMATS and not out.is_dir():
+        picture = out
+    elif out is not None:
+        picture = out / "noise.png"
+        write_json(out / "noise.json", data)
     buffer = io.BytesIO()
     kind = picture.suffix.removeprefix(".")
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     draw(data).savefig(buffer, format=kind, dpi=150, metadata=undated)
-    write_json(record, data)
     write_atomic(picture, buffer.getvalue())
-    return record, picture
+    return picture
 
 
 def draw(data: Mapping[str, Any]) -> Figure:

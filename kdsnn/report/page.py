@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,22 @@ def render(data: dict[str, Any]) -> str:
     environment.filters["count"] = lambda x: f"{x:,.1f}"
     environment.filters["microjoule"] = lambda x: "-" if x is None else f"{1e6 * x:.4g}"
     template = environment.from_string((files("kdsnn.report") / "page.html").read_text())
+    by_samples = _grouped(data["accuracy"], "samples")
+    by_account = _grouped(data["energy"], "account")
     drawn = {
-        "accuracy": figures.accuracy_bars(data["accuracy"]),
-        "layers": figures.layer_bars(data["layers"]),
-        "energy": figures.energy_bars(data["energy"]),
-        "raster": figures.raster(data["image"]),
+        "accuracy": [figures.accuracy_bars(rows) for _, rows in sorted(by_samples.items(), reverse=True)],
+        "layers": [figures.layer_bars(data["layers"])],
+        "energy": [figures.energy_bars(reports) for reports in by_account.values()],
+        "raster": [figures.raster(data["image"])],
+        "noise": [figures.as_svg(noise_curves.draw(measured)) for measured in data["noise_measurements"]],
     }
-    if data["noise"]:
-        drawn["noise"] = figures.as_svg(noise_curves.draw(data["noise"]))
-    return template.render(report=data, figures={name: Markup(svg) for name, svg in drawn.items()})  # noqa: S704  ours
+    shown = {name: [Markup(svg) for svg in svgs] for name, svgs in drawn.items()}  # noqa: S704  ours
+    return template.render(report=data, figures=shown)
+
+
+def _grouped(rows: Sequence[dict[str, Any]], key: str) -> dict[Any, list[dict[str, Any]]]:
+    """Rows that may share an axis: those of one number of images, or of one unit of account."""
+    groups: dict[Any, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(row[key], []).append(row)
+    return groups

@@ -88,6 +88,9 @@ def _selection(images: Images, labels: Labels | None, name: str, split: str | No
         if array is not None:
             digest.update(f"{array.dtype} {array.shape};".encode())
             digest.update(np.ascontiguousarray(array).data)
+    for array in (images, labels):
+        if array is not None:
+            array.flags.writeable = False  # its checksum shall stay true
     return Selection(images, labels, DataIdentity(name, split, selection, len(images), digest.hexdigest()))
 
 

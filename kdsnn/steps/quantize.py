@@ -22,11 +22,13 @@ from kdsnn.export.nir import is_ours, write_nir
 from kdsnn.export.quantization.quantize import QuantizationReport, quantize
 from kdsnn.network import Network
 from kdsnn.recipes.schema import QatSection, QuantizeSection, Recipe
-from kdsnn.run_folders import find_run, read_json, write_json
+from kdsnn.run_folders import find_run, lock, read_json, remove, write_json
 from kdsnn.steps.models import MODEL_FILE, Model, open_model
 from kdsnn.targets.gpu import GpuTarget
 
-__all__ = ["Quantized", "open_or_quantize", "quantize_file", "quantize_run"]
+__all__ = ["FIGURES", "Quantized", "figures_of", "open_or_quantize", "quantize_file", "quantize_run"]
+
+FIGURES = "quantization.json"  # in a run, beside the network that it is of
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,6 @@ def quantize_run(
     else:
         network, report = _post_training(float_network, section, dataset.train)
     path = folder / MODEL_FILE
-    write_nir(network, path)
     done = Quantized(
         model=Model(network, path, folder),
         report=report,
@@ -110,8 +111,20 @@ def quantize_run(
         integer_accuracy=_accuracy(network, dataset.test),
         sensitivity=_sensitivity(float_network, network, report, dataset) if sensitivity else (),
     )
-    write_json(folder / "quantization.json", done.as_json())
+    with lock(folder):
+        remove(folder / FIGURES)  # stopped in between, a run has a network without figures, and no others'
+        write_nir(network, path)
+        write_json(folder / FIGURES, done.as_json())
     return done
+
+
+def figures_of(run: Path, network: Network) -> dict[str, Any] | None:
+    """How the network of a run was quantized, and what that cost; None where that is not known of this very network."""
+    path = run / FIGURES
+    if not path.is_file():
+        return None
+    known = read_json(path)
+    return known if known.get("fingerprint") == network.fingerprint() else None
 
 
 def quantize_file(

@@ -66,7 +66,7 @@ class Arithmetic:
 
     def matrix(self, weight: npt.NDArray[Any]) -> torch.Tensor:
         """Weights `(out, in)` as the second factor of a product."""
-        return _plain(torch.from_numpy(np.ascontiguousarray(weight.T)).to(self.scratch.device, self.dtype))
+        return _plain(torch.tensor(np.ascontiguousarray(weight.T)).to(self.scratch.device, self.dtype))
 
     def shifted(self, messages: torch.Tensor, shift: int) -> torch.Tensor:
         """Messages less the shift, a byte each."""

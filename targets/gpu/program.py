@@ -68,8 +68,8 @@ class GpuProgram(BatchProgram):
     def simulate(self, images: npt.NDArray[np.uint8], recorded: Collection[str]) -> Iterator[Activity]:
         """What each population but the input does on a batch; see `BatchProgram.simulate`."""
         with _exact():
-            messages = torch.from_numpy(_last(counters.input_messages(self.network, images), self.network.input))
-            image = messages.to(self.scratch.device)
+            messages = _last(counters.input_messages(self.network, images), self.network.input)
+            image = torch.tensor(messages, device=self.scratch.device)
             emitted = {self.network.input.name: (image != 0).sum(dim=0) * self.network.timesteps}
             for population, train, v in self._simulate(image):
                 name = population.name

@@ -72,7 +72,7 @@ def _measure(
     right, totals = 0, {p.name: 0.0 for p in net.network.spiking}
     with torch.inference_mode():
         for begin in range(0, len(images), BATCH):
-            spikes = net(torch.from_numpy(images[begin : begin + BATCH]).to(device), rounded)
+            spikes = net(torch.tensor(images[begin : begin + BATCH]).to(device), rounded)
             for name, train in spikes.items():
                 totals[name] += float(train.mean()) * train.shape[1] / len(images)
             counts = spikes[net.network.output.name].sum(dim=0).cpu().numpy()

@@ -131,7 +131,7 @@ def finetune(
     device = learnt[0].device
     optimizer = torch.optim.Adam(learnt, lr=settings.lr)
     teacher = None if teacher is None else teacher.to(device).eval()
-    images, labels = torch.from_numpy(split.images).to(device), torch.from_numpy(split.labels).to(device)
+    images, labels = torch.tensor(split.images, device=device), torch.tensor(split.labels, device=device)
     batches = math.ceil(len(labels) / settings.batch_size)
     section = without_features(settings.distill)
     for epoch in range(settings.epochs):
