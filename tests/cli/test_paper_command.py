@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kdsnn.paper.table3 import table3
-from kdsnn.recipes.schema import load_recipe, recipe_toml
+from kdsnn.recipes.load import load_recipe, recipe_toml
 from kdsnn.run_folders import write_json
 from tests.cli.conftest import Cli
 
@@ -37,7 +37,11 @@ def test_our_synops_are_those_of_an_evaluated_run(tmp_path: Path) -> None:
         recipe = load_recipe("cifar10-vgg11-alone", [f"student.width={width}"])
         (run / "recipe.toml").write_text(recipe_toml(recipe))
         write_json(run / "student.json", {"accuracy": 0.5})
-        write_json(run / "evaluation-gpu.json", {"samples": 10, "counts": {"synops_dense": round(1.2e9 * width)}})
+        counts = {"synops_dense": round(1.2e9 * width)}
+        for samples, data in ((10, "cifar10"), (20, "noise.npz")):
+            identity = {"target": {"name": "gpu"}, "data": {"name": data}}
+            evaluation = {"samples": samples, "counts": counts, "identity": identity}
+            write_json(run / "evaluations" / f"gpu-{samples}.json", evaluation)
     assert [row.synops for row in table3()] == [None, 120.0, None, None]
 
 

@@ -14,7 +14,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from kdsnn.data import datasets, files
+from kdsnn.data import cifar10, datasets, files
 from kdsnn.data.datasets import load_dataset
 from kdsnn.errors import InputError
 
@@ -55,7 +55,7 @@ def test_idx_files_are_read_to_the_byte(tmp_path: Path, name: str, folder: str, 
     for split, got in (("train", dataset.train), ("t10k", dataset.test)):
         assert np.array_equal(got.images[:, 0], made[split][0])
         assert np.array_equal(got.labels, made[split][1])
-        assert got.images.flags.writeable
+        assert not got.images.flags.writeable
 
 
 def test_the_folder_can_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +131,7 @@ def test_cifar10_in_the_binary_format(tmp_path: Path, folder: str) -> None:
     labels, pixels = cifar_batch(1)
     assert np.array_equal(dataset.train.labels[3:6], labels)
     assert np.array_equal(dataset.train.images[3:6], pixels.reshape(3, 3, 32, 32))  # red, green, blue; rows
-    assert dataset.train.images.flags.writeable
+    assert not dataset.train.images.flags.writeable
 
 
 @pytest.mark.parametrize("data", [b"", bytes(3072), bytes(3073 * 2 - 1)])
@@ -168,7 +168,7 @@ def test_cifar10_in_the_python_format(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(CIFAR10, "train_list", [write(f"data_batch_{i + 1}", batch(i)) for i in range(5)])
     monkeypatch.setattr(CIFAR10, "test_list", [write("test_batch", batch(5))])
-    name, digest = write("batches.meta", {"label_names": list(datasets.CIFAR10)})
+    name, digest = write("batches.meta", {"label_names": list(cifar10.LABELS)})
     monkeypatch.setattr(CIFAR10, "meta", {"filename": name, "key": "label_names", "md5": digest})
     dataset = load_dataset("cifar10", tmp_path)
     labels, pixels = cifar_batch(5)

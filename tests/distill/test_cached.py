@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from kdsnn.data import datasets
+from kdsnn.choices import DATASETS
 from kdsnn.distill import pipeline
 from kdsnn.distill.checkpoint import load_tensors
 from kdsnn.distill.distiller import Distiller
@@ -18,7 +18,7 @@ from tests.distill.small import NAME, recipe, small
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(datasets.LOADERS, NAME, small)
+    monkeypatch.setitem(DATASETS.own, NAME, small)
 
 
 def asked(augment: str, kind: str) -> Recipe:
