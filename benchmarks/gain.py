@@ -24,7 +24,8 @@ import numpy.typing as npt
 from scipy.stats import binomtest
 
 from kdsnn.data.datasets import load_dataset
-from kdsnn.distill.pipeline import distill, load_student, right_answers
+from kdsnn.distill.accuracy import right_answers
+from kdsnn.distill.student import distill, load_student
 from kdsnn.recipes.load import load_recipe
 from kdsnn.run_folders import read_json, runs_root
 

@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kdsnn.distill.pipeline import distill
+from kdsnn.distill.student import distill
 from kdsnn.distill.trainer import METRICS
 from kdsnn.recipes.load import load_recipe, recipe_toml
 from kdsnn.recipes.schema import Recipe

@@ -27,7 +27,7 @@ def demo(
     Example: kdsnn demo --out runs/demo
     """
     from kdsnn.cli import energy, evaluate, quantize
-    from kdsnn.distill.pipeline import distill
+    from kdsnn.distill.student import distill
     from kdsnn.recipes.load import load_recipe
     from kdsnn.report.page import write_report
     from kdsnn.run_folders import new_run, read_json

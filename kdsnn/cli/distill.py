@@ -32,8 +32,8 @@ def distill(
 
       accelerate launch --multi_gpu --num_processes 2 -m kdsnn distill mnist-2conv --run runs/two
     """
-    from kdsnn.distill.pipeline import distill as train_student
     from kdsnn.distill.processes import processes
+    from kdsnn.distill.student import distill as train_student
     from kdsnn.errors import UsageError
     from kdsnn.recipes.load import load_recipe
     from kdsnn.run_folders import new_run, read_json

@@ -16,6 +16,7 @@ from kdsnn.cli.common import (
     StepsOption,
     TieOption,
     emit_json,
+    errors,
     output,
     percent,
     table,
@@ -134,6 +135,8 @@ def show(done: Quantized) -> None:
         )
     known = {"float": done.float_accuracy, "integer": done.integer_accuracy}
     accuracy = ", ".join(f"{what} {percent(value)}" for what, value in known.items() if value is not None)
+    for note in done.notes:
+        errors().print(f"note: {note}", markup=False, soft_wrap=True)
     output().print(f"{done.model.path}\n{accuracy}", markup=False, soft_wrap=True)
 
 

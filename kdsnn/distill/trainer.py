@@ -109,6 +109,8 @@ def fit(
     device: str | None = None,
     validate: Callable[[nn.Module], float] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    after_step: Callable[[], None] | None = None,
+    after_epoch: Callable[[], object] | None = None,
 ) -> None:
     """Trains a model in place.
 
@@ -122,6 +124,8 @@ def fit(
         validate: the accuracy of the model on images held out; the weights that are best by it are kept, and training
             stops where the section's patience ends.
         on_epoch: called after each epoch, in the main process.
+        after_step: called after each step of the optimizer: it may change the weights.
+        after_epoch: called after each epoch, before the weights are judged and kept: it may change them.
 
     Raises:
         InputError: the checkpoint is broken, or the folder cannot be written to.
@@ -130,7 +134,8 @@ def fit(
     accelerator = Accelerator(cpu=device == "cpu")
     section = plan.section
     kind: OptimizerKind = OPTIMIZERS.get(section.optimizer)
-    optimizer = kind.build(model.parameters(), section.lr, section.weight_decay)
+    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = kind.build(learnt, section.lr, section.weight_decay)
     model, optimizer = accelerator.prepare(model, optimizer)
     inner = accelerator.unwrap_model(model)
     weights = Weights(inner, section.ema_decay)
@@ -142,11 +147,13 @@ def fit(
     steps = section.epochs * plan.batches
     show = accelerator.is_main_process
     with _bar(plan.title, steps, first * plan.batches, show=show) as tick:
-        one_epoch = _Loop(accelerator, model, optimizer, forward, plan, weights, tick)
+        one_epoch = _Loop(accelerator, model, optimizer, forward, plan, weights, tick, after_step)
         for epoch in range(first, section.epochs):
             if _stalled(metrics, section.patience):
                 break
             done = one_epoch(epoch)
+            if after_epoch is not None:
+                after_epoch()
             if validate is not None:
                 inner.eval()
                 judged = torch.tensor(validate(weights.current), dtype=torch.float64, device=accelerator.device)
@@ -175,9 +182,11 @@ class _Loop:
         plan: Plan,
         weights: Weights,
         tick: Callable[[str], None],
+        after_step: Callable[[], None] | None,
     ) -> None:
         self.accelerator, self.model, self.optimizer = accelerator, model, optimizer
         self.forward, self.plan, self.weights, self.tick = forward, plan, weights, tick
+        self.after_step = after_step or (lambda: None)
         self.images = torch.tensor(plan.split.images, device=accelerator.device)
         self.labels = torch.tensor(plan.split.labels, device=accelerator.device)
         self.bf16 = torch.autocast(
@@ -203,6 +212,7 @@ class _Loop:
             if section.clip_norm is not None:
                 self.accelerator.clip_grad_norm_(self.model.parameters(), section.clip_norm)
             self.optimizer.step()
+            self.after_step()
             self.weights.step()
             loss_sum += loss.item() * len(batch.labels)
             hits += int((scores.argmax(dim=1) == batch.labels).sum())

@@ -19,7 +19,7 @@ from torch import nn
 
 from kdsnn.choices import NOISES
 from kdsnn.data.datasets import Split
-from kdsnn.distill.pipeline import accuracy
+from kdsnn.distill.accuracy import accuracy
 from kdsnn.errors import DoesNotFitError
 from kdsnn.evaluation import evaluate
 from kdsnn.network import Network

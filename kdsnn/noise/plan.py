@@ -13,7 +13,8 @@ from torch import nn
 from kdsnn.choices import NOISES
 from kdsnn.data.image_noise import ImageNoise
 from kdsnn.distill.losses.loss import loss_of
-from kdsnn.distill.pipeline import load_student, load_teacher, teacher_folder
+from kdsnn.distill.student import load_student
+from kdsnn.distill.teacher import load_teacher
 from kdsnn.errors import InputError, UsageError
 from kdsnn.network import WEIGHT_BITS, Network
 from kdsnn.recipes.load import load_recipe
@@ -120,8 +121,8 @@ def open_study(
         raise InputError(f"runs {folders[0]} and {folders[1]} have different data sets: {sets}")
     students = [load_student(folder)[1] for folder in folders]
     models = [open_model(str(folder)) for folder in folders]
-    taught = [(f, recipe) for f, recipe in zip(folders, recipes, strict=True) if loss_of(recipe.distill).needs_teacher]
-    subjects = [Subject("teacher", folder.name, _teacher(folder, recipe)) for folder, recipe in taught[:1]]
+    taught = [f for f, recipe in zip(folders, recipes, strict=True) if loss_of(recipe.distill).needs_teacher]
+    subjects = [Subject("teacher", folder.name, load_teacher(folder)) for folder in taught[:1]]
     for title, folder, student, model in zip(_titles(folders, recipes), folders, students, models, strict=True):
         subjects.append(Subject(f"{title}, float", folder.name, student))
         subjects.append(Subject(f"{title}, integer", folder.name, model.network, _weight_bits(model.network)))
@@ -138,12 +139,6 @@ def _levels(levels: Sequence[float]) -> tuple[float, ...]:
         if not 0 <= level <= 1:
             raise UsageError(f"level {level:g} is not from 0 to 1")
     return tuple(sorted(set(levels) - {0}))
-
-
-def _teacher(run: Path, recipe: Recipe) -> nn.Module:
-    if not (teacher_folder(recipe) / "teacher.safetensors").is_file():
-        raise InputError(f"the teacher of run {run} is gone", hint=f"train it again with: kdsnn teach {run / RECIPE}")
-    return load_teacher(recipe)
 
 
 def _titles(folders: Sequence[Path], recipes: Sequence[Recipe]) -> list[str]:

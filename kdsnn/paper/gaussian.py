@@ -19,19 +19,21 @@ def measure_gaussian(run: Path, sigma: float) -> None:
         run: a finished run.
         sigma: of the noise, for pixels from 0 to 1.
     """
-    from kdsnn.data.datasets import Split, load_dataset
+    from kdsnn.data.datasets import Split
     from kdsnn.data.image_noise import gaussian
+    from kdsnn.distill.accuracy import accuracy
     from kdsnn.distill.losses.loss import loss_of
-    from kdsnn.distill.pipeline import accuracy, load_student, load_teacher
+    from kdsnn.distill.student import load_student
+    from kdsnn.distill.teacher import load_teacher
 
     if gaussian_accuracy(run, sigma, "student") is not None:
         return
-    recipe, student = load_student(run)
-    test = load_dataset(recipe.data.dataset).test
+    prepared, student = load_student(run)
+    recipe, test = prepared.recipe, prepared.dataset.test
     noisy = Split(gaussian(test.images, sigma, SEED), test.labels)
     found = {"student": accuracy(student, noisy)}
     if loss_of(recipe.distill).needs_teacher:
-        found["teacher"] = accuracy(load_teacher(recipe), noisy)
+        found["teacher"] = accuracy(load_teacher(run, prepared), noisy)
     write_json(run / FILE, {**_known(run), str(sigma): found})
 
 

@@ -55,7 +55,7 @@ def run_rows(
         PoolError, MissingExtraError, UsageError: see `kdsnn.jobs.dask_workers.dask_pool`.
     """
     from kdsnn.distill.losses.loss import loss_of
-    from kdsnn.distill.pipeline import teacher_folder
+    from kdsnn.distill.teacher import teacher_folder
 
     recipes = missing_recipes(rows, changes)
     taught = [recipe for recipe in recipes if loss_of(recipe.distill).needs_teacher]
@@ -101,14 +101,14 @@ def _pool(workers: int, scheduler: str | None) -> AbstractContextManager[Pool]:
 
 
 def _teach(recipe: Recipe) -> str:
-    from kdsnn.distill.pipeline import teach
+    from kdsnn.distill.teacher import teach
     from kdsnn.run_folders import read_json
 
     return _percent(read_json(teach(recipe) / "result.json")["accuracy"])
 
 
 def _distill(recipe: Recipe) -> str:
-    from kdsnn.distill.pipeline import distill
+    from kdsnn.distill.student import distill
     from kdsnn.run_folders import read_json
 
     return _percent(read_json(distill(recipe, run=run_folder(recipe), resume=True) / "student.json")["accuracy"])

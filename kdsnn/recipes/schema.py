@@ -162,18 +162,20 @@ class DistillSection(_Section):
     pairs: Annotated[tuple[tuple[str, str], ...], Field(min_length=1)] | None = None
 
 
-class QatSection(_Section):
-    """Fine-tuning through the rounding (QAT), with the recipe's distillation loss.
+class QatSection(TrainSection):
+    """Fine-tuning through the rounding (QAT), with the recipe's distillation loss. See `TrainSection`.
 
     Attributes:
         epochs: passes over the training images; 0 leaves it out.
-        batch_size: images a step.
         lr: highest learning rate, as a share of a projection's typical weight.
+        precision: `fp32` alone: bfloat16 has not the bits for the integers.
     """
 
-    epochs: Annotated[int, Field(ge=0)] = 0
-    batch_size: Count = 64
+    epochs: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     lr: Positive = 1e-2
+    weight_decay: NotNegative = 0.0
+    schedule: Annotated[str, _one_of(choices.SCHEDULES)] = "cosine"
+    precision: Literal["fp32"] = "fp32"
 
 
 class QuantizeSection(_Section):
@@ -209,7 +211,8 @@ class Recipe(_Section):
 
     @model_validator(mode="after")
     def _patience_needs_validation(self) -> Recipe:
-        for name, section in (("teacher", self.teacher), ("train", self.train)):
+        sections = (("teacher", self.teacher), ("train", self.train), ("quantize.qat", self.quantize.qat))
+        for name, section in sections:
             if section.patience is not None and self.data.validation_samples is None:
                 raise ValueError(f"{name}.patience needs data.validation_samples")
         return self

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.distill.pipeline import load_teacher
+from kdsnn.distill.teacher import load_teacher
 from kdsnn.errors import InputError
 from kdsnn.evaluation import evaluate
 from kdsnn.export.nir import read_nir, write_nir
-from kdsnn.recipes.load import load_recipe
-from kdsnn.run_folders import RECIPE, lock, remove, write_json
+from kdsnn.run_folders import lock, read_json, remove, write_json
 from kdsnn.steps.models import MODEL_FILE, Model
 from kdsnn.targets.base import Files, Target, Teacher
 from kdsnn.targets.fitting import ensure_fits
@@ -79,5 +78,5 @@ def _teacher(model: Model) -> Teacher | None:
     """The teacher of the model's run, if it has one."""
     if model.run is None or not (model.run / "teacher.json").is_file():
         return None
-    recipe = load_recipe(str(model.run / RECIPE))
-    return Teacher(recipe.teacher.model, lambda: load_teacher(recipe))
+    run = model.run
+    return Teacher(str(read_json(run / "teacher.json")["model"]), lambda: load_teacher(run))

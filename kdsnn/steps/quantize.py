@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
 from kdsnn.data.datasets import Dataset, Split, load_dataset
 from kdsnn.distill.losses.loss import loss_of
-from kdsnn.distill.pipeline import load_student, load_teacher, teach, training_split
+from kdsnn.distill.preparation import Preparation
 from kdsnn.distill.qat.sensitivity import LayerSensitivity, layer_sensitivity
 from kdsnn.distill.qat.training import QatSettings, qat
+from kdsnn.distill.student import load_student
+from kdsnn.distill.teacher import load_teacher
+from kdsnn.distill.trainer import CHECKPOINT
 from kdsnn.errors import InputError, UsageError
 from kdsnn.export.foreign.convert import Foreign, read_foreign
 from kdsnn.export.lowering.lower import lower
@@ -22,7 +25,7 @@ from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import is_ours, write_nir
 from kdsnn.export.quantization.quantize import QuantizationReport, quantize
 from kdsnn.network import Network
-from kdsnn.recipes.schema import QatSection, QuantizeSection, Recipe
+from kdsnn.recipes.schema import DistillSection, QatSection, QuantizeSection
 from kdsnn.run_folders import find_run, lock, read_json, remove, write_json
 from kdsnn.steps.models import MODEL_FILE, Model, open_model
 from kdsnn.targets.gpu import GpuTarget
@@ -42,6 +45,7 @@ class Quantized:
         float_accuracy: of the float student on the whole test split; None for a foreign file.
         integer_accuracy: of the integer network on the same; None without a data set.
         sensitivity: what quantizing each layer alone costs, where it was asked for.
+        notes: what was done otherwise than the recipe says.
     """
 
     model: Model
@@ -49,6 +53,7 @@ class Quantized:
     float_accuracy: float | None
     integer_accuracy: float | None
     sensitivity: tuple[LayerSensitivity, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
 
     def as_json(self) -> dict[str, Any]:
         """What stands in `quantization.json`."""
@@ -58,6 +63,7 @@ class Quantized:
             "float_accuracy": self.float_accuracy,
             "integer_accuracy": self.integer_accuracy,
             "sensitivity": [asdict(row) for row in self.sensitivity],
+            "notes": list(self.notes),
             **asdict(self.report),
         }
 
@@ -86,8 +92,8 @@ def quantize_run(
         LoweringError, NetworkError: the student cannot be carried.
     """
     folder = find_run(run)
-    recipe, student = load_student(folder)
-    dataset = load_dataset(recipe.data.dataset)
+    prepared, student = load_student(folder)
+    recipe, dataset = prepared.recipe, prepared.dataset
     section = _changed(
         recipe.quantize, weight_bits=weight_bits, input_bits=input_bits, method=method, qat_epochs=qat_epochs
     )
@@ -101,7 +107,7 @@ def quantize_run(
     )
     float_network = balance(lowered)
     if section.qat.epochs:
-        network, report = _fine_tuned(float_network, recipe, section, dataset)
+        network, report = _fine_tuned(float_network, prepared, section, folder)
     else:
         network, report = _post_training(float_network, section, dataset.train)
     path = folder / MODEL_FILE
@@ -111,6 +117,7 @@ def quantize_run(
         float_accuracy=float(read_json(folder / "student.json")["accuracy"]),
         integer_accuracy=_accuracy(network, dataset.test),
         sensitivity=_sensitivity(float_network, network, report, dataset) if sensitivity else (),
+        notes=_notes(recipe.distill) if section.qat.epochs else (),
     )
     with lock(folder):
         remove(folder / FIGURES)  # stopped in between, a run has a network without figures, and no others'
@@ -206,27 +213,31 @@ def _post_training(
 
 
 def _fine_tuned(
-    network: Network, recipe: Recipe, section: QuantizeSection, dataset: Dataset
+    network: Network, prepared: Preparation, section: QuantizeSection, run: Path
 ) -> tuple[Network, QuantizationReport]:
-    teacher: nn.Module | None = None
-    if loss_of(recipe.distill).needs_teacher:
-        teach(recipe)  # it is there already, unless the runs folder was moved
-        teacher = load_teacher(recipe, dataset)
+    """Fine-tuned from the run's own teacher, in a folder of the run by what decides it: stopped, it goes on there."""
+    recipe = prepared.recipe
     settings = QatSettings(
-        epochs=section.qat.epochs,
-        batch_size=section.qat.batch_size,
-        lr=section.qat.lr,
+        quantize=section,
+        distill=recipe.distill,
         seed=recipe.seed,
         augment=recipe.data.augment,
-        weight_bits=section.weight_bits,
-        input_bits=None if section.input_bits == "auto" else section.input_bits,
-        calibration_samples=section.calibration_samples,
-        method=section.method,
-        distill=recipe.distill,
         surrogate=recipe.student.surrogate,
         slope=recipe.student.slope,
     )
-    return qat(network, settings, training_split(recipe, dataset), teacher)
+    teacher = load_teacher(run, prepared) if loss_of(recipe.distill).needs_teacher else None
+    decides = network.fingerprint() + recipe.model_dump_json() + section.model_dump_json()
+    folder = run / "qat" / hashlib.sha256(decides.encode()).hexdigest()[:10]
+    with lock(folder):
+        made = qat(network, settings, prepared.split, folder, teacher=teacher, held_out=prepared.held_out)
+        remove(folder / CHECKPOINT)
+    return made
+
+
+def _notes(section: DistillSection) -> tuple[str, ...]:
+    if not loss_of(section).needs_features:
+        return ()
+    return (f"fine-tuning compares no features: the loss {section.kind!r} was taken as 'response'",)
 
 
 def _sensitivity(

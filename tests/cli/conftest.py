@@ -51,7 +51,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of the digits recipe, quantized."""
-    from kdsnn.distill.pipeline import distill
+    from kdsnn.distill.student import distill
     from kdsnn.recipes.load import load_recipe
     from kdsnn.steps.quantize import quantize_run
 

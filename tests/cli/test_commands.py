@@ -133,12 +133,10 @@ def test_export_for_onnx_writes_the_teacher_and_says_so(cli: Cli, run: Path, tmp
     assert done.code == 0, done.err
     assert "teacher.onnx" in done.out
     assert "the teacher's logits are torch's within" in done.out
-    shutil.rmtree(run.parent / "teachers")
-    known = json.loads((run / "teacher.json").read_text())
-    (run / "teacher.json").write_text(json.dumps({**known, "folder": str(tmp_path / "gone")}))
+    shutil.rmtree(run / "teacher")
     again = cli("export", run, "--target", "onnx", "-o", tmp_path / "other")
     assert again.code == 0, again.err
-    assert "no teacher.onnx: there is no file" in " ".join(again.out.split())
+    assert "no teacher.onnx: the teacher of run" in " ".join(again.out.split())
     assert not (tmp_path / "other" / "teacher.onnx").exists()
 
 
@@ -181,3 +179,27 @@ def test_list_recipe_targets_doctor(cli: Cli, run: Path) -> None:
     assert cli("targets", "--json").json["reference"]["available"] is True
     doctor = cli("doctor", "--json").json["findings"]
     assert {"python", "torch", "runs folder", "target lava"} <= {f["what"] for f in doctor}
+
+
+def test_a_run_that_was_moved_holds_what_its_commands_need(cli: Cli, run: Path, tmp_path: Path) -> None:
+    """Its teacher, too: nothing trains one anew without a word, and nothing reaches back to where the run was made."""
+    moved = tmp_path / "elsewhere" / "mine"
+    moved.parent.mkdir()
+    shutil.move(run, moved)
+    shutil.rmtree(run.parent / "teachers")
+    done = cli("noise", moved, "--levels", "0.1", "--seeds", 1, "-n", 10, "--json")
+    assert done.code == 0, done.err
+    assert [network["name"] for network in done.json["networks"]][0] == "teacher"
+    tuned = cli("quantize", moved, "--weight-bits", 4, "--qat-epochs", 1, "--json")
+    assert tuned.code == 0, tuned.err
+    assert not (run.parent / "teachers").exists()
+    assert cli("evaluate", moved, "-t", "gpu", "-n", 10).code == 0
+    assert cli("report", moved).code == 0
+    for path in (moved / "evaluations").iterdir():
+        assert str(tmp_path) not in path.read_text()
+    assert str(tmp_path) not in (moved / "teacher.json").read_text()
+    (moved / "teacher" / "teacher.safetensors").unlink()
+    for command in (("noise", moved, "-n", 5), ("quantize", moved, "--weight-bits", 5, "--qat-epochs", 1)):
+        gone = cli(*command)
+        assert gone.code == 3
+        assert "is gone" in gone.err

@@ -7,26 +7,22 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kdsnn.choices import DATASETS, STUDENTS, TEACHERS
+from kdsnn.choices import STUDENTS, TEACHERS
 from kdsnn.distill.checkpoint import load_tensors
 from kdsnn.distill.distiller import Distiller, Learner
 from kdsnn.distill.features import Pair, default_pairs, find_pairs, watching
 from kdsnn.distill.losses.feature import feature
 from kdsnn.distill.losses.loss import Seen
-from kdsnn.distill.pipeline import distill, teacher_folder
+from kdsnn.distill.student import distill
+from kdsnn.distill.teacher import teacher_folder
 from kdsnn.distill.trainer import CHECKPOINT, Batch
 from kdsnn.errors import RecipeError
 from kdsnn.models.students import build_student
 from kdsnn.models.teachers import build_teacher
 from kdsnn.recipes.schema import DistillSection, Recipe, StudentSection, TeacherSection
-from tests.distill.small import NAME, recipe, small
+from tests.distill.small import recipe
 
 NARROW, SHAPE, STEPS = 0.0625, (3, 16, 16), 2
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DATASETS.own, NAME, small)
 
 
 def asked(student: str, teacher: str, **distill: object) -> Recipe:
@@ -216,7 +212,6 @@ def test_the_transforms_are_trained_and_resumed(tmp_path: Path, monkeypatch: pyt
     checkpoints.append(load_tensors(tmp_path / "cut" / CHECKPOINT))
     assert "model.transforms.0.weight" in checkpoints[0]
     monkeypatch.undo()
-    monkeypatch.setitem(DATASETS.own, NAME, small)
     monkeypatch.setenv("KDSNN_RUNS", str(tmp_path / "runs"))
     resumed = load_tensors(distill(wanted, run=tmp_path / "cut", resume=True, device="cpu") / "student.safetensors")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)

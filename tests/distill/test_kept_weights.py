@@ -1,30 +1,26 @@
 """Moving averages, the best weights by validation, patience and bfloat16: in the loop, and over a cut."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from kdsnn.choices import DATASETS
 from kdsnn.data.datasets import load_dataset
-from kdsnn.distill import pipeline
+from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.checkpoint import load_tensors
 from kdsnn.distill.distiller import Distiller
 from kdsnn.distill.kept_weights import Weights
-from kdsnn.distill.pipeline import accuracy, distill, load_student, training_split
+from kdsnn.distill.preparation import prepare
+from kdsnn.distill.student import distill, load_student
 from kdsnn.distill.trainer import CHECKPOINT, Batch, Epoch, Plan, fit
 from kdsnn.errors import InputError, RecipeError
 from kdsnn.models.neurons import IF
 from kdsnn.recipes.load import load_recipe
-from kdsnn.recipes.schema import Recipe
-from tests.distill.small import NAME, recipe, small
+from kdsnn.recipes.schema import Recipe, TrainSection
+from tests.distill.small import NAME, recipe
 from tests.distill.test_trainer import SPLIT, equal, forward, lines, net, train
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DATASETS.own, NAME, small)
 
 
 def wanted(**sections: dict[str, object]) -> Recipe:
@@ -138,12 +134,11 @@ def test_the_student_of_a_run_is_the_best_on_the_images_held_out(tmp_path: Path)
     run = distill(asked, run=tmp_path / "run", device="cpu")
     values = [line["validation"] for line in lines(run)]
     _, student = load_student(run)
-    data = load_dataset(NAME)
-    rest, held_out = pipeline._training_and_validation(asked, data)
+    prepared = prepare(asked)
+    rest, held_out = prepared.split, prepared.held_out
     assert held_out is not None
     assert (len(rest.labels), len(held_out.labels)) == (40, 10)
     assert accuracy(student, held_out) == max(values)
-    assert len(training_split(asked, data).labels) == 40  # fine-tuning does not see them either
     images = {image.tobytes() for image in rest.images}
     assert not images & {image.tobytes() for image in held_out.images}
 
@@ -151,7 +146,8 @@ def test_the_student_of_a_run_is_the_best_on_the_images_held_out(tmp_path: Path)
 def test_the_images_held_out_are_the_same_for_every_seed_and_size() -> None:
     def parts(seed: int, samples: int | None) -> tuple[set[bytes], set[bytes]]:
         asked = wanted(data={"validation_samples": 10, "train_samples": samples}).model_copy(update={"seed": seed})
-        rest, held_out = pipeline._training_and_validation(asked, load_dataset(NAME))
+        prepared = prepare(asked)
+        rest, held_out = prepared.split, prepared.held_out
         assert held_out is not None
         return {image.tobytes() for image in rest.images}, {image.tobytes() for image in held_out.images}
 
@@ -168,7 +164,7 @@ def test_patience_without_images_held_out_is_refused() -> None:
             load_recipe("digits-2conv", [f"{name}.patience=2"])
         assert f"{name}.patience needs data.validation_samples" in str(raised.value)
     with pytest.raises(RecipeError, match="leaves nothing of 50"):
-        pipeline._training_and_validation(wanted(data={"validation_samples": 50}), load_dataset(NAME))
+        prepare(wanted(data={"validation_samples": 50}))
 
 
 def test_a_checkpoint_without_the_average_is_refused() -> None:
@@ -198,3 +194,32 @@ def test_a_student_in_bfloat16_learns(tmp_path: Path) -> None:
 def test_potentials_are_kept_in_float32() -> None:
     drive = torch.full((256, 1), 1 / 256, dtype=torch.bfloat16)
     assert IF(256, threshold=0.999)(drive).sum() == 1  # a sum in bfloat16 stays at one half
+
+
+def test_a_resumed_average_is_the_average_of_all_steps(tmp_path: Path) -> None:
+    """Stopped after any epoch, the moving average goes on from where it was, and does not begin anew."""
+    section = TrainSection(epochs=4, batch_size=16, lr=0.05, ema_decay=0.9)
+    plan = Plan(section, SPLIT, "none", 3, "test")
+
+    def trained(folder: Path, stops: tuple[int, ...]) -> dict[str, torch.Tensor]:
+        for epochs in (*stops, section.epochs):
+            torch.manual_seed(1)
+            model = net()
+            part = replace(plan, section=section.model_copy(update={"epochs": section.epochs}))
+            seen: list[int] = []
+
+            def stop(epoch: Epoch, last: int = epochs, done: list[int] = seen) -> None:
+                done.append(epoch.epoch)
+                if epoch.epoch + 1 == last < section.epochs:
+                    raise KeyboardInterrupt
+
+            try:
+                fit(model, forward, part, folder, resume=True, device="cpu", on_epoch=stop)
+            except KeyboardInterrupt:
+                continue
+        return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+    whole = trained(tmp_path / "whole", ())
+    for stops in ((1,), (2,), (1, 3)):
+        again = trained(tmp_path / str(stops), stops)
+        assert all(torch.equal(whole[name], again[name]) for name in whole), stops

@@ -9,21 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdsnn.choices import DATASETS
 from kdsnn.data.datasets import load_dataset
-from kdsnn.distill import pipeline
+from kdsnn.distill import teacher as teachers
+from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.checkpoint import load_tensors
-from kdsnn.distill.pipeline import accuracy, distill, load_student, load_teacher, teach, teacher_folder
+from kdsnn.distill.student import distill, load_student
+from kdsnn.distill.teacher import load_teacher, teach, teacher_folder
 from kdsnn.errors import InputError, RecipeError
 from kdsnn.models.operations import count_operations, count_parameters
 from kdsnn.recipes.schema import Recipe
 from kdsnn.run_folders import find_run, lock, read_json
-from tests.distill.small import NAME, recipe, small
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DATASETS.own, NAME, small)
+from tests.distill.small import NAME, recipe
 
 
 def changed(section: str, **values: object) -> Recipe:
@@ -40,18 +36,20 @@ def test_a_run_holds_what_it_should(tmp_path: Path) -> None:
         "recipe.toml",
         "student.json",
         "student.safetensors",
+        "teacher",
         "teacher.json",
     ]
-    loaded, student = load_student(run)
-    assert loaded == wanted
+    assert sorted(p.name for p in (run / "teacher").iterdir()) == ["result.json", "teacher.safetensors"]
+    prepared, student = load_student(run)
+    assert prepared.recipe == wanted
     assert not student.training
     test = load_dataset(NAME).test
     result = read_json(run / "student.json")
     assert result["accuracy"] == accuracy(student, test) > 0.9
     assert (result["parameters"], result["timesteps"]) == (count_parameters(student), 2)
-    teacher = load_teacher(wanted)
+    teacher = load_teacher(run)
     told = read_json(run / "teacher.json")
-    assert told["folder"] == str(teacher_folder(recipe()))
+    assert told["folder"] == "teacher"  # inside the run, wherever that is
     assert told["accuracy"] == accuracy(teacher, test)
     assert told["macs"] == count_operations(teacher, (1, 8, 8)).macs
     assert told["parameters"] == count_parameters(teacher)
@@ -61,7 +59,7 @@ def test_accuracy_is_that_of_the_spike_counts(tmp_path: Path) -> None:
     _, student = load_student(distill(recipe(), run=tmp_path / "run", device="cpu"))
     test = load_dataset(NAME).test
     with torch.no_grad():
-        counts = student(torch.from_numpy(test.images).float() / 255).sum(dim=0).numpy()
+        counts = student(torch.tensor(test.images).float() / 255).sum(dim=0).numpy()
     assert accuracy(student, test) == (counts.argmax(axis=1) == test.labels).mean()
 
 
@@ -84,13 +82,12 @@ def test_a_teacher_of_its_own_seed_is_shared_by_students_of_several(tmp_path: Pa
     folder = teach(shared, device="cpu")
     wanted = load_tensors(folder / "teacher.safetensors")
     run = distill(other, run=tmp_path / "run", device="cpu")
-    assert read_json(run / "teacher.json")["folder"] == str(folder)
-    assert all(torch.equal(wanted[name], tensor) for name, tensor in load_teacher(other).state_dict().items())
+    assert all(torch.equal(wanted[name], tensor) for name, tensor in load_teacher(run).state_dict().items())
 
 
 def test_a_teacher_may_have_seen_more_images(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr(pipeline, "fit", lambda _m, _f, plan, *_a, **_k: seen.append(len(plan.split.labels)))
+    monkeypatch.setattr(teachers, "fit", lambda _m, _f, plan, *_a, **_k: seen.append(len(plan.split.labels)))
     few = changed("data", train_samples=20)
     more = [
         few.model_copy(update={"teacher": few.teacher.model_copy(update={"train_samples": n})}) for n in (30, "all")
@@ -118,9 +115,9 @@ def test_the_teacher_decides_what_the_student_learns(tmp_path: Path) -> None:
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     run = distill(recipe(), run=tmp_path / "run", device="cpu")
-    before = {p.name: p.read_bytes() for p in run.iterdir()}
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     distill(recipe(), run=run, resume=True, device="cpu")
-    assert {p.name: p.read_bytes() for p in run.iterdir()} == before
+    assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
 
 
 def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
@@ -134,7 +131,6 @@ def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (changed("student", model="3conv"), "no student '3conv'"),
         (changed("student", channels=(4,)), "two channel counts"),
         (changed("data", train_samples=51), "51 samples cannot be taken of 50"),
     ],
@@ -146,16 +142,16 @@ def test_a_wrong_recipe_is_refused_before_anything_is_written(tmp_path: Path, wr
     assert not (tmp_path / "runs").exists()
 
 
-def test_an_unknown_teacher_leaves_no_folder(tmp_path: Path) -> None:
-    wrong = changed("teacher", model="cn")
-    with pytest.raises(RecipeError, match="no teacher 'cn'"):
+def test_a_teacher_that_cannot_be_built_leaves_no_folder(tmp_path: Path) -> None:
+    wrong = changed("teacher", width=0.01)
+    with pytest.raises(RecipeError, match="leaves no channels of teacher 'cnn'"):
         teach(wrong)
     assert not teacher_folder(wrong).exists()
 
 
 def test_a_part_of_the_training_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr(pipeline, "fit", lambda _m, _f, plan, *_a, **_k: seen.append(len(plan.split.labels)))
+    monkeypatch.setattr(teachers, "fit", lambda _m, _f, plan, *_a, **_k: seen.append(len(plan.split.labels)))
     teach(changed("data", train_samples=30), device="cpu")
     assert seen == [30]
 
@@ -175,20 +171,24 @@ def test_a_run_without_a_student_says_how_to_go_on(tmp_path: Path) -> None:
     assert "--resume" in raised.value.hint
 
 
-def test_a_teacher_that_was_not_trained() -> None:
-    with pytest.raises(InputError, match=r"there is no file .*teacher\.safetensors"):
-        load_teacher(recipe())
+def test_a_run_without_its_teacher_says_what_to_do(tmp_path: Path) -> None:
+    run = distill(recipe(), run=tmp_path / "run", device="cpu")
+    (run / "teacher" / "teacher.safetensors").unlink()
+    with pytest.raises(
+        InputError, match=r"teacher of run .* is gone: there is no teacher/teacher\.safetensors"
+    ) as gone:
+        load_teacher(run)
+    assert "kdsnn distill" in gone.value.hint
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from kdsnn.choices import DATASETS
+from kdsnn.choices import AUGMENTATIONS
 from kdsnn.distill import augment
-from kdsnn.distill.pipeline import distill
-from tests.distill.small import NAME, recipe, small
+from kdsnn.distill.student import distill
+from tests.distill.small import recipe
 
-DATASETS.own[NAME] = small
 steps, affine = 0, augment.affine
 
 def killing(images, generator):

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdsnn.distill.checkpoint import load_tensors
-from kdsnn.distill.pipeline import distill
 from kdsnn.distill.processes import one_writer, shard
+from kdsnn.distill.student import distill
 from kdsnn.distill.trainer import CHECKPOINT
 from kdsnn.errors import InputError
 from kdsnn.recipes.load import load_recipe

@@ -7,19 +7,14 @@ from typing import ClassVar
 
 import pytest
 
-from kdsnn.choices import DATASETS
-from kdsnn.distill.pipeline import distill, teacher_folder
+from kdsnn.distill.student import distill
+from kdsnn.distill.teacher import teacher_folder
 from kdsnn.distill.tensorboard import epoch_log
 from kdsnn.errors import MissingExtraError
 from tests.cli.conftest import Cli, cli
-from tests.distill.small import NAME, recipe, small
+from tests.distill.small import recipe
 
 __all__ = ["cli"]
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DATASETS.own, NAME, small)
 
 
 class Writer:

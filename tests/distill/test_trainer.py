@@ -15,7 +15,7 @@ from kdsnn.errors import InputError, RecipeError
 from kdsnn.recipes.schema import TrainSection
 from tests.distill.small import recipe, small
 
-SPLIT = small(Path()).train
+SPLIT = small("small", Path()).train
 
 
 def net() -> nn.Module:

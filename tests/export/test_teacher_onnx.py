@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from kdsnn.choices import DATASETS, TEACHERS
-from kdsnn.distill.pipeline import distill, load_teacher
+from kdsnn.choices import TEACHERS
+from kdsnn.distill.student import distill
+from kdsnn.distill.teacher import load_teacher
 from kdsnn.errors import VerificationError
 from kdsnn.export import teacher_onnx as module
 from kdsnn.export.teacher_onnx import TOLERANCE, teacher_onnx
@@ -20,12 +21,11 @@ from kdsnn.steps.export import export_bundle
 from kdsnn.steps.models import Model, open_model
 from kdsnn.steps.quantize import quantize_run
 from kdsnn.targets.registry import load_target
-from tests.distill.small import NAME, recipe, small
+from tests.distill.small import recipe
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(DATASETS.own, NAME, small)
     made = distill(recipe(), run=tmp_path / "run", device="cpu")
     quantize_run(str(made))
     return made
@@ -62,7 +62,7 @@ def test_a_bundle_for_onnx_holds_the_runs_teacher(run: Path, tmp_path: Path) -> 
     assert manifest["teacher"]["images"] == 5
     assert 0 <= manifest["teacher"]["largest_difference"] <= TOLERANCE
     session = onnxruntime.InferenceSession(tmp_path / "bundle" / "teacher.onnx", providers=["CPUExecutionProvider"])
-    wanted = load_teacher(recipe())(torch.from_numpy(shown).float() / 255).detach().numpy()
+    wanted = load_teacher(run)(torch.from_numpy(shown).float() / 255).detach().numpy()
     assert session.run(None, {"image": shown})[0] == pytest.approx(wanted, rel=TOLERANCE, abs=TOLERANCE)
 
 
@@ -76,7 +76,6 @@ def test_other_targets_and_other_files_get_none(run: Path, tmp_path: Path) -> No
 
 
 def test_a_student_without_a_teacher_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DATASETS.own, NAME, small)
     plain = recipe(epochs=1).model_copy(update={"distill": DistillSection(kind="none")})
     made = distill(plain, run=tmp_path / "plain", device="cpu")
     quantize_run(str(made))

@@ -21,7 +21,7 @@ from kdsnn.export.quantization.quantize import quantize
 from kdsnn.models.students import build_student
 from kdsnn.network import MEMBRANE_SHIFT, NEVER, Dense, Input, Network, Neuron, Population, Projection
 from kdsnn.network.overflow import overflows
-from kdsnn.recipes.schema import DistillSection, StudentSection
+from kdsnn.recipes.schema import DistillSection, QatSection, QuantizeSection, StudentSection
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.onnx import OnnxTarget
 from kdsnn.targets.reference import ReferenceTarget, simulate
@@ -154,16 +154,17 @@ def test_a_tie_breaker_leaves_an_integrator_alone() -> None:
     assert read(graph_with(READOUTS["I"]), fires_at=">=").output.model.threshold == np.inf
 
 
-def test_qat_learns_from_the_potentials_that_the_integer_network_has() -> None:
+def test_qat_learns_from_the_potentials_that_the_integer_network_has(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     labels = rng.integers(0, 5, 160)
     shown = rng.integers(0, 60, (160, 1, 8, 8))
     shown[np.arange(160), 0, labels] += 150
     split = Split(shown.astype(np.uint8), labels)
     network = lowered(student())
-    settings = QatSettings(epochs=4, lr=3e-2, batch_size=16, input_bits=6, distill=DistillSection(kind="none"))
+    section = QuantizeSection(input_bits=6, method="mse", qat=QatSection(epochs=4, lr=3e-2, batch_size=16))
+    settings = QatSettings(section, distill=DistillSection(kind="none"))
     before, report = quantize(network, input_bits=6, method="mse")
-    integer, trained_report = qat(network, settings, split)
+    integer, trained_report = qat(network, settings, split, tmp_path, device="cpu")
     _, potentials = simulate(integer, split.images)
     _, earlier = simulate(before, split.images)
     right = (potentials.argmax(axis=1) == labels).mean()
@@ -171,7 +172,7 @@ def test_qat_learns_from_the_potentials_that_the_integer_network_has() -> None:
 
     net = FoldedNet(network, before, report)
     with torch.no_grad():
-        rates = net.rates(torch.from_numpy(split.images)).numpy()
+        rates = net.rates(torch.tensor(split.images)).numpy()
     np.testing.assert_allclose(rates, earlier / 64 * report.layers[-1].scale / T, rtol=1e-6)
     assert trained_report.layers[-1].scale == report.layers[-1].scale
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kdsnn.choices import STUDENTS, TEACHERS
-from kdsnn.distill.pipeline import distill
+from kdsnn.distill.student import distill
 from kdsnn.errors import InputError, UsageError
 from kdsnn.jobs.local_processes import Pool
 from kdsnn.paper import runner
@@ -182,7 +182,7 @@ def test_gaussian_noise_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> Non
     run = distill(recipe, run=run_folder(recipe), device="cpu")
     measure_gaussian(run, 0.05)
     assert set(read_json(run / "gaussian.json")["0.05"]) == {"student"}  # alone: it has no teacher
-    monkeypatch.setattr("kdsnn.distill.pipeline.load_student", None)  # must not be asked
+    monkeypatch.setattr("kdsnn.distill.student.load_student", None)  # must not be asked
     measure_gaussian(run, 0.05)
 
 

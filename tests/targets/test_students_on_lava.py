@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from kdsnn.data.datasets import load_dataset
-from kdsnn.distill.pipeline import distill
+from kdsnn.distill.student import distill
 from kdsnn.evaluation import evaluate
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.relays import balance

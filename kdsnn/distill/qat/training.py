@@ -1,35 +1,32 @@
 """Quantization-aware distillation: a folded network goes on learning from its teacher while it computes in integers.
 
 It begins where post-training quantization ends, and keeps its thresholds, exponents and input width. Every forward pass
-computes exactly the spikes of the integer network, so what the loss sees is what the hardware will do.
+computes exactly the spikes of the integer network, so what the loss sees is what the hardware will do. The training is
+that of teachers and students (`kdsnn.distill.trainer`): with validation, resumable, with the same bar.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
-from kdsnn.choices import AUGMENTATIONS
 from kdsnn.data.datasets import Split
 from kdsnn.distill.losses.loss import Seen, loss_of, without_features
+from kdsnn.distill.qat.bounds import keep_in_bounds
 from kdsnn.distill.qat.rounded_network import FoldedNet
-from kdsnn.errors import InputError, KdsnnError
+from kdsnn.distill.trainer import Batch, Epoch, Plan, fit
+from kdsnn.errors import InputError
 from kdsnn.export.quantization.quantize import QuantizationReport, quantize
-from kdsnn.network import MEMBRANE_SHIFT, Network, Population, neuron_of
-from kdsnn.network.overflow import drive_range, incoming, overflows
-from kdsnn.recipes.schema import DistillSection
+from kdsnn.network import Network
+from kdsnn.recipes.schema import DistillSection, QuantizeSection
 
-__all__ = ["Epoch", "QatSettings", "finetune", "keep_in_bounds", "qat"]
+__all__ = ["QatSettings", "finetune", "qat"]
 
-SHRINK = 0.99  # of the channels that come nearest to an overflow, until none can
-NEAREST = 0.99  # share of the worst channel's reach at which a channel shrinks with it
-Images = npt.NDArray[np.uint8]
+BATCH = 250  # images at once in validation
 
 
 @dataclass(frozen=True)
@@ -37,51 +34,31 @@ class QatSettings:
     """How the integer network is trained.
 
     Attributes:
-        epochs: passes over the training images.
-        batch_size: images a step.
-        lr: highest learning rate, as a share of a projection's typical weight; falls to zero by half a cosine.
+        quantize: widths and method of post-training quantization, and how it is trained from there (`qat`).
+        distill: loss, temperature, alpha and logit scale.
         seed: of the order of the images and their augmentation.
         augment: name of an augmentation.
-        weight_bits: 2 to 8.
-        input_bits: width of an input message; None chooses, as `kdsnn.export.quantization.quantize` does.
-        calibration_samples: training images that it is chosen on.
-        method: by which post-training quantization chooses the scales that training keeps.
-        distill: loss, temperature, alpha and logit scale.
         surrogate: name of the gradient in place of the step's.
         slope: of the surrogate.
     """
 
-    epochs: int = 3
-    batch_size: int = 64
-    lr: float = 3e-2
+    quantize: QuantizeSection
+    distill: DistillSection = field(default_factory=DistillSection)
     seed: int = 0
     augment: str = "none"
-    weight_bits: int = 8
-    input_bits: int | None = None
-    calibration_samples: int = 128
-    method: str = "mse"
-    distill: DistillSection = field(default_factory=DistillSection)
     surrogate: str = "atan"
     slope: float = 2.0
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """Means over an epoch's training images, and the populations whose weights had to shrink after it."""
-
-    epoch: int
-    loss: float
-    accuracy: float
-    shrunk: tuple[str, ...]
 
 
 def qat(
     network: Network,
     settings: QatSettings,
     split: Split,
-    teacher: nn.Module | None = None,
+    folder: Path,
     *,
-    device: str = "cpu",
+    teacher: nn.Module | None = None,
+    held_out: Split | None = None,
+    device: str | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> tuple[Network, QuantizationReport]:
     """The integer network of a float network, quantized and then trained as such, and its report.
@@ -90,24 +67,27 @@ def qat(
         network: a float network.
         settings: how.
         split: training images and labels.
+        folder: for metrics and the checkpoint, from which an interrupted training goes on.
         teacher: from images in [0, 1] to logits; needed where the loss asks for it.
-        device: of torch.
+        held_out: images by which the best weights are chosen.
+        device: `cpu`, or None for what accelerate finds.
         on_epoch: called after every epoch.
 
     Raises:
-        InputError: the loss needs a teacher, or a setting is out of range.
+        InputError: the loss needs a teacher, or there is nothing to learn.
         NetworkError: the network is not float, or fits at no scale.
-        KdsnnError: the loss is not finite any more.
+        RecipeError: the loss is not finite any more.
     """
+    section = settings.quantize
     like, report = quantize(
         network,
-        weight_bits=settings.weight_bits,
-        input_bits=settings.input_bits,
-        calibration=split.images[: settings.calibration_samples],
-        method=settings.method,
+        weight_bits=section.weight_bits,
+        input_bits=None if section.input_bits == "auto" else section.input_bits,
+        calibration=split.images[: section.calibration_samples],
+        method=section.method,
     )
     net = FoldedNet(network, like, report, surrogate=settings.surrogate, slope=settings.slope)
-    finetune(net.to(device), settings, split, teacher, on_epoch=on_epoch)
+    finetune(net, settings, split, folder, teacher=teacher, held_out=held_out, device=device, on_epoch=on_epoch)
     return net.to_integer()
 
 
@@ -115,99 +95,62 @@ def finetune(
     net: FoldedNet,
     settings: QatSettings,
     split: Split,
-    teacher: nn.Module | None = None,
+    folder: Path,
     *,
+    teacher: nn.Module | None = None,
+    held_out: Split | None = None,
+    device: str | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> None:
-    """Trains a folded network in place, on the device where it is; its integer network cannot overflow afterwards.
+    """Trains a folded network in place; its integer network cannot overflow afterwards. See `qat`.
 
-    The loss is that of `kdsnn.distill.losses`, at the last alpha. A folded network has no features to compare: a kind
-    with features is taken as `response`.
+    The loss is that of the recipe, at the last alpha. A folded network has no features to compare: a kind with features
+    is taken as `response`.
     """
-    _check(settings, teacher)
-    learnt = [p for p in net.parameters() if p.requires_grad]
-    if not learnt:
-        raise InputError("the network holds no weight that could be learnt", hint="all are integers already")
-    device = learnt[0].device
-    optimizer = torch.optim.Adam(learnt, lr=settings.lr)
-    teacher = None if teacher is None else teacher.to(device).eval()
-    images, labels = torch.tensor(split.images, device=device), torch.tensor(split.labels, device=device)
-    batches = math.ceil(len(labels) / settings.batch_size)
-    section = without_features(settings.distill)
-    for epoch in range(settings.epochs):
-        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch)
-        order = torch.randperm(len(labels), generator=generator)
-        loss_sum, hits = 0.0, 0
-        for step, index in enumerate(torch.split(order, settings.batch_size)):
-            _set_rate(optimizer, settings, epoch * batches + step, settings.epochs * batches)
-            x, y = images[index.to(device)].float() / 255, labels[index.to(device)]
-            pixels = (AUGMENTATIONS.get(settings.augment)(x, generator) * 255).round().clamp(0, 255)
-            steps = net(pixels)[net.network.output.name]
-            seen = Seen(steps, _teacher_logits(teacher, pixels / 255, steps[0]), y)
-            loss = loss_of(section)(seen, section)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            net.clamp()
-            loss_sum += loss.item() * len(index)
-            hits += int((seen.rates.argmax(dim=1) == y).sum())
-        if not math.isfinite(loss_sum):
-            raise KdsnnError(f"the loss is not finite in epoch {epoch}", hint="lower the learning rate")
-        shrunk = keep_in_bounds(net)
-        if on_epoch is not None:
-            on_epoch(Epoch(epoch, loss_sum / len(labels), hits / len(labels), shrunk))
-
-
-def keep_in_bounds(net: FoldedNet) -> tuple[str, ...]:
-    """Shrinks what could overflow, a hundredth at a time, until `kdsnn.network.overflow` proves that nothing can.
-
-    Of a population that could, only the channels that reach furthest in the worst case are touched, weights and biases
-    together; training goes on from there.
-
-    Returns:
-        Names of the populations that were touched.
-    """
-    touched: dict[str, None] = {}
-    while True:
-        integer, _ = net.to_integer()
-        problems = overflows(integer)
-        if not problems:
-            return tuple(touched)
-        for name in problems:
-            reach = _reach(integer, integer.population(name))
-            net.shrink(name, reach >= NEAREST * reach.max(), SHRINK)
-            touched[name] = None
-
-
-def _reach(network: Network, population: Population) -> npt.NDArray[np.float64]:
-    """How far from zero the potential of each channel could come, in its units: without leak, over all steps."""
-    neuron, channels = neuron_of(population), population.shape[0]
-    bias = (neuron.bias.astype(np.int64) << neuron.bias_exponent).reshape(channels, -1)
-    low, high = (np.zeros(channels, dtype=np.int64) for _ in range(2))
-    for projection, largest in incoming(network, population):
-        part_low, part_high = drive_range(projection, largest)
-        low += part_low.reshape(channels, -1).min(axis=1) << MEMBRANE_SHIFT
-        high += part_high.reshape(channels, -1).max(axis=1) << MEMBRANE_SHIFT
-    down = network.timesteps * np.maximum(0, -(low + bias.min(axis=1)))
-    reach: npt.NDArray[np.float64] = np.maximum(down, high + bias.max(axis=1)).astype(np.float64)
-    return reach
-
-
-def _check(settings: QatSettings, teacher: nn.Module | None) -> None:
     if loss_of(settings.distill).needs_teacher and teacher is None:
         raise InputError(f"the loss {settings.distill.kind!r} needs a teacher", hint='or set distill.kind to "none"')
-    if min(settings.epochs, settings.batch_size) < 1 or not settings.lr > 0:
-        raise InputError("epochs and batch_size must be at least 1, and lr above 0")
+    if not any(p.requires_grad for p in net.parameters()):
+        raise InputError("the network holds no weight that could be learnt", hint="all are integers already")
+    section, output = without_features(settings.distill), net.network.output.name
+    teacher = None if teacher is None else teacher.eval()
+
+    def forward(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        pixels = (batch.images * 255).round().clamp(0, 255)
+        steps = model(pixels)[output]
+        seen = Seen(steps, _answers(teacher, pixels / 255, steps[0]), batch.labels)
+        return loss_of(section)(seen, section), seen.rates
+
+    fit(
+        net,
+        forward,
+        Plan(settings.quantize.qat, split, settings.augment, settings.seed, "fine-tuning"),
+        folder,
+        resume=True,
+        device=device,
+        validate=None if held_out is None else lambda model: _accuracy(model, held_out),
+        on_epoch=on_epoch,
+        after_step=net.clamp,
+        after_epoch=lambda: keep_in_bounds(net),
+    )
+    net.cpu()
+    keep_in_bounds(net)  # a moving average of weights that were kept there need not be
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, settings: QatSettings, step: int, steps: int) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = settings.lr * (1 + math.cos(math.pi * step / steps)) / 2
-
-
-def _teacher_logits(teacher: nn.Module | None, x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+def _answers(teacher: nn.Module | None, images: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """The teacher's logits; zeros where there is none."""
     if teacher is None:
         return torch.zeros_like(like)
     with torch.no_grad():
-        logits: torch.Tensor = teacher(x)
+        logits: torch.Tensor = teacher.to(images.device)(images)
     return logits
+
+
+def _accuracy(model: nn.Module, split: Split) -> float:
+    """Share of right answers of a folded network, on the device where it is."""
+    assert isinstance(model, FoldedNet)  # noqa: S101
+    device, right = next(model.parameters()).device, 0
+    with torch.inference_mode():
+        for begin in range(0, len(split.labels), BATCH):
+            rates = model.rates(torch.tensor(split.images[begin : begin + BATCH], device=device))
+            right += int((rates.argmax(dim=1).cpu().numpy() == split.labels[begin : begin + BATCH]).sum())
+    return right / len(split.labels)

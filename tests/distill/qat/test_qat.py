@@ -2,21 +2,25 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from kdsnn.data.datasets import Split
+from kdsnn.distill.qat.bounds import keep_in_bounds
 from kdsnn.distill.qat.rounded_network import FoldedNet
 from kdsnn.distill.qat.sensitivity import layer_sensitivity
-from kdsnn.distill.qat.training import Epoch, QatSettings, finetune, keep_in_bounds, qat
-from kdsnn.errors import InputError, KdsnnError
+from kdsnn.distill.qat.training import QatSettings, finetune, qat
+from kdsnn.distill.trainer import CHECKPOINT, Epoch
+from kdsnn.errors import InputError, KdsnnError, UsageError
 from kdsnn.export.quantization.quantize import quantize, requantize
 from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection
 from kdsnn.network.overflow import overflows
-from kdsnn.recipes.schema import DistillSection
+from kdsnn.recipes.schema import DistillSection, QatSection, QuantizeSection
 from kdsnn.targets.reference import simulate
 from tests.oracles import simulate_float
 
@@ -69,6 +73,16 @@ def task(n: int = 256, seed: int = 1) -> Split:
     return Split(images.astype(np.uint8), labels)
 
 
+def asked(*, epochs: int = 3, lr: float = 3e-2, batch_size: int = 64, **others: object) -> QatSettings:
+    """Settings; those of the section of quantization by name."""
+    names = ("weight_bits", "input_bits", "calibration_samples", "method")
+    quantize_section = {name: others.pop(name) for name in names if name in others}
+    section = QuantizeSection.model_validate(
+        {"method": "mse", "qat": QatSection(epochs=epochs, lr=lr, batch_size=batch_size), **quantize_section}
+    )
+    return QatSettings(section, **others)  # type: ignore[arg-type]
+
+
 def random_images(n: int = 12, seed: int = 3) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, 1, 8, 8)).astype(np.uint8)
 
@@ -85,7 +99,7 @@ def same_spikes(net: FoldedNet, integer: Network, images: np.ndarray) -> None:
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 @pytest.mark.parametrize("decays", [(1.0, 0.0), (0.7, 0.1)], ids=["if", "leaky"])
 def test_the_forward_pass_is_the_integer_network_before_and_after_training(
-    bits: int, decays: tuple[float, float]
+    bits: int, decays: tuple[float, float], tmp_path: Path
 ) -> None:
     exact = network(decay_u=decays[0], decay_v=decays[1])
     like, report = quantize(exact, weight_bits=bits, input_bits=6, method="mse")
@@ -93,20 +107,20 @@ def test_the_forward_pass_is_the_integer_network_before_and_after_training(
     same_spikes(net, like, random_images())
     assert net.to_integer()[0].fingerprint() == like.fingerprint()
 
-    finetune(net, QatSettings(epochs=1, distill=ALONE), task(96))
+    finetune(net, asked(epochs=1, distill=ALONE), task(96), tmp_path, device="cpu")
     trained, _ = net.to_integer()
     assert trained.fingerprint() != like.fingerprint()
     assert overflows(trained) == {}
     same_spikes(net, trained, random_images())
 
 
-def test_it_learns_and_the_float_network_rounds_to_what_was_trained() -> None:
+def test_it_learns_and_the_float_network_rounds_to_what_was_trained(tmp_path: Path) -> None:
     exact, train, test = network(), task(), task(200, seed=2)
     before, report = quantize(exact, weight_bits=3, input_bits=8, method="mse")
     net = FoldedNet(exact, before, report)
     epochs: list[Epoch] = []
-    settings = QatSettings(epochs=6, batch_size=32, lr=0.05, distill=ALONE)
-    finetune(net, settings, train, on_epoch=epochs.append)
+    settings = asked(epochs=6, batch_size=32, lr=0.05, distill=ALONE)
+    finetune(net, settings, train, tmp_path, device="cpu", on_epoch=epochs.append)
     after, new = net.to_integer()
 
     def right(integer: Network) -> float:
@@ -124,11 +138,11 @@ def test_it_learns_and_the_float_network_rounds_to_what_was_trained() -> None:
         assert layer.clipped == 0  # what is learnt is kept in range
 
 
-def test_what_holds_integers_stays_as_it_is() -> None:
+def test_what_holds_integers_stays_as_it_is(tmp_path: Path) -> None:
     exact = network()
     like, report = quantize(exact, weight_bits=4, input_bits=8)
     net = FoldedNet(exact, like, report)
-    finetune(net, QatSettings(epochs=1, lr=0.1, distill=ALONE), task(64))
+    finetune(net, asked(epochs=1, lr=0.1, distill=ALONE), task(64), tmp_path, device="cpu")
     trained = net.to_float()
     for name in ("pool.1", "relay"):
         assert (trained.incoming(name)[0].op.weight == 1).all()
@@ -140,15 +154,15 @@ def test_what_holds_integers_stays_as_it_is() -> None:
     assert (trained.incoming("hidden")[0].op.weight != exact.incoming("hidden")[0].op.weight).any()
 
 
-def test_two_trainings_of_one_seed_are_the_same() -> None:
-    settings = QatSettings(epochs=1, augment="affine", weight_bits=4, input_bits=8, distill=ALONE)
-    first, _ = qat(network(), settings, task(96))
-    second, _ = qat(network(), settings, task(96))
-    other, _ = qat(network(), replace(settings, seed=1), task(96))
+def test_two_trainings_of_one_seed_are_the_same(tmp_path: Path) -> None:
+    settings = asked(epochs=1, augment="affine", weight_bits=4, input_bits=8, distill=ALONE)
+    every = (settings, settings, replace(settings, seed=1))
+    made = [qat(network(), one, task(96), tmp_path / str(i), device="cpu")[0] for i, one in enumerate(every)]
+    first, second, other = made
     assert first.fingerprint() == second.fingerprint() != other.fingerprint()
 
 
-def test_the_teacher_is_listened_to() -> None:
+def test_the_teacher_is_listened_to(tmp_path: Path) -> None:
     """With alpha one the labels do not count: what is learnt is what the teacher says."""
 
     class Teacher(nn.Module):
@@ -160,19 +174,20 @@ def test_the_teacher_is_listened_to() -> None:
     split = task()
     wrong = Split(split.images, np.zeros_like(split.labels))
     distill = DistillSection(alpha=1.0, temperature=1.0)
-    settings = QatSettings(epochs=6, batch_size=32, lr=0.05, weight_bits=4, input_bits=8, distill=distill)
-    integer, _ = qat(network(), settings, wrong, Teacher())
+    settings = asked(epochs=6, batch_size=32, lr=0.05, weight_bits=4, input_bits=8, distill=distill)
+    integer, _ = qat(network(), settings, wrong, tmp_path, teacher=Teacher(), device="cpu")
     test = task(100, seed=2)
     counts = simulate(integer, test.images)[0]["out"].sum(axis=1)
     assert (counts[np.arange(100), test.labels] == counts.min(axis=1)).mean() > 0.8
 
 
 @pytest.mark.parametrize("kind", ["both", "feature", "layer-rates"])
-def test_a_kind_with_features_is_taken_as_the_response(kind: str) -> None:
+def test_a_kind_with_features_is_taken_as_the_response(kind: str, tmp_path: Path) -> None:
     teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 4))
     made = []
     for one in (DistillSection(kind=kind, alpha_end=0.8), DistillSection(alpha=0.8)):  # type: ignore[arg-type]
-        made.append(qat(network(), QatSettings(epochs=1, input_bits=8, distill=one), task(64), teacher)[0])
+        settings, folder = asked(epochs=1, input_bits=8, distill=one), tmp_path / one.kind
+        made.append(qat(network(), settings, task(64), folder, teacher=teacher, device="cpu")[0])
     assert made[0].fingerprint() == made[1].fingerprint()
 
 
@@ -234,27 +249,26 @@ def test_the_sensitivity_of_each_layer() -> None:
     assert drift[0] < drift[1]
 
 
-def test_wrong_calls_are_refused() -> None:
+def test_wrong_calls_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="needs a teacher"):
-        qat(network(), QatSettings(), task(16))
-    with pytest.raises(InputError, match="no augmentation 'nonsense'"):
-        qat(network(), QatSettings(augment="nonsense", distill=ALONE), task(16))
-    with pytest.raises(InputError, match="lr above 0"):
-        qat(network(), QatSettings(lr=0.0, distill=ALONE), task(16))
-    with pytest.raises(InputError, match="there is no method 'nonsense'"):
-        qat(network(), QatSettings(method="nonsense", distill=ALONE), task(16))
+        qat(network(), asked(), task(16), tmp_path)
+    with pytest.raises(UsageError, match="no augmentation 'nonsense'"):
+        qat(network(), asked(augment="nonsense", distill=ALONE), task(16), tmp_path)
+    for wrong in ({"lr": 0.0}, {"precision": "bf16"}, {"optimizer": "nonsense"}):
+        with pytest.raises(ValidationError):
+            QatSection.model_validate(wrong)
 
 
-def test_a_loss_that_is_not_finite_is_named() -> None:
+def test_a_loss_that_is_not_finite_is_named(tmp_path: Path) -> None:
     class Broken(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.full((len(x), 4), float("nan"))
 
     with pytest.raises(KdsnnError, match="loss is not finite in epoch 0"):
-        qat(network(), QatSettings(input_bits=8), task(16), Broken())
+        qat(network(), asked(input_bits=8), task(16), tmp_path, teacher=Broken())
 
 
-def test_a_network_of_integers_has_nothing_to_learn() -> None:
+def test_a_network_of_integers_has_nothing_to_learn(tmp_path: Path) -> None:
     base = network()
     ones = Projection("pool.1", "out", Dense(np.ones((4, 96))))
     cut = replace(
@@ -269,7 +283,7 @@ def test_a_network_of_integers_has_nothing_to_learn() -> None:
     silent = replace(cut.population("if1"), model=Neuron(1.0, np.zeros(384), decay_u=1.0))
     cut = replace(cut, populations=(cut.populations[0], silent, *cut.populations[2:]))
     with pytest.raises(InputError, match="no weight that could be learnt"):
-        qat(cut, QatSettings(input_bits=8, distill=ALONE), task(16))
+        qat(cut, asked(input_bits=8, distill=ALONE), task(16), tmp_path)
 
 
 def test_a_relay_of_a_dense_population_passes_spikes_and_gradients() -> None:
@@ -289,3 +303,84 @@ def test_a_relay_of_a_dense_population_passes_spikes_and_gradients() -> None:
     same_spikes(net, like, random_images())
     net.rates(torch.from_numpy(random_images())).square().sum().backward()
     assert float(net.weights["pool/1->hidden:"].parameter.grad.abs().sum()) > 0
+
+
+def test_stopped_and_gone_on_with_it_ends_with_the_same_network(tmp_path: Path) -> None:
+    settings = asked(epochs=3, batch_size=32, input_bits=8, weight_bits=4, augment="affine", distill=ALONE)
+
+    def stop(epoch: Epoch) -> None:
+        if epoch.epoch == 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        qat(network(), settings, task(96), tmp_path / "stopped", device="cpu", on_epoch=stop)
+    assert (tmp_path / "stopped" / CHECKPOINT).is_file()
+    seen: list[Epoch] = []
+    again, _ = qat(network(), settings, task(96), tmp_path / "stopped", device="cpu", on_epoch=seen.append)
+    assert [epoch.epoch for epoch in seen] == [1, 2]
+    whole, _ = qat(network(), settings, task(96), tmp_path / "whole", device="cpu")
+    assert again.fingerprint() == whole.fingerprint()
+    assert len((tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+def test_the_weights_that_are_best_on_the_images_held_out_are_kept(tmp_path: Path) -> None:
+    settings = asked(epochs=5, batch_size=32, lr=0.3, input_bits=8, weight_bits=4, distill=ALONE)
+    held_out, epochs = task(80, seed=5), list[Epoch]()
+    integer, _ = qat(network(), settings, task(96), tmp_path, held_out=held_out, device="cpu", on_epoch=epochs.append)
+    counts = simulate(integer, held_out.images)[0]["out"].sum(axis=1)
+    right = float((counts.argmax(axis=1) == held_out.labels).mean())
+    assert right == max(epoch.validation or 0.0 for epoch in epochs)
+    assert overflows(integer) == {}
+
+
+def test_an_average_of_weights_cannot_overflow_either(tmp_path: Path) -> None:
+    settings = asked(epochs=2, batch_size=32, lr=0.3, input_bits=8, distill=ALONE)
+    section = settings.quantize.model_copy(
+        update={"qat": settings.quantize.qat.model_copy(update={"ema_decay": 0.5, "clip_norm": 1.0})}
+    )
+    integer, _ = qat(network(), replace(settings, quantize=section), task(96), tmp_path, device="cpu")
+    assert overflows(integer) == {}
+
+
+def test_the_teacher_sees_the_images_that_the_network_sees(tmp_path: Path) -> None:
+    """Bright where the images are bright, in [0, 1], and rounded to pixels: not black, and not others."""
+    seen: list[torch.Tensor] = []
+
+    class Teacher(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x.clone())
+            return torch.zeros(len(x), 4)
+
+    split = task(64)
+    settings = asked(epochs=1, input_bits=8, distill=DistillSection(alpha=0.5))
+    qat(network(), settings, split, tmp_path, teacher=Teacher(), device="cpu")
+    shown = {image.tobytes() for image in (torch.cat(seen) * 255).round().to(torch.uint8).numpy()}
+    assert shown == {image.tobytes() for image in split.images}
+
+
+def test_sensitivity_rounds_the_layer_that_it_is_of_and_no_other() -> None:
+    """By hand: the layer in integers, all others as the float network has them, in plain float64 steps."""
+    exact, split = network(), task(60)
+    integer, report = quantize(exact, weight_bits=2, input_bits=8, method="mse")
+    rows = {row.name: row for row in layer_sensitivity(exact, integer, report, split.images, split.labels)}
+    float_rates = {name: train.mean() for name, train in simulate_float(exact, split.images).items()}
+    scale = {layer.name: layer.scale for layer in report.layers}
+    for name, row in rows.items():
+        population = integer.population(name)
+        bias = np.ldexp(population.model.bias.astype(float), population.model.bias_exponent - 6) * scale[name]
+        neuron = replace(exact.population(name).model, bias=bias, threshold=population.model.threshold * scale[name])
+        mixed = replace(
+            exact,
+            populations=tuple(replace(p, model=neuron) if p.name == name else p for p in exact.populations),
+            projections=tuple(
+                replace(p, op=replace(p.op, weight=q.op.weight * (scale[name] * 2.0**q.exponent)))
+                if p.target == name
+                else p
+                for p, q in zip(exact.projections, integer.projections, strict=True)
+            ),
+        )
+        trains = simulate_float(mixed, split.images)
+        assert row.rate == pytest.approx(trains[name].mean(), abs=2e-3)  # float32 against float64, near thresholds
+        right = (trains["out"].sum(axis=1).argmax(axis=1) == split.labels).mean()
+        assert row.accuracy == pytest.approx(right, abs=0.02)
+        assert row.float_rate == pytest.approx(float_rates[name], abs=2e-3)

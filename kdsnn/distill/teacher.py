@@ -1,0 +1,127 @@
+"""Teachers: trained once for all runs that share one, and kept inside each run that learnt from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from kdsnn.distill.accuracy import accuracy
+from kdsnn.distill.checkpoint import load_model, save_model
+from kdsnn.distill.preparation import Preparation, for_teacher, of_teacher, prepare
+from kdsnn.distill.processes import one_writer
+from kdsnn.distill.tensorboard import epoch_log
+from kdsnn.distill.trainer import CHECKPOINT, Batch, Plan, fit
+from kdsnn.errors import InputError
+from kdsnn.models.operations import count_operations, count_parameters
+from kdsnn.models.teachers import build_teacher
+from kdsnn.recipes.load import load_recipe
+from kdsnn.recipes.schema import Recipe
+from kdsnn.run_folders import RECIPE, read_json, runs_root, write_json
+
+__all__ = ["install_teacher", "load_teacher", "teach", "teacher_folder", "train_teacher"]
+
+WEIGHTS, RESULT = "teacher.safetensors", "result.json"
+FOLDER = "teacher"  # inside a run
+TOLD = "teacher.json"  # what a run tells of its teacher
+
+
+def teach(recipe: Recipe, *, device: str | None = None, tensorboard: bool = False) -> Path:
+    """The folder of the recipe's teacher, which is trained if it is not there yet; see `train_teacher`."""
+    return train_teacher(prepare(recipe), device=device, tensorboard=tensorboard)
+
+
+def train_teacher(prepared: Preparation, *, device: str | None = None, tensorboard: bool = False) -> Path:
+    """The folder of the teacher, trained if it is not there yet; an interrupted training goes on.
+
+    It holds `teacher.safetensors` and `result.json` with model, accuracy, parameters, macs and paper_flops.
+    """
+    folder, own = teacher_folder(prepared.recipe), for_teacher(prepared)
+    section, seed, shape = own.recipe.teacher, own.recipe.seed, own.dataset.image_shape
+    torch.manual_seed(seed)
+    model = build_teacher(section, shape, own.classes)
+    with one_writer(folder, device) as state:
+        if all((folder / name).is_file() for name in (WEIGHTS, RESULT)):
+            return folder
+        loss_of = nn.CrossEntropyLoss(label_smoothing=section.label_smoothing)
+
+        def forward(net: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+            logits = net(batch.images)
+            return loss_of(logits, batch.labels), logits
+
+        plan = Plan(section, own.split, own.recipe.data.augment, seed, "teacher")
+        held_out = own.held_out
+        validate = None if held_out is None else lambda net: accuracy(net, held_out)
+        began = time.perf_counter()
+        with epoch_log(folder, wanted=tensorboard and state.is_main_process) as log:
+            fit(model, forward, plan, folder, resume=True, device=device, validate=validate, on_epoch=log)
+        if state.is_main_process:
+            save_model(model, folder / WEIGHTS)
+            operations = count_operations(model, shape)
+            result = {
+                "model": section.model,
+                "accuracy": accuracy(model, own.dataset.test),
+                "parameters": count_parameters(model),
+                "macs": operations.macs,
+                "paper_flops": operations.paper_flops,
+                "seconds": time.perf_counter() - began,
+            }
+            write_json(folder / RESULT, result)
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+    return folder
+
+
+def teacher_folder(recipe: Recipe) -> Path:
+    """Where the teacher of a recipe is trained: the same for all recipes that train the same one."""
+    recipe = of_teacher(recipe)
+    decides = {
+        "seed": recipe.seed,
+        "data": recipe.data.model_dump(mode="json"),
+        "teacher": recipe.teacher.model_dump(mode="json"),
+    }
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
+    return runs_root() / "teachers" / f"{recipe.data.dataset}-{recipe.teacher.model}-{digest}"
+
+
+def install_teacher(folder: Path, run: Path) -> None:
+    """Puts a trained teacher into a run, which then holds all that its commands need, wherever it goes."""
+    inside = run / FOLDER
+    try:
+        inside.mkdir(exist_ok=True)
+        for name in (WEIGHTS, RESULT):
+            (inside / name).unlink(missing_ok=True)
+            try:
+                os.link(folder / name, inside / name)  # files are replaced, never written to: sharing one is safe
+            except OSError:
+                shutil.copy2(folder / name, inside / name)
+    except OSError as error:
+        raise InputError(f"the teacher cannot be put into {inside}: {error.strerror or error}") from error
+    write_json(run / TOLD, {"folder": FOLDER, **read_json(inside / RESULT)})
+
+
+def load_teacher(run: Path, prepared: Preparation | None = None) -> nn.Module:
+    """The teacher that a run learnt from, in eval mode.
+
+    Args:
+        run: the run folder.
+        prepared: the run's recipe with its data, where it is there already.
+
+    Raises:
+        InputError: the run holds no teacher, or its file is broken.
+    """
+    weights = run / FOLDER / WEIGHTS
+    if not weights.is_file():
+        raise InputError(
+            f"the teacher of run {run} is gone: there is no {FOLDER}/{WEIGHTS} in it",
+            hint=f"put it back, or distil again: kdsnn distill {run / RECIPE} --run NEW",
+        )
+    prepared = prepared or prepare(load_recipe(str(run / RECIPE)))
+    model = build_teacher(prepared.recipe.teacher, prepared.dataset.image_shape, prepared.classes)
+    load_model(model, weights)
+    return model.eval()
