@@ -189,7 +189,7 @@ def test_a_run_that_was_moved_holds_what_its_commands_need(cli: Cli, run: Path, 
     shutil.rmtree(run.parent / "teachers")
     done = cli("noise", moved, "--levels", "0.1", "--seeds", 1, "-n", 10, "--json")
     assert done.code == 0, done.err
-    assert [network["name"] for network in done.json["networks"]][0] == "teacher"
+    assert done.json["networks"][0]["name"] == "teacher"
     tuned = cli("quantize", moved, "--weight-bits", 4, "--qat-epochs", 1, "--json")
     assert tuned.code == 0, tuned.err
     assert not (run.parent / "teachers").exists()
