@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kdsnn.errors import InputError, VerificationError
-from kdsnn.evaluation import check_same, evaluate, on_targets
+from kdsnn.errors import InputError, TargetUnavailableError, TimedOutError, VerificationError
+from kdsnn.evaluation import Evaluation, check_same, evaluate, evaluate_each, on_targets
 from kdsnn.network import Network
-from kdsnn.targets.base import RunResult
+from kdsnn.targets.base import Computed, RunResult
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.reference import ReferenceProgram, ReferenceTarget
 from kdsnn.testing import example_networks, random_images
@@ -127,3 +127,54 @@ def test_check_same_accepts_what_is_the_same() -> None:
     images = random_images(network, 2)
     program = ReferenceTarget().compile(network)
     check_same(program.run(images, record="all"), program.run(images, record="all"))
+
+
+def test_chunks_share_one_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each chunk has what the ones before it left: four seconds a chunk, and ten in all."""
+    network = example_networks()[0]
+    monkeypatch.setattr(on_targets, "MOST_SPIKES", 4 * network.timesteps * sum(p.neurons for p in network.spiking))
+    limits: list[float | None] = []
+
+    class Slow(ReferenceTarget):
+        name = "slow"
+
+        def compile(self, network: Network) -> ReferenceProgram:
+            class Program(ReferenceProgram):
+                def run(self, images: np.ndarray, *, time_limit_s: float | None = None, **others: object) -> RunResult:
+                    limits.append(time_limit_s)
+                    return replace(super().run(images, **others), wall_s=4.0)
+
+            return Program(network)
+
+    with pytest.raises(TimedOutError, match="'slow' passed its limit after 12 images"):
+        evaluate(network, Slow(), random_images(network, 16), time_limit_s=10.0)
+    assert limits == [10.0, 6.0, 2.0]
+    limits.clear()
+    assert evaluate(network, Slow(), random_images(network, 16)).wall_s == 16.0
+    assert limits == [None] * 4
+
+
+def test_the_reference_is_not_compared_with_itself() -> None:
+    network = example_networks()[0]
+    result = evaluate(network, ReferenceTarget(), random_images(network, 2))
+    assert result.compared == ()
+    assert result.as_json()["matches_reference"] is False
+
+
+def test_several_targets_share_one_run_of_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, runs = example_networks()[0], list[int]()
+    compute = ReferenceProgram.compute
+
+    def counted(self: ReferenceProgram, images: np.ndarray, *rest: object) -> Computed:
+        runs.append(len(images))
+        return compute(self, images, *rest)
+
+    monkeypatch.setattr(ReferenceProgram, "compute", counted)
+    images = random_images(network, 5)
+    wrong, gpu, away = Tampered(flip), GpuTarget("cpu"), GpuTarget("cuda:63")
+    outcomes = evaluate_each(network, [wrong, gpu, away], images)
+    assert runs == [5, 5]  # of the reference, and of what is made wrong from it
+    assert isinstance(outcomes[0], VerificationError)
+    assert isinstance(outcomes[1], Evaluation)
+    assert outcomes[1].compared == tuple(p.name for p in network.spiking)
+    assert isinstance(outcomes[2], TargetUnavailableError)

@@ -218,6 +218,10 @@ def soft(f: h5py.File) -> None:
     f["loop"] = h5py.SoftLink("/")
 
 
+def twice(f: h5py.File) -> None:
+    f["again"] = f["node"]  # a second hard link to all that is there
+
+
 def cycle(f: h5py.File) -> None:
     f["node/again"] = f["node"]
 
@@ -249,7 +253,7 @@ def reference_type(f: h5py.File) -> None:
 
 
 @pytest.mark.parametrize(
-    "attack", [external, soft, cycle, deep, bomb, stored_elsewhere, virtual, long_name, reference_type]
+    "attack", [external, soft, twice, cycle, deep, bomb, stored_elsewhere, virtual, long_name, reference_type]
 )
 def test_hostile_hdf5_is_refused_before_it_is_read(file: Path, attack: object) -> None:
     with h5py.File(file, "r+") as f:

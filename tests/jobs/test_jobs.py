@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from kdsnn.errors import InputError, LockedError, MissingExtraError, PoolError, TimedOutError, UsageError
 from kdsnn.evaluation import Evaluation, evaluate, on_targets
@@ -19,7 +20,7 @@ from kdsnn.evaluation.on_pool import evaluate_on
 from kdsnn.jobs import dask_workers as clusters
 from kdsnn.jobs import local_processes as pools
 from kdsnn.jobs.dask_workers import Terms, check_terms, dask_pool, run_job
-from kdsnn.jobs.local_processes import Pool, completed, result_of
+from kdsnn.jobs.local_processes import Pool, completed, local_pool, result_of
 from kdsnn.network import Network
 from kdsnn.paper.runner import run_rows
 from kdsnn.paper.runs import collect, select_rows
@@ -274,3 +275,10 @@ def test_a_target_that_cannot_be_sent(cluster: str) -> None:
     network = example_networks()[0]
     with dask_pool(cluster) as pool, pytest.raises(UsageError, match="cannot be sent to a pool"):
         evaluate_on(pool, network, target, random_images(network, 2))
+
+
+def test_processes_of_this_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools.os, "cpu_count", lambda: 6)
+    for workers, threads in ((2, 3), (4, 1)):
+        with local_pool(workers) as pool:
+            assert result_of(pool.submit(torch.get_num_threads)) == threads

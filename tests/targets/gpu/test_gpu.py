@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from kdsnn.errors import TimedOutError, UsageError
 from kdsnn.evaluation import check_same
+from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.gpu.exact_products import int8_is_exact
 from kdsnn.targets.reference import ReferenceTarget
 from kdsnn.targets.registry import load_target
 from kdsnn.testing import check_target, example_networks, random_images, random_network
+from tests.oracles import fan_out, simulate_integer
 
 
 def test_conformance_on_the_cpu() -> None:
@@ -135,3 +137,52 @@ def test_predictions_take_the_lowest_class_on_a_tie() -> None:
     result = GpuTarget("cpu").compile(network).run(dark)
     totals = result.spikes[network.output.name].sum(axis=1)[0]
     assert result.predictions[0] == int(np.flatnonzero(totals == totals.max())[0])
+
+
+@pytest.mark.parametrize("threshold", [1, 2, 3, 7, 12, 60, 250, 1000])
+def test_periods_of_neurons_that_come_exactly_to_their_threshold(threshold: int) -> None:
+    """Every drive from 0 to 255 at once, for twelve steps: those that reach the threshold, and those that pass it."""
+    neuron = Neuron(threshold, np.zeros(256, dtype=np.int64))
+    populations = (
+        Population("input", (1, 16, 16), Input(8)),
+        Population("middle", (1, 16, 16), neuron),
+        Population("out", (256,), Neuron(0, np.zeros(256, dtype=np.int64))),
+    )
+    projections = (
+        Projection("input", "middle", Conv2d(np.ones((1, 1, 1, 1), dtype=np.int64))),
+        Projection("middle", "out", Dense(np.eye(256, dtype=np.int64))),
+    )
+    network = Network("ramp", populations, projections, 12, tuple(map(str, range(256))), integer=True)
+    ramp = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
+    wanted, _ = simulate_integer(network, ramp)
+    found = GpuTarget("cpu").compile(network).run(ramp, record="all").spikes
+    for name, train in wanted.items():
+        np.testing.assert_array_equal(found[name], train)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 100_000))
+def test_counts_are_those_of_every_synapse(seed: int) -> None:
+    """Its own counts, in torch, against an enumeration of synapses."""
+    network = random_network(seed)
+    images = random_images(network, 3, seed)
+    result = GpuTarget("cpu").compile(network).run(images, record="all")
+    for layer in result.counts.layers:
+        counted = {"synops_dense": 0, "synops_effective": 0, "input_macs": 0}
+        for projection in network.incoming(layer.name):
+            source = network.population(projection.source)
+            if source is network.input:
+                events = (images >> (8 - network.input_bits) > 0).sum(axis=0, dtype=np.int64) * network.timesteps
+            else:
+                events = result.spikes[source.name].sum(axis=(0, 1), dtype=np.int64)
+            dense = int((events * fan_out(projection.op, source.shape)).sum())
+            if source is network.input and network.input_bits > 1:
+                counted["input_macs"] += dense
+                continue
+            counted["synops_dense"] += dense
+            counted["synops_effective"] += int(
+                (events * fan_out(projection.op, source.shape, zero_weights=False)).sum()
+            )
+        assert {name: getattr(layer, name) for name in counted} == counted
+        assert layer.spikes == result.spikes[layer.name].sum()
+        assert layer.neuron_updates == layer.neurons * network.timesteps * 3
