@@ -118,8 +118,8 @@ def test_a_batch_says_which_images_it_holds_and_how_far_it_is(tmp_path: Path) ->
     fit(net(), kept, Plan(recipe().train, SPLIT, "none", 0, "test"), tmp_path, resume=False, device="cpu")
     assert [b.progress for b in batches] == pytest.approx([n / 11 for n in range(12)])
     for batch in batches:
-        assert torch.equal(batch.images, torch.from_numpy(SPLIT.images)[batch.index].float() / 255)
-        assert torch.equal(batch.labels, torch.from_numpy(SPLIT.labels)[batch.index])
+        assert torch.equal(batch.images, torch.tensor(SPLIT.images)[batch.index].float() / 255)
+        assert torch.equal(batch.labels, torch.tensor(SPLIT.labels)[batch.index])
     for epoch in range(3):
         index = torch.cat([b.index for b in batches[4 * epoch : 4 * epoch + 4]])
         assert sorted(index.tolist()) == list(range(50))

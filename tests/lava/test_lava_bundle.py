@@ -17,8 +17,8 @@ def test_a_bundle_runs_by_hand_and_outlives_nothing(environment: LavaEnvironment
     images = stimuli(network)
     folder = tmp_path / "a bundle"
     folder.mkdir()
-    files = LavaTarget().bundle(network, images, folder)
-    assert all(file.is_file() for file in files)
+    written = LavaTarget().write_files(network, images, folder, None)
+    assert all(file.is_file() for file in written.paths)
     command = [str(environment.python), "worker/main.py", "job"]
     subprocess.run(command, cwd=folder, check=True, timeout=60, capture_output=True)
     assert json.loads((folder / "job" / "result.json").read_text())["fingerprint"] == network.fingerprint()

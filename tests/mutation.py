@@ -1,0 +1,108 @@
+"""Mutation testing: `uv run --group mutation python tests/mutation.py network`, or another of `SUITES`; or all of them.
+
+mutmut changes a line at a time and runs the tests that reach it: a change that no test notices survives, and is listed
+with its difference. It works on a copy under `build/mutation/`, in which the links to `export/` and `targets/` are
+folders. Texts of messages are left alone: what an error says is no arithmetic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+WORK = ROOT / "build" / "mutation"
+SUITES = {  # files that are changed, and the tests that shall notice
+    "network": (
+        [
+            f"kdsnn/network/{n}.py"
+            for n in ("network", "operators", "populations", "validation", "linear_maps", "or_pool")
+        ],
+        ["tests/network", "tests/targets/test_reference.py"],
+    ),
+    "bounds": (["kdsnn/network/overflow.py"], ["tests/network/test_overflow.py"]),
+    "counters": (
+        ["kdsnn/network/counters.py", "kdsnn/network/features.py"],
+        ["tests/network", "tests/targets/test_base.py"],
+    ),
+    "quantize": (["kdsnn/export/quantization/*.py"], ["tests/export/quantization"]),
+    "lower": (["kdsnn/export/lowering/*.py"], ["tests/export/lowering"]),
+    "reference": (
+        ["kdsnn/targets/reference.py", "kdsnn/targets/batches.py"],
+        ["tests/targets/test_reference.py", "tests/network"],
+    ),
+    "gpu": (["kdsnn/targets/gpu/*.py"], ["tests/targets/gpu", "tests/network/test_or_pool.py"]),
+}
+SURVIVED = (0, 5, 33)  # exit codes of pytest for a mutant: all passed, or no test reached it
+NOT_RUN = (None, 34, 37)  # skipped, or caught by types
+CONFIG = """
+[tool.mutmut]
+source_paths = ["kdsnn"]
+also_copy = ["docs"]
+only_mutate = {files}
+pytest_add_cli_args = ["-p", "no:randomly", "-p", "no:cacheprovider", "-x"]
+pytest_add_cli_args_test_selection = {tests}
+do_not_mutate_patterns = ["raise ", "problems", "hint=", "Violation", "return f", "yield f"]
+mutate_only_covered_lines = true
+use_git_change_detection = false
+timeout_constant = 20.0
+"""
+
+
+def main() -> None:
+    """Runs the suites that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="left out: all")
+    parser.add_argument("--children", type=int, default=2, help="processes at once")
+    arguments = parser.parse_args()
+    for name in arguments.suites or SUITES:
+        run(name, arguments.children)
+
+
+def run(name: str, children: int) -> None:
+    """Runs one suite, and prints its score and what survived."""
+    folder = copied(name)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": "."}
+    mutmut = [sys.executable, "-m", "mutmut"]
+    command = [*mutmut, "run", "--max-children", str(children)]
+    subprocess.run(command, cwd=folder, env=environment, check=False, stdout=subprocess.DEVNULL)
+    verdicts: dict[str, int | None] = {}
+    for meta in (folder / "mutants").rglob("*.meta"):
+        verdicts |= json.loads(meta.read_text())["exit_code_by_key"]
+    survived = sorted(mutant for mutant, code in verdicts.items() if code in SURVIVED)
+    caught = sum(code not in (*SURVIVED, *NOT_RUN) for code in verdicts.values())
+    judged = caught + len(survived)
+    print(f"{name}: {caught} of {judged} caught, {caught / max(1, judged):.1%}", flush=True)
+    for mutant in survived:
+        shown = subprocess.run(
+            [*mutmut, "show", mutant], cwd=folder, env=environment, check=False, capture_output=True, text=True
+        )
+        lines = [line for line in shown.stdout.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+        print(f"  {mutant}\n    " + "\n    ".join(lines), flush=True)
+
+
+def copied(name: str) -> Path:
+    """A copy of what git knows, with folders where links are, set up for one suite."""
+    folder, (files, tests) = WORK / name, SUITES[name]
+    shutil.rmtree(folder, ignore_errors=True)
+    known = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    for path in known:
+        if path.startswith(("kdsnn/", "export/", "targets/", "tests/", "docs/", "pyproject.toml", "README.md")):
+            inside = f"kdsnn/{path}" if path.startswith(("export/", "targets/")) else path
+            if not (ROOT / path).is_symlink() and (ROOT / path).is_file():
+                (folder / inside).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / path, folder / inside)
+    with (folder / "pyproject.toml").open("a") as config:
+        config.write(CONFIG.format(files=files, tests=tests))
+    return folder
+
+
+if __name__ == "__main__":
+    main()
