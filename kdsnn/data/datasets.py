@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -152,31 +152,44 @@ def _mnist5k(_root: Path) -> Dataset:
     return Dataset("mnist5k", train, test, DIGITS)
 
 
-def _idx(name: str, labels: tuple[str, ...], *folders: Path) -> Dataset:
-    for folder in folders:
-        if files.has_idx(folder) and files.known_as(folder) in (name, None):
-            return Dataset(
-                name, Split(*files.read_idx(folder, "train")), Split(*files.read_idx(folder, "t10k")), labels
-            )
-    raise files.missing(name, folders[0])
-
-
 def _fashion_mnist(root: Path) -> Dataset:
     """70,000 images of clothes: from a folder, from Debian's package, or downloaded by torchvision."""
-    folder = root / "FashionMNIST" / "raw"
-    places = (root, root / "fashion-mnist", folder, DEBIAN_FASHION)
-    if not any(files.has_idx(place) and files.known_as(place) in ("fashion-mnist", None) for place in places):
-        files.download("FashionMNIST", root)
-    return _idx("fashion-mnist", CLOTHES, *places)
+    places = (root, root / "fashion-mnist", root / "FashionMNIST" / "raw", DEBIAN_FASHION)
+    return _idx("fashion-mnist", CLOTHES, places, lambda: files.download("FashionMNIST", root))
 
 
 def _mnist(root: Path) -> Dataset:
     """70,000 digits: from a folder, or downloaded by torchvision."""
-    folder = root / "MNIST" / "raw"
-    places = (root / "mnist", folder, root)
-    if not any(files.has_idx(place) and files.known_as(place) in ("mnist", None) for place in places):
-        files.download("MNIST", root)
-    return _idx("mnist", DIGITS, *places)
+    places = (root / "mnist", root / "MNIST" / "raw", root)
+    return _idx("mnist", DIGITS, places, lambda: files.download("MNIST", root))
+
+
+def _idx(name: str, labels: tuple[str, ...], places: Sequence[Path], download: Callable[[], object]) -> Dataset:
+    """A data set in four files: of the first place that holds them, and nothing that is known to be another's."""
+    strangers = _strangers(name, places)
+    folder = _holder(places, strangers)
+    if folder is None:
+        try:
+            download()
+        except InputError as error:
+            raise InputError(error.message, hint=error.hint, problems=list(strangers.values())) from error
+        strangers = _strangers(name, places)
+        folder = _holder(places, strangers)
+    if folder is None:
+        reason = "; ".join(strangers.values()) or "its files are not there"
+        raise files.missing(name, places[0], reason)
+    train, test = (Split(*files.read_idx(folder, split, name)) for split in ("train", "t10k"))
+    return Dataset(name, train, test, labels)
+
+
+def _strangers(name: str, places: Sequence[Path]) -> dict[Path, str]:
+    """The places that hold files of another data set, and what to say of each. File names do not tell them apart."""
+    others = {place: files.known_as(place) - {name} for place in places if files.has_idx(place)}
+    return {place: f"{place} holds files of {', '.join(sorted(known))}" for place, known in others.items() if known}
+
+
+def _holder(places: Sequence[Path], strangers: Mapping[Path, str]) -> Path | None:
+    return next((place for place in places if files.has_idx(place) and place not in strangers), None)
 
 
 def _cifar10(root: Path) -> Dataset:

@@ -34,7 +34,11 @@ class EnergyPart:
 
 @dataclass(frozen=True)
 class EnergyModel:
-    """The constants of one technology, with where they come from."""
+    """The constants of one technology, with where they come from.
+
+    Attributes:
+        account: what its figures are of; those of one account can be compared, and may share an axis.
+    """
 
     name: str
     title: str
@@ -142,7 +146,7 @@ def _parse(name: str, text: bytes) -> EnergyModel:
         model = EnergyModel(
             name=name,
             title=str(data["title"]),
-            account=str(data["account"]),
+            account=str(data.get("account", name)),  # one that names none stands alone
             kind=str(data["kind"]),
             source=str(data["source"]),
             date=str(data["date"]),

@@ -59,8 +59,8 @@ def test_a_kept_answer_is_that_of_its_image() -> None:
     data = small(Path()).train
     teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
     index = torch.tensor([7, 0, 49])
-    images = torch.from_numpy(data.images)[index].float() / 255
-    batch = Batch(images, torch.from_numpy(data.labels)[index], index, 0.0)
+    images = torch.tensor(data.images)[index].float() / 255
+    batch = Batch(images, torch.tensor(data.labels)[index], index, 0.0)
 
     def student(_images: torch.Tensor) -> tuple[torch.Tensor, tuple[()]]:
         return torch.tensor([[[1.0, 0], [0, 1], [1, 1]], [[0, 0], [0, 1], [1, 0]]]), ()

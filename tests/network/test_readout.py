@@ -170,7 +170,7 @@ def test_qat_learns_from_the_potentials_that_the_integer_network_has() -> None:
 
     net = FoldedNet(network, before, report)
     with torch.no_grad():
-        rates = net.rates(torch.from_numpy(split.images)).numpy()
+        rates = net.rates(torch.tensor(split.images)).numpy()
     np.testing.assert_allclose(rates, earlier / 64 * report.layers[-1].scale / T, rtol=1e-6)
     assert trained_report.layers[-1].scale == report.layers[-1].scale
 
