@@ -93,7 +93,7 @@ def test_one_strange_file_of_four_is_enough(tmp_path: Path) -> None:
     write_idx(tmp_path, zipped=True)
     images = datasets.DEBIAN_FASHION / "t10k-images-idx3-ubyte.gz"
     (tmp_path / images.name).write_bytes(images.read_bytes())
-    with pytest.raises(InputError, match="t10k-images-idx3-ubyte.gz is a file of fashion-mnist, not of mnist"):
+    with pytest.raises(InputError, match=r"t10k-images-idx3-ubyte.gz is a file of fashion-mnist, not of mnist"):
         load_dataset("mnist", tmp_path)
 
 

@@ -21,7 +21,7 @@ def test_weights_and_biases_of_a_network_cannot_be_written_to() -> None:
 
 
 @pytest.mark.parametrize("made", [lambda w: Dense(w).weight, lambda w: Conv2d(w).weight, lambda w: Neuron(1, w).bias])
-def test_whoever_made_the_array_keeps_one_of_their_own(made) -> None:  # noqa: ANN001
+def test_whoever_made_the_array_keeps_one_of_their_own(made) -> None:
     mine = np.ones((2, 3), np.int16)
     kept = made(mine)
     mine[:] = 7
