@@ -121,9 +121,7 @@ def _left_out(quantization: dict[str, Any] | None, others: int) -> list[str]:
             "network are not known of this one. Make them with: kdsnn quantize"
         )
     if others:
-        lines.append(
-            f"Evaluations of other networks or other images in this run: {others}. See them with: kdsnn list evaluations"
-        )
+        lines.append(f"Evaluations of other networks or images in this run: {others}. See kdsnn list evaluations")
     return lines
 
 

@@ -43,7 +43,10 @@ def test_evaluate_on_torch_and_the_reference(cli: Cli, run: Path) -> None:
     assert torch.json["samples"] == 50
     assert torch.json["matches_reference"] is True
     assert torch.json["fingerprint"] == read_nir(run / "model.nir").fingerprint()
-    assert json.loads((run / "evaluation-gpu.json").read_text())["counts"] == torch.json["counts"]
+    (kept,) = (run / "evaluations").glob("gpu-50-*.json")
+    written = json.loads(kept.read_text())
+    assert written.pop("identity")["target"]["name"] == "gpu"
+    assert written == torch.json
 
 
 def test_evaluate_prints_a_table(cli: Cli, run: Path) -> None:
@@ -155,7 +158,7 @@ def test_report(cli: Cli, run: Path) -> None:
     page = (run / "report.html").read_text()
     data = json.loads((run / "report.json").read_text())
     assert data["fingerprint"] in page
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 6  # two for accuracies on 360 and on 20 images, two for two accounts of energy
     assert not re.search(r'(src|href)="?(http|//)|url\(http|<script|@import', page)  # it needs nothing else
     assert [layer["name"] for layer in data["layers"]] == [p.name for p in read_nir(run / "model.nir").spiking]
     fired = sum(len(step) for steps in data["image"]["spikes"].values() for step in steps)

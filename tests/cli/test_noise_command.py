@@ -71,7 +71,8 @@ def test_gaussian_noise_is_what_the_evaluator_saw(cli: Cli, run: Path, tmp_path:
     assert (data["samples"], data["seeds"], data["target"], data["dataset"]) == (60, 2, "gpu", "digits")
     found = accuracies(data, "gaussian", "KDSNN, integer")
     assert list(found) == [0.0, 0.05, 0.2]
-    images, labels = select_images(open_model(str(run)), samples=60)
+    shown = select_images(open_model(str(run)), samples=60)
+    images, labels = shown.images, shown.labels
     for seed in range(2):
         np.savez(tmp_path / "noisy.npz", x=NOISES["gaussian"](images, 0.2, seed, "test"), y=labels)
         plain = cli("evaluate", run, "-t", "reference", "--images", tmp_path / "noisy.npz", "--json").json
@@ -93,8 +94,9 @@ def test_the_files_of_a_run_and_the_report(cli: Cli, run: Path, alone: Path) -> 
         "noise", run, "--against", alone, "-k", "gaussian", "-k", "rotate", "--levels", "0.1", "-n", 20, "--json"
     )
     assert done.code == 0, done.err
-    assert json.loads((run / "noise.json").read_text()) == done.json
-    assert (run / "noise.png").read_bytes().startswith(b"\x89PNG")
+    (record,), (curves,) = ((run / "noise").glob(f"gaussian+rotate-gpu-20-*.{suffix}") for suffix in ("json", "png"))
+    assert json.loads(record.read_text()) == done.json
+    assert curves.read_bytes().startswith(b"\x89PNG")
     names = [network["name"] for network in done.json["networks"]]
     assert names == [*CURVES, "SNN alone, float", "SNN alone, integer"]
     assert [network["run"] for network in done.json["networks"]] == ["digits"] * 3 + ["alone"] * 2
@@ -102,7 +104,7 @@ def test_the_files_of_a_run_and_the_report(cli: Cli, run: Path, alone: Path) -> 
         assert accuracies(done.json, kind, "SNN alone, integer") == accuracies(done.json, kind, "KDSNN, integer")
         assert accuracies(done.json, kind, "SNN alone, float") == accuracies(done.json, kind, "KDSNN, float")
     assert cli("report", run).code == 0
-    assert (run / "report.html").read_text().count("<svg") == 5
+    assert (run / "report.html").read_text().count("<svg") == 7
     assert cli("quantize", run, "--weight-bits", 4).code == 0
     assert cli("evaluate", run, "-t", "gpu", "-n", 20).code == 0
     assert cli("report", run).code == 0
@@ -116,10 +118,12 @@ def test_where_the_figure_goes(cli: Cli, run: Path, tmp_path: Path, name: str) -
     assert done.code == 0, done.err
     assert "±" not in done.out  # one draw has no spread
     assert "compared with the reference spike for spike" in " ".join(done.out.split())
-    figure, record = (out / "noise.png", out / "noise.json") if name == "folder" else (out, run / "noise.json")
+    figure = out / "noise.png" if name == "folder" else out
     assert figure.stat().st_size > 1000
-    assert json.loads(record.read_text())["samples"] == 10
-    assert (run / "noise.png").exists() is False
+    (kept,) = (run / "noise").iterdir()  # the record alone, wherever the curves go
+    assert json.loads(kept.read_text())["samples"] == 10
+    if name == "folder":
+        assert json.loads((out / "noise.json").read_text()) == json.loads(kept.read_text())
 
 
 def test_lost_spikes_run_on_the_reference(cli: Cli, run: Path) -> None:
@@ -128,7 +132,8 @@ def test_lost_spikes_run_on_the_reference(cli: Cli, run: Path) -> None:
     (curve,) = done.json["noise"][0]["curves"]
     assert (curve["network"], curve["evaluator"], curve["matches_reference"]) == ("KDSNN, integer", "reference", False)
     model = open_model(str(run))
-    images, labels = select_images(model, samples=40)
+    shown = select_images(model, samples=40)
+    images, labels = shown.images, shown.labels
     for seed in range(2):
         arrives = lose_spikes(0.2, seed)
         output = [simulate(model.network, images[i : i + 32], arrives)[0]["if4"] for i in range(0, 40, 32)]
@@ -143,7 +148,8 @@ def test_flipped_bits_run_on_any_target_at_the_width_of_the_run(cli: Cli, run: P
     assert done.code == 0, done.err
     (curve,) = done.json["noise"][0]["curves"]
     assert (curve["evaluator"], curve["matches_reference"]) == ("onnx", True)
-    images, labels = select_images(open_model(str(run)), samples=40)
+    shown = select_images(open_model(str(run)), samples=40)
+    images, labels = shown.images, shown.labels
     np.savez(tmp_path / "x.npz", x=images, y=labels)
     for seed in range(2):
         flipped = flip_bits(read_nir(run / "model.nir"), 0.02, seed, weight_bits=4)
@@ -197,7 +203,7 @@ def test_a_difference_fails_with_code_4(cli: Cli, run: Path, monkeypatch: pytest
 
     monkeypatch.setattr(robustness, "evaluate", differs)
     assert_error(cli("noise", run, "-n", 4), 4, "differs from the reference")
-    assert not (run / "noise.json").exists()
+    assert not (run / "noise").exists()
 
 
 def test_refusals(cli: Cli, run: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_evaluate_and_energy(cli: Cli, run: Path) -> None:
     other = cli("evaluate", run, "--target", "gpu", "-n", 12, "--json").json
     assert other["counts"] == answer["counts"]
     assert other["predictions"] == answer["predictions"]
-    assert (run / "evaluation-sanafe.json").is_file()
+    assert [path.name.split("-")[0] for path in (run / "evaluations").iterdir()] == ["gpu"]  # energy keeps none
 
 
 def test_energy_shows_what_was_simulated(cli: Cli, run: Path) -> None:

@@ -64,7 +64,7 @@ def test_settings_of_a_target_and_other_images_are_other_evaluations(tmp_path: P
     own, noise = select_images(model, samples=20), select_images(model, images=noise_file(tmp_path))
     for target, shown in (
         (GpuTarget(device="cpu"), own),
-        (GpuTarget(device="cpu", arithmetic="float64"), own),
+        (GpuTarget(device="cpu", arithmetic="float32"), own),
         (GpuTarget(device="cpu"), noise),
     ):
         evaluate_model(model, target, shown)
