@@ -25,7 +25,7 @@ from scipy.stats import binomtest
 
 from kdsnn.data.datasets import load_dataset
 from kdsnn.distill.pipeline import distill, load_student, right_answers
-from kdsnn.recipes.schema import load_recipe
+from kdsnn.recipes.load import load_recipe
 from kdsnn.run_folders import read_json, runs_root
 
 SIDES = {"alone": ["distill.kind=none"], "taught": []}

@@ -13,7 +13,8 @@ import snntorch
 import torch
 from torch import nn
 
-from kdsnn.models.neurons import IF, SURROGATES, Repeat
+from kdsnn.choices import SURROGATES
+from kdsnn.models.neurons import IF, Repeat
 from kdsnn.models.students import Student
 
 __all__ = ["SLOPE", "make_peers"]
@@ -56,7 +57,7 @@ class Snntorch(nn.Module):
         def made(module: nn.Module) -> nn.Module:
             if not isinstance(module, IF):
                 return module
-            return snntorch.Leaky(beta=1.0, reset_mechanism="zero", spike_grad=SURROGATES["atan"](SLOPE))
+            return snntorch.Leaky(beta=1.0, reset_mechanism="zero", spike_grad=SURROGATES["atan"].gradient(SLOPE))
 
         self.before, self.after = before, nn.ModuleList(map(made, after))
         self.timesteps = student.timesteps

@@ -17,7 +17,8 @@ from typing import Any
 
 from kdsnn.distill.pipeline import distill
 from kdsnn.distill.trainer import METRICS
-from kdsnn.recipes.schema import Recipe, load_recipe, recipe_toml
+from kdsnn.recipes.load import load_recipe, recipe_toml
+from kdsnn.recipes.schema import Recipe
 from kdsnn.run_folders import runs_root
 
 

@@ -10,7 +10,7 @@ for. Another package adds one in its `pyproject.toml`:
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -18,9 +18,15 @@ from typing import Any, Generic, TypeVar, cast
 
 from kdsnn.errors import PluginError, UsageError
 
-__all__ = ["Registry", "suggestion"]
+__all__ = ["Registry", "nearest", "suggestion"]
 
 T = TypeVar("T")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like a wrong one, if any is."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return close[0] if close else None
 
 
 def suggestion(name: str, known: Iterable[str], plural: str) -> str:
@@ -32,8 +38,8 @@ def suggestion(name: str, known: Iterable[str], plural: str) -> str:
         plural: what they are, such as `data sets`.
     """
     there = list(known)
-    close = difflib.get_close_matches(name, there, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"{plural} are: {', '.join(there)}"
+    near = nearest(name, there)
+    return f"did you mean {near!r}?" if near else f"{plural} are: {', '.join(there)}"
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,15 @@ class Registry(Generic[T]):
     def __contains__(self, name: object) -> bool:
         return name in self.own or name in self._added()
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __len__(self) -> int:
+        return len(self.names())
+
+    def __getitem__(self, name: str) -> T:
+        return self.get(name)
+
     def get(self, name: str) -> T:
         """The thing of that name.
 
@@ -70,7 +85,7 @@ class Registry(Generic[T]):
             UsageError: there is none; with the nearest name.
             PluginError: its package cannot be imported.
         """
-        value: Any = self.own.get(name) or self._added().get(name)
+        value: Any = self.own[name] if name in self.own else self._added().get(name)
         if value is None:
             raise UsageError(f"there is no {self.singular} {name!r}", hint=self.suggestion(name))
         if not isinstance(value, str | EntryPoint):
@@ -94,7 +109,7 @@ class Registry(Generic[T]):
     def _added(self) -> dict[str, EntryPoint]:
         found: dict[str, EntryPoint] = {}
         for entry in entry_points(group=self.group) if self.group else ():
-            other = self.own.get(entry.name) or found.get(entry.name)
+            other = self.own.get(entry.name, found.get(entry.name))
             if other is not None and entry.value != getattr(other, "value", other):
                 raise UsageError(
                     f"two installed packages register the {self.singular} {entry.name!r}: "

@@ -6,7 +6,6 @@ KDSNN_RUNS says.
 
 from __future__ import annotations
 
-import difflib
 import fcntl
 import json
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kdsnn.errors import InputError, LockedError
+from kdsnn.registry import suggestion
 
 __all__ = [
     "RECIPE",
@@ -90,8 +90,8 @@ def find_run(run: str | None) -> Path:
     for folder in (Path(run), runs_root() / run):
         if (folder / RECIPE).is_file():
             return folder
-    close = difflib.get_close_matches(Path(run).name, [f.name for f in found], n=1)
-    hint = f"did you mean {close[0]!r}?" if close else "make one with: kdsnn distill mnist5k-2conv"
+    names = [folder.name for folder in found]
+    hint = suggestion(Path(run).name, names, "runs") if names else "make one with: kdsnn distill mnist5k-2conv"
     raise InputError(f"there is no run {run!r}, neither as a path nor under {runs_root()}", hint=hint)
 
 

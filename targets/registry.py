@@ -1,4 +1,4 @@
-"""The list of targets: ours, and those that installed packages add by an entry point of the group `kdsnn.targets`."""
+"""Targets by name, with their options: those in `kdsnn.choices`."""
 
 from __future__ import annotations
 
@@ -8,24 +8,11 @@ from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, ValidationError, create_model
 
+from kdsnn.choices import TARGETS
 from kdsnn.errors import KdsnnError, UsageError
-from kdsnn.registry import Registry
 from kdsnn.targets.base import Availability, Target
 
-__all__ = ["TARGETS", "load_target", "probe_all", "target_names"]
-
-TARGETS: Registry[Callable[..., Target]] = Registry(
-    "target",
-    "targets",
-    {
-        "gpu": "kdsnn.targets.gpu:GpuTarget",
-        "lava": "kdsnn.targets.lava.adapter:LavaTarget",
-        "onnx": "kdsnn.targets.onnx:OnnxTarget",
-        "reference": "kdsnn.targets.reference:ReferenceTarget",
-        "sanafe": "kdsnn.targets.sanafe.adapter:SanafeTarget",
-    },
-    group="kdsnn.targets",
-)
+__all__ = ["load_target", "probe_all", "target_names"]
 
 
 def target_names() -> list[str]:
@@ -45,7 +32,8 @@ def load_target(name: str, options: Mapping[str, str] | None = None) -> Target:
         PluginError: its package cannot be imported.
     """
     kind = TARGETS.get(name)
-    return kind(**_arguments(name, kind, options or {}))
+    target: Target = kind(**_arguments(name, kind, options or {}))
+    return target
 
 
 def probe_all() -> dict[str, Availability]:

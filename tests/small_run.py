@@ -4,7 +4,7 @@ import numpy as np
 
 from kdsnn.export.nir import write_nir
 from kdsnn.network import Dense, Input, Network, Neuron, Population, Projection
-from kdsnn.recipes.schema import load_recipe, recipe_toml
+from kdsnn.recipes.load import load_recipe, recipe_toml
 from kdsnn.run_folders import runs_root
 from kdsnn.steps.models import Model, open_model
 

@@ -17,9 +17,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.choices import METHODS
 from kdsnn.errors import InputError, NetworkError
 from kdsnn.export.quantization import scales
-from kdsnn.export.quantization.scales import Candidate, Source
+from kdsnn.export.quantization.candidates import Candidate
+from kdsnn.export.quantization.scales import Source
 from kdsnn.network import (
     DECAY_UNITY,
     MEMBRANE_SHIFT,
@@ -84,7 +86,7 @@ class InputTrial:
 
 @dataclass(frozen=True)
 class QuantizationReport:
-    """How a network was quantized. `method` is one of `kdsnn.export.quantization.scales.METHODS`."""
+    """How a network was quantized. `method` is one of `kdsnn.choices.METHODS`."""
 
     weight_bits: int
     input_bits: int
@@ -112,12 +114,12 @@ def quantize(
             does, the few beyond it are clipped) or `mse` (least squared error of the weights, clipping included).
 
     Raises:
-        InputError: there is no such width or method.
+        InputError: there is no such width.
+        UsageError: there is no such method.
         NetworkError: the network is not float, or a population fits at no scale.
     """
     _check(network, weight_bits)
-    if method not in scales.METHODS:
-        raise InputError(f"there is no method {method!r}", hint=f"methods are: {', '.join(sorted(scales.METHODS))}")
+    METHODS.get(method)  # a wrong name shall not wait for the first layer
     trials: tuple[InputTrial, ...] = ()
     if input_bits is None:
         trials = () if calibration is None else _try_input_bits(network, weight_bits, calibration, method)

@@ -2,19 +2,22 @@
 
 A population has one scale s = theta / K for all projections into it, where K is its integer threshold, and each
 projection an exponent e of its own. A weight w becomes `integers(w, s * 2**e, largest)`: the one rounding that
-post-training quantization and quantization-aware training share. `METHODS` says which (K, e) are tried first. An
-integrator has no threshold: its scale is searched for in the same way with a theta far above its weights.
+post-training quantization and quantization-aware training share. A method (`kdsnn.choices.METHODS`) says which (K, e)
+are tried first. An integrator has no threshold: its scale is searched for in the same way with a theta far above its
+weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.choices import METHODS
+from kdsnn.export.quantization.candidates import Candidate, Method, exponent_of, integers
 from kdsnn.network import (
     BIAS_BITS,
     DECAY_UNITY,
@@ -22,7 +25,6 @@ from kdsnn.network import (
     MAX_EXPONENT,
     MEMBRANE_SHIFT,
     NEVER,
-    THRESHOLD_BITS,
     Network,
     Neuron,
     Population,
@@ -36,13 +38,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LARGEST_BIAS",
-    "METHODS",
-    "Candidate",
     "Source",
     "bias_step",
     "candidates_of",
     "fit",
-    "integers",
     "is_exact",
     "is_small_integer",
     "round_at",
@@ -51,13 +50,7 @@ __all__ = [
 ]
 
 LARGEST_BIAS = 2 ** (BIAS_BITS - 1) - 1  # mantissa
-SHRINK = 0.99  # of K, where it has to come down
 HEADROOM = 256.0  # thresholds of an integrator, of which it has none, for the search: in largest weights
-PERCENTILE = 99.9  # of the magnitudes of the weights that are not zero
-FINER = 16.0  # how far past the largest weight the search for the least error goes
-FINER_STEP = 0.98  # of K, there
-CLIPPED_OCTAVES = 3  # exponents tried below the one that clips nothing
-SAMPLE = 2**14  # weights of a projection that the candidates are ranked on
 FloatArray = npt.NDArray[np.float64]
 Values = TypeVar("Values", FloatArray, "torch.Tensor")
 
@@ -69,28 +62,6 @@ class Source:
     projection: Projection
     weight: FloatArray
     largest_message: int
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An integer threshold, the float value of a weight unit, and an exponent for each projection."""
-
-    threshold: int
-    scale: float
-    exponents: tuple[int, ...]
-
-
-def integers(values: Values, step: Any, largest: int) -> Values:
-    """`round(values / step)`, halves to even, clipped to `-largest..largest`; as floats, of numpy or torch.
-
-    Args:
-        values: float64.
-        step: the value of one integer. For torch a tensor on the same device: CUDA multiplies by the reciprocal of a
-            plain number, which is not the same to the bit.
-        largest: magnitude.
-    """
-    rounded: Values = (values / step).round().clip(-largest, largest)
-    return rounded
 
 
 def bias_step(scale: float, exponent: int) -> float:
@@ -129,9 +100,10 @@ def candidates_of(
     if is_exact(neuron, weights, largest):
         threshold = int(np.floor(neuron.threshold)) if neuron.fires else NEVER
         return [Candidate(threshold, 1.0, (0,) * len(weights))], "exact"
+    ranked: Method = METHODS.get(method)
     if neuron.fires:
-        return METHODS[method](neuron.threshold, weights, largest)
-    candidates, limited_by = METHODS[method](HEADROOM * yardstick(neuron, weights), weights, largest)
+        return ranked(neuron.threshold, weights, largest)
+    candidates, limited_by = ranked(HEADROOM * yardstick(neuron, weights), weights, largest)
     return [replace(candidate, threshold=NEVER) for candidate in candidates], limited_by
 
 
@@ -149,7 +121,7 @@ def fit(
     if max(candidate.exponents) > MAX_EXPONENT:
         return "weight bits"
     bias = float(np.abs(neuron_of(population).bias).max(initial=0)) / bias_step(candidate.scale, 0)
-    bias_exponent = _exponent(bias, LARGEST_BIAS)
+    bias_exponent = exponent_of(bias, LARGEST_BIAS)
     if bias_exponent > MAX_BIAS_EXPONENT:
         return "bias bits"
     made = round_at(population, sources, candidate, bias_exponent, largest)
@@ -177,87 +149,3 @@ def round_at(
         fires=neuron.fires,
     )
     return replace(population, model=model), tuple(projections)
-
-
-def _exponent(value: float, largest: int) -> int:
-    """The least exponent at which the value, halved so many times and rounded, is at most `largest`."""
-    exponent = 0
-    while np.round(value / 2**exponent) > largest:
-        exponent += 1
-    return exponent
-
-
-# Methods: from theta, the weights and the largest integer to the candidates, the best first, and what limits the best.
-
-
-def _largest_weight(theta: float, weights: Sequence[FloatArray], largest: int) -> tuple[list[Candidate], str]:
-    """The largest weight fills the bits: nothing is clipped."""
-    return _filling(theta, [float(np.abs(w).max(initial=0)) for w in weights], largest)
-
-
-def _percentile(theta: float, weights: Sequence[FloatArray], largest: int) -> tuple[list[Candidate], str]:
-    """A high percentile of the magnitudes fills the bits: the few weights beyond it are clipped."""
-    magnitudes = [np.abs(w[w != 0]) for w in weights]
-    return _filling(theta, [float(np.percentile(m, PERCENTILE)) if m.size else 0.0 for m in magnitudes], largest)
-
-
-def _filling(theta: float, tops: Sequence[float], largest: int) -> tuple[list[Candidate], str]:
-    smallest_top = min((t for t in tops if t > 0), default=theta)  # a silent layer fits any scale
-    highest = 2**THRESHOLD_BITS - 1
-    by_weights = int(theta * largest / smallest_top)
-    candidates, threshold = [], min(max(by_weights, 1), highest)
-    while threshold >= 1:
-        scale = theta / threshold
-        candidates.append(Candidate(threshold, scale, tuple(_exponent(top / scale, largest) for top in tops)))
-        threshold = min(threshold - 1, int(threshold * SHRINK))
-    return candidates, "weight bits" if by_weights <= highest else "threshold bits"
-
-
-def _least_error(theta: float, weights: Sequence[FloatArray], largest: int) -> tuple[list[Candidate], str]:
-    """Least sum of squared errors, of rounding and of clipping; the candidates of `max` are among those tried.
-
-    E(K) = sum over projections of min over e of sum (w - s * 2**e * integers(w, s * 2**e))**2, s = theta / K
-    """
-    safe, limited_by = _largest_weight(theta, weights, largest)
-    samples = [_sample(w) for w in weights]
-    if not any(s.any() for s in samples):
-        return safe, limited_by
-    ranked = [(_error(samples, c.exponents, c.scale, largest), c) for c in safe]
-    top = safe[0].threshold
-    finer, threshold = set(), min(int(top * FINER), 2**THRESHOLD_BITS - 1)
-    while threshold > top:
-        finer.add(threshold)
-        threshold = min(threshold - 1, int(threshold * FINER_STEP))
-    for threshold in finer | {c.threshold for c in safe}:
-        scale = theta / threshold
-        exponents = tuple(_best_exponent(s, scale, largest) for s in samples)
-        candidate = Candidate(threshold, scale, exponents)
-        ranked.append((_error(samples, exponents, scale, largest), candidate))
-    ranked.sort(key=lambda pair: (float(f"{pair[0]:.9g}"), pair[1].threshold, pair[1].exponents))
-    return [candidate for _, candidate in ranked], "weight error"
-
-
-def _best_exponent(weight: FloatArray, scale: float, largest: int) -> int:
-    clips_nothing = _exponent(float(np.abs(weight).max(initial=0)) / scale, largest)
-    tried = range(max(0, clips_nothing - CLIPPED_OCTAVES), clips_nothing + 1)
-    return min(tried, key=lambda e: _error([weight], (e,), scale, largest))
-
-
-def _error(weights: Sequence[FloatArray], exponents: Sequence[int], scale: float, largest: int) -> float:
-    total = 0.0
-    for weight, exponent in zip(weights, exponents, strict=True):
-        step = scale * 2**exponent
-        total += float(np.sum((integers(weight, step, largest) * step - weight) ** 2))
-    return total
-
-
-def _sample(weight: FloatArray) -> FloatArray:
-    """Evenly spaced order statistics of the weights, the extremes among them; all weights where they are few."""
-    flat = weight.reshape(-1)
-    if flat.size <= SAMPLE:
-        return flat
-    return np.sort(flat)[np.linspace(0, flat.size - 1, SAMPLE).astype(np.int64)]
-
-
-Method = Callable[[float, Sequence[FloatArray], int], tuple[list[Candidate], str]]
-METHODS: dict[str, Method] = {"max": _largest_weight, "mse": _least_error, "percentile": _percentile}

@@ -28,7 +28,7 @@ def demo(
     """
     from kdsnn.cli import energy, evaluate, quantize
     from kdsnn.distill.pipeline import distill
-    from kdsnn.recipes.schema import load_recipe
+    from kdsnn.recipes.load import load_recipe
     from kdsnn.report.page import write_report
     from kdsnn.run_folders import new_run, read_json
     from kdsnn.steps.energy import energy_of

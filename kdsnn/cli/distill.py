@@ -35,7 +35,7 @@ def distill(
     from kdsnn.distill.pipeline import distill as train_student
     from kdsnn.distill.processes import processes
     from kdsnn.errors import UsageError
-    from kdsnn.recipes.schema import load_recipe
+    from kdsnn.recipes.load import load_recipe
     from kdsnn.run_folders import new_run, read_json
 
     if resume and run is None:

@@ -32,7 +32,7 @@ __all__ = ["energy", "register", "show", "show_simulated"]
 def energy(
     model: ModelArgument = None,
     energy_model: Annotated[
-        str, typer.Option("--model", help="loihi1, cmos45, cmos45-int8, or the path of a TOML file.")
+        str, typer.Option("--model", help="One of kdsnn list energy-models, or the path of a TOML file.")
     ] = "loihi1",
     target: TargetOption = "gpu",
     dataset: DatasetOption = None,
@@ -51,7 +51,7 @@ def energy(
 
       kdsnn energy --target sanafe --samples 50    # and what SANA-FE simulates, by part, with latency
     """
-    from kdsnn.energy.estimate import load_energy_model
+    from kdsnn.energy.models import load_energy_model
     from kdsnn.evaluation import evaluate
     from kdsnn.steps.energy import energy_of
     from kdsnn.steps.images import select_images

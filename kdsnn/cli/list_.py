@@ -20,6 +20,10 @@ class Kind(StrEnum):
     datasets = "datasets"
     students = "students"
     teachers = "teachers"
+    losses = "losses"
+    augmentations = "augmentations"
+    noises = "noises"
+    methods = "methods"
     targets = "targets"
     energy_models = "energy-models"
     hardware = "hardware"
@@ -28,27 +32,32 @@ class Kind(StrEnum):
 
 
 def _names(kind: Kind) -> list[str]:
+    from kdsnn import choices
+
+    chosen = {
+        Kind.datasets: choices.DATASETS,
+        Kind.students: choices.STUDENTS,
+        Kind.teachers: choices.TEACHERS,
+        Kind.losses: choices.LOSSES,
+        Kind.augmentations: choices.AUGMENTATIONS,
+        Kind.noises: choices.NOISES,
+        Kind.methods: choices.METHODS,
+        Kind.targets: choices.TARGETS,
+    }
+    if kind in chosen:
+        return chosen[kind].names()
     if kind is Kind.recipes:
-        from kdsnn.recipes.schema import recipe_names
+        from kdsnn.recipes.load import recipe_names
 
         return recipe_names()
-    if kind is Kind.datasets:
-        from kdsnn.data.datasets import dataset_names
+    if kind is Kind.energy_models:
+        from kdsnn.energy.models import energy_model_names
 
-        return dataset_names()
-    if kind in (Kind.students, Kind.teachers):
-        from kdsnn.models import students, teachers
+        return energy_model_names()
+    if kind is Kind.hardware:
+        from kdsnn.hardware.limits import hardware_names
 
-        return students.student_names() if kind is Kind.students else teachers.teacher_names()
-    if kind is Kind.targets:
-        from kdsnn.targets.registry import target_names
-
-        return target_names()
-    if kind in (Kind.energy_models, Kind.hardware):
-        from kdsnn.energy import estimate as energy
-        from kdsnn.hardware import limits
-
-        return energy.energy_model_names() if kind is Kind.energy_models else limits.hardware_names()
+        return hardware_names()
     from kdsnn.run_folders import run_names
 
     return run_names()
@@ -61,7 +70,7 @@ def list_(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List recipes, data sets, models, targets, energy models, hardware or runs, one a line; or a run's evaluations.
+    """List what there is to choose from, one name a line; or a run's evaluations, as a table.
 
     Examples:
       kdsnn list datasets

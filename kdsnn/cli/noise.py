@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from kdsnn.choices import NOISES
 from kdsnn.cli.common import (
     DeviceOption,
     JsonOption,
@@ -23,21 +23,9 @@ from kdsnn.cli.common import (
     table,
 )
 
-__all__ = ["KindName", "noise", "register", "show"]
+__all__ = ["noise", "register", "show"]
 
 DEFAULT_TARGET = "gpu"
-
-
-class KindName(StrEnum):
-    """Kinds of noise."""
-
-    gaussian = "gaussian"
-    rotate = "rotate"
-    back_rand = "back-rand"
-    back_image = "back-image"
-    rot_back_image = "rot-back-image"
-    spike_drop = "spike-drop"
-    bit_flip = "bit-flip"
 
 
 def noise(
@@ -46,8 +34,13 @@ def noise(
         str | None, typer.Option("--against", metavar="RUN", help="A run to compare with: of the SNN alone, say.")
     ] = None,
     kind: Annotated[
-        list[KindName] | None,
-        typer.Option("--kind", "-k", help="Of noise; may be given several times. Left out: gaussian."),
+        list[str] | None,
+        typer.Option(
+            "--kind",
+            "-k",
+            help=f"Of noise ({', '.join(NOISES)}); may be given several times. Left out: gaussian.",
+            autocompletion=NOISES.names,
+        ),
     ] = None,
     levels: Annotated[
         str | None, typer.Option("--levels", metavar="L,L,...", help="From 0 to 1. Left out: the kind's usual ones.")
@@ -88,7 +81,7 @@ def noise(
 
     folder = find_run(run)
     check_out(out)  # a wrong name shall not cost a run
-    kinds = [str(k.value) for k in kind or (KindName.gaussian,)]
+    kinds = kind or ["gaussian"]
     check_kinds(kinds, target)
     study = open_study(
         str(folder),

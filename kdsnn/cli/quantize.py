@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kdsnn.choices import METHODS
 from kdsnn.cli.common import (
     CalibrateOption,
     JsonOption,
@@ -24,15 +24,7 @@ from kdsnn.cli.common import (
 if TYPE_CHECKING:
     from kdsnn.steps.quantize import Quantized
 
-__all__ = ["Method", "quantize", "register", "show"]
-
-
-class Method(StrEnum):
-    """How scales are chosen."""
-
-    max = "max"
-    percentile = "percentile"
-    mse = "mse"
+__all__ = ["quantize", "register", "show"]
 
 
 def quantize(
@@ -44,7 +36,11 @@ def quantize(
         int | None, typer.Option(min=1, max=8, help="Left out: chosen by the error it makes.")
     ] = None,
     method: Annotated[
-        Method | None, typer.Option(help="How scales are chosen; mse is best at 3 bits and below.")
+        str | None,
+        typer.Option(
+            help=f"How scales are chosen ({', '.join(METHODS)}); mse is best at 3 bits and below.",
+            autocompletion=METHODS.names,
+        ),
     ] = None,
     qat_epochs: Annotated[
         int | None, typer.Option("--qat-epochs", min=0, help="Fine-tune a run through the rounding for so long.")
@@ -72,14 +68,15 @@ def quantize(
     from kdsnn.recipes.schema import QuantizeSection
     from kdsnn.steps.quantize import quantize_file, quantize_run
 
-    chosen = None if method is None else str(method.value)
+    if method is not None:
+        METHODS.get(method)
     if model is not None and model.endswith(".nir"):
         if qat_epochs or sensitivity:
             raise UsageError("a NIR file can be neither fine-tuned nor analysed yet: --qat-epochs, --sensitivity")
         section = QuantizeSection(
             weight_bits=weight_bits or 8,
             input_bits=input_bits or "auto",
-            method=chosen or "max",  # type: ignore[arg-type]
+            method=method or "max",
         )
         foreign = Foreign(timesteps, dt, input_scale, fires_at=">=" if fires_at_threshold else ">")
         done = quantize_file(Path(model), foreign, out=out, dataset=calibrate, section=section)
@@ -88,7 +85,7 @@ def quantize(
             model,
             weight_bits=weight_bits,
             input_bits=input_bits,
-            method=chosen,
+            method=method,
             qat_epochs=qat_epochs,
             sensitivity=sensitivity,
         )

@@ -17,7 +17,7 @@ def show(recipe: RecipeArgument, overrides: OverridesOption = None) -> None:
 
     Example: kdsnn recipe show mnist5k-2conv --set train.epochs=20 > mine.toml
     """
-    from kdsnn.recipes.schema import load_recipe, recipe_toml
+    from kdsnn.recipes.load import load_recipe, recipe_toml
 
     typer.echo(recipe_toml(load_recipe(recipe, overrides or ())), nl=False)
 
@@ -28,7 +28,7 @@ def validate(recipe: RecipeArgument, overrides: OverridesOption = None) -> None:
 
     Example: kdsnn recipe validate mine.toml
     """
-    from kdsnn.recipes.schema import load_recipe
+    from kdsnn.recipes.load import load_recipe
 
     typer.echo(f"{load_recipe(recipe, overrides or ()).name}: ok")
 

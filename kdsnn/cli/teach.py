@@ -15,7 +15,7 @@ def teach(recipe: RecipeArgument, overrides: OverridesOption = None) -> None:
     Example: kdsnn teach mnist5k-2conv
     """
     from kdsnn.distill.pipeline import teach as train_teacher
-    from kdsnn.recipes.schema import load_recipe
+    from kdsnn.recipes.load import load_recipe
     from kdsnn.run_folders import read_json
 
     folder = train_teacher(load_recipe(recipe, overrides or ()))

@@ -1,4 +1,4 @@
-"""Noise on images, seeded and pure: `(N, C, H, W)` uint8 in, the same out. All are in `NOISES`.
+"""Noise on images, seeded and pure: `(N, C, H, W)` uint8 in, the same out; see `kdsnn.choices.NOISES`.
 
 Each takes a level from 0, which leaves the images as they are, to 1. The draws of a seed are the same at every level:
 those of one seed differ in strength alone. At level 1 the variants of MNIST are those of Larochelle et al.,
@@ -9,13 +9,28 @@ composition and what counts as texture are settled here, in each docstring. Thei
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from kdsnn.data.photographs import Part, patches
 
-__all__ = ["NOISES", "VARIANTS", "Images", "back_image", "back_rand", "gaussian", "rot_back_image", "rotate", "rotated"]
+__all__ = [
+    "BACK_IMAGE",
+    "BACK_RAND",
+    "GAUSSIAN",
+    "ROTATE",
+    "ROT_BACK_IMAGE",
+    "ImageNoise",
+    "Images",
+    "back_image",
+    "back_rand",
+    "gaussian",
+    "rot_back_image",
+    "rotate",
+    "rotated",
+]
 
 Images = npt.NDArray[np.uint8]
 Noise = Callable[[Images, float, int, Part], Images]
@@ -99,16 +114,25 @@ def _scaled(background: Images, level: float) -> Images:
     return scaled
 
 
-NOISES: dict[str, Noise] = {
-    "gaussian": gaussian,
-    "rotate": rotate,
-    "back-rand": back_rand,
-    "back-image": back_image,
-    "rot-back-image": rot_back_image,
-}
-VARIANTS: dict[str, Noise] = {  # what a data set's name may end in
-    "rot": rotate,
-    "back-rand": back_rand,
-    "back-image": back_image,
-    "rot-back-image": rot_back_image,
-}
+@dataclass(frozen=True)
+class ImageNoise:
+    """A kind of noise on images. Level 0 is no noise, and 1 the most.
+
+    Attributes:
+        add: from images, level, seed and part (training or test images) to noisy images.
+        level: what the level is.
+        levels: that are usual.
+    """
+
+    add: Noise
+    level: str
+    levels: tuple[float, ...]
+
+
+PAPER = (0.01, 0.03, 0.05)  # the sigmas of the paper's table 2
+BRIGHTNESS = (0.25, 0.5, 0.75, 1.0)
+GAUSSIAN = ImageNoise(gaussian, "sigma, for pixels from 0 to 1", (*PAPER, 0.1, 0.2, 0.4))
+ROTATE = ImageNoise(rotate, "largest angle, as a share of a full turn", (0.05, 0.1, 0.25, 0.5, 1.0))
+BACK_RAND = ImageNoise(back_rand, "brightness of a background of random pixels", BRIGHTNESS)
+BACK_IMAGE = ImageNoise(back_image, "brightness of a background of photographs", BRIGHTNESS)
+ROT_BACK_IMAGE = ImageNoise(rot_back_image, "share of a full turn, and brightness of photographs", BRIGHTNESS)

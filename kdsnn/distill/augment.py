@@ -1,14 +1,14 @@
-"""What happens to a batch of training images, on tensors, from a generator of its own. All are in `AUGMENTATIONS`."""
+"""What happens to a batch of training images, on tensors, from a generator of its own."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 
-__all__ = ["AUGMENTATIONS", "affine", "crop_flip", "flip", "turn"]
+__all__ = ["affine", "crop_flip", "flip", "turn", "unchanged"]
 
 MAX_TURN = math.radians(10)
 MAX_SCALING = 0.1
@@ -66,12 +66,3 @@ def _warped(images: torch.Tensor, rows: Sequence[torch.Tensor], *, border: str) 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
     return torch.rand(shape, generator=generator) * 2 - 1
-
-
-AUGMENTATIONS: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] = {
-    "affine": affine,
-    "crop-flip": crop_flip,
-    "flip": flip,
-    "none": unchanged,
-    "turn": turn,
-}

@@ -11,16 +11,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from kdsnn.distill.optimizers import moments_of
 from kdsnn.errors import InputError
 from kdsnn.run_folders import write_atomic
 
 __all__ = ["load_model", "load_tensors", "load_training", "save_model", "save_training"]
 
 COPIES = ("ema", "best")  # of the model's weights, that a training may keep
-MOMENTS: dict[type[torch.optim.Optimizer], tuple[str, ...]] = {
-    torch.optim.AdamW: ("step", "exp_avg", "exp_avg_sq"),
-    torch.optim.SGD: ("momentum_buffer",),
-}
 
 
 def save_model(model: nn.Module, path: Path) -> None:
@@ -126,7 +123,7 @@ def _check_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[int, Mappi
     """Moments have the shapes of their parameters, and every parameter has the same ones."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     inner: torch.optim.Optimizer = getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
-    names = set(MOMENTS[type(inner)])
+    names = moments_of(inner)
     problems = []
     for index in sorted(set(range(len(parameters))) ^ set(state)):
         problems.append(f"state of parameter {index} is missing, or belongs to no parameter")

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from kdsnn.distill.features import Pair, as_map, watching
-from kdsnn.distill.losses import LOSSES, Seen, annealed
+from kdsnn.distill.losses.loss import Seen, annealed, loss_of
 from kdsnn.distill.trainer import Batch
 from kdsnn.models.students import Student
 from kdsnn.recipes.schema import DistillSection
@@ -76,7 +76,7 @@ class Distiller:
         features = tuple((s.float(), t.float()) for s, t in zip(ours, theirs, strict=True))
         section = annealed(self.section, batch.progress)
         seen = Seen(steps.float(), logits.float(), batch.labels, features)
-        return LOSSES[section.kind](seen, section), seen.rates
+        return loss_of(section)(seen, section), seen.rates
 
     @torch.no_grad()
     def _teacher(self, batch: Batch, like: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:

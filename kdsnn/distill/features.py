@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,10 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from kdsnn.choices import STUDENTS, TEACHERS
 from kdsnn.errors import RecipeError
-from kdsnn.models.stages import STUDENT_STAGES, TEACHER_STAGES
 from kdsnn.models.students import Student
 from kdsnn.recipes.schema import Recipe
+from kdsnn.registry import nearest
 
 __all__ = ["Pair", "default_pairs", "find_pairs", "watching"]
 
@@ -63,9 +63,10 @@ def default_pairs(student: str, teacher: str) -> tuple[tuple[str, str], ...]:
     Raises:
         RecipeError: no stages are known of one of them.
     """
-    if student not in STUDENT_STAGES or teacher not in TEACHER_STAGES:
+    ours, theirs = STUDENTS.get(student).stages, TEACHERS.get(teacher).stages
+    if not ours or not theirs:
         raise RecipeError(f"no stages are known of {student!r} or {teacher!r}", hint="name modules: distill.pairs")
-    pairs = zip(reversed(STUDENT_STAGES[student]), reversed(TEACHER_STAGES[teacher]), strict=False)
+    pairs = zip(reversed(ours), reversed(theirs), strict=False)
     return tuple(reversed(tuple(pairs)))
 
 
@@ -112,8 +113,8 @@ def as_map(shape: Sequence[int]) -> tuple[int, int, int, int]:
 def _wrong(whose: str, names: Sequence[str], known: dict[str, torch.Size]) -> Iterator[str]:
     for name in dict.fromkeys(names):
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            yield f"{whose} module {name!r}"[:100] + (f"; did you mean {close[0]!r}?" if close else "")
+            near = nearest(name, known)
+            yield f"{whose} module {name!r}"[:100] + (f"; did you mean {near!r}?" if near else "; one of those below")
 
 
 def _shapes(model: nn.Module, inner: nn.Module, input_shape: Shape) -> dict[str, torch.Size]:

@@ -17,7 +17,7 @@ from kdsnn.data.datasets import Dataset, Split, load_dataset, stratified
 from kdsnn.distill.checkpoint import load_model, save_model
 from kdsnn.distill.distiller import Distiller, Learner
 from kdsnn.distill.features import Pair, find_pairs
-from kdsnn.distill.losses import WITH_FEATURES
+from kdsnn.distill.losses.loss import loss_of
 from kdsnn.distill.processes import one_writer
 from kdsnn.distill.tensorboard import check_tensorboard, epoch_log
 from kdsnn.distill.trainer import CHECKPOINT, Batch, Plan, fit
@@ -25,7 +25,8 @@ from kdsnn.errors import InputError, RecipeError
 from kdsnn.models.operations import count_operations, count_parameters
 from kdsnn.models.students import Student, build_student
 from kdsnn.models.teachers import build_teacher
-from kdsnn.recipes.schema import Recipe, load_recipe, recipe_toml
+from kdsnn.recipes.load import load_recipe, recipe_toml
+from kdsnn.recipes.schema import Recipe
 from kdsnn.run_folders import RECIPE, read_json, runs_root, write_atomic, write_json
 
 __all__ = [
@@ -121,7 +122,7 @@ def distill(
         if _has(run, "student.safetensors", "student.json"):
             return run
         teacher = None
-        if recipe.distill.kind != "none":
+        if loss_of(recipe.distill).needs_teacher:
             folder = teach(recipe, device=device, tensorboard=tensorboard)
             teacher = load_teacher(recipe, dataset)
             if state.is_main_process:
@@ -227,11 +228,11 @@ def _has(folder: Path, *names: str) -> bool:
 
 def _check_teacher(recipe: Recipe, student: Student, dataset: Dataset) -> tuple[Pair, ...]:
     """The pairs of layers of the recipe's loss; raises where the teacher cannot be built, or has no such layers."""
-    if recipe.distill.kind == "none":
+    if not loss_of(recipe.distill).needs_teacher:
         return ()
     with torch.device("meta"):
         teacher = build_teacher(recipe.teacher, dataset.image_shape, len(dataset.labels))
-    if recipe.distill.kind not in WITH_FEATURES:
+    if not loss_of(recipe.distill).needs_features:
         return ()
     return find_pairs(recipe, student, teacher, dataset.image_shape)
 

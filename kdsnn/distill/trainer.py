@@ -25,10 +25,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
+from kdsnn.choices import AUGMENTATIONS, OPTIMIZERS, SCHEDULES
 from kdsnn.data.datasets import Split
-from kdsnn.distill.augment import AUGMENTATIONS
 from kdsnn.distill.checkpoint import load_training, save_training
 from kdsnn.distill.kept_weights import Weights
+from kdsnn.distill.optimizers import OptimizerKind
 from kdsnn.distill.processes import shard
 from kdsnn.errors import InputError, RecipeError
 from kdsnn.recipes.schema import TrainSection
@@ -37,8 +38,6 @@ from kdsnn.run_folders import write_atomic
 __all__ = ["CHECKPOINT", "METRICS", "Batch", "Epoch", "Plan", "fit", "learning_rate"]
 
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.jsonl"
-WARM_UP = 0.3  # share of the steps, of a one-cycle schedule
-START, END = 1 / 25, 1e-4  # of the highest learning rate
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,8 @@ def fit(
     """
     accelerator = Accelerator(cpu=device == "cpu")
     section = plan.section
-    optimizer = _optimizer(model, section)
+    kind: OptimizerKind = OPTIMIZERS.get(section.optimizer)
+    optimizer = kind.build(model.parameters(), section.lr, section.weight_decay)
     model, optimizer = accelerator.prepare(model, optimizer)
     inner = accelerator.unwrap_model(model)
     weights = Weights(inner, section.ema_decay)
@@ -218,7 +218,7 @@ class _Loop:
         """This process's part of a batch. The whole is augmented, so that an image does not depend on the processes."""
         count = self.accelerator.num_processes
         index = index.to(self.accelerator.device)
-        images = AUGMENTATIONS[self.plan.augment](self.images[index].float() / 255, generator)
+        images = AUGMENTATIONS.get(self.plan.augment)(self.images[index].float() / 255, generator)
         if count > 1:
             mine = shard(torch.arange(len(index), device=index.device), self.accelerator.process_index, count)
             index, images = index[mine], images[mine]
@@ -227,27 +227,8 @@ class _Loop:
 
 def learning_rate(section: TrainSection, step: int, steps: int) -> float:
     """The learning rate of a step, from the highest in the section and the schedule."""
-    progress = step / max(1, steps - 1)
-    if section.schedule == "constant":
-        return section.lr
-    if section.schedule == "cosine":
-        return section.lr * (1 + math.cos(math.pi * progress)) / 2
-    if progress < WARM_UP:
-        return section.lr * _between(START, 1.0, progress / WARM_UP)
-    return section.lr * _between(1.0, END, (progress - WARM_UP) / (1 - WARM_UP))
-
-
-def _between(first: float, last: float, share: float) -> float:
-    """Half a cosine wave from one value to another."""
-    return last + (first - last) * (1 + math.cos(math.pi * share)) / 2
-
-
-def _optimizer(model: nn.Module, section: TrainSection) -> torch.optim.Optimizer:
-    if section.optimizer == "sgd":
-        return torch.optim.SGD(
-            model.parameters(), lr=section.lr, momentum=0.9, nesterov=True, weight_decay=section.weight_decay
-        )
-    return torch.optim.AdamW(model.parameters(), lr=section.lr, weight_decay=section.weight_decay)
+    share: float = SCHEDULES.get(section.schedule)(step / max(1, steps - 1))
+    return section.lr * share
 
 
 def _batches(plan: Plan, epoch: int) -> Iterator[tuple[int, torch.Tensor, torch.Generator]]:

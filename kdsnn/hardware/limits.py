@@ -5,40 +5,54 @@ A limit with no public figure is named as missing, with the reason; it is never 
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, model_validator
 
-from kdsnn.errors import InputError, UsageError
+from kdsnn.toml_files import FileModel, load, shipped
 
 __all__ = ["CORE_LIMITS", "Hardware", "Limit", "SynapseFormat", "hardware_names", "load_hardware"]
 
 Int64Array = npt.NDArray[np.int64]
 
-CORE_LIMITS = ("neurons", "synaptic_memory", "input_axons", "output_axons")
-LIMITS = (*CORE_LIMITS, "cores", "weight_bits", "threshold_bits", "message_bits")
+LimitName = Literal[
+    "neurons",
+    "synaptic_memory",
+    "input_axons",
+    "output_axons",
+    "cores",
+    "weight_bits",
+    "threshold_bits",
+    "message_bits",
+]
+LIMITS: tuple[LimitName, ...] = get_args(LimitName)
+CORE_LIMITS = LIMITS[:4]
+PACKAGE = "kdsnn.hardware"
+Text = Annotated[str, Field(min_length=1)]
+AtLeastOne = Annotated[int, Field(ge=1)]
 
 
-@dataclass(frozen=True)
-class Limit:
+class Limit(FileModel):
     """One figure, with where it comes from."""
 
-    name: str
-    value: int
-    unit: str
-    source: str
-    date: str
+    name: LimitName
+    value: AtLeastOne
+    unit: Text
+    source: Text
+    date: Text
 
 
-@dataclass(frozen=True)
-class SynapseFormat:
+class Missing(FileModel):
+    """A limit with no public figure."""
+
+    name: LimitName
+    why: Text
+
+
+class SynapseFormat(FileModel):
     """How synapses lie in the memory of a core: in lists, one for each input axon, made of blocks of whole words.
 
     Attributes:
@@ -54,15 +68,15 @@ class SynapseFormat:
         date: of the source.
     """
 
-    weight_bits: int
-    index_bits: int
-    header_bits: int
-    block: int
-    word_bits: int
+    weight_bits: AtLeastOne
+    index_bits: Annotated[int, Field(ge=0)]
+    header_bits: Annotated[int, Field(ge=0)]
+    block: AtLeastOne
+    word_bits: AtLeastOne
     shared: bool
-    shared_axon_slots: int
-    source: str
-    date: str
+    shared_axon_slots: AtLeastOne
+    source: Text
+    date: Text
 
     def list_bits(self, synapses: Int64Array, *, indexed: bool) -> Int64Array:
         """Bits of lists of so many synapses, elementwise."""
@@ -76,25 +90,45 @@ class SynapseFormat:
         return -(-(bits + self.header_bits) // self.word_bits)
 
 
-@dataclass(frozen=True)
-class Hardware:
+class Hardware(FileModel):
     """The limits of one chip.
 
     Attributes:
-        name: as `hardware_names` lists it, or the stem of a file.
+        name: of the file.
         title: for tables.
-        limits: by name; see `LIMITS`.
-        missing: names of limits that no public figure is known of, with the reason.
+        given: the limits that are known; see `limits`.
+        absent: those of which no public figure is known; see `missing`.
         synapses: how synaptic memory is counted.
         notes: what the figures leave out.
     """
 
     name: str
-    title: str
-    limits: Mapping[str, Limit]
-    missing: Mapping[str, str]
+    title: Text
+    given: Annotated[tuple[Limit, ...], Field(alias="limits")]
+    absent: Annotated[tuple[Missing, ...], Field(alias="missing")] = ()
     synapses: SynapseFormat
-    notes: tuple[str, ...]
+    notes: tuple[Text, ...] = ()
+
+    @model_validator(mode="after")
+    def _every_limit_once(self) -> Hardware:
+        times = Counter([*(limit.name for limit in self.given), *(each.name for each in self.absent)])
+        problems = [f"limit {name!r} is neither given nor named as missing" for name in LIMITS if not times[name]]
+        problems += [f"limit {name!r} stands {n} times" for name, n in times.items() if n > 1]
+        if "cores" in self.missing:
+            problems.append("the number of cores of a chip must be given")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def limits(self) -> dict[str, Limit]:
+        """Limits by name; see `LIMITS`."""
+        return {limit.name: limit for limit in self.given}
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Names of limits that no public figure is known of, with the reason."""
+        return {each.name: each.why for each in self.absent}
 
     def most(self, name: str) -> int | None:
         """The value of a limit; None where none is known."""
@@ -109,8 +143,7 @@ class Hardware:
 
 def hardware_names() -> list[str]:
     """Names of the hardware that ships with the package."""
-    folder = files("kdsnn.hardware")
-    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+    return shipped(PACKAGE)
 
 
 def load_hardware(name: str) -> Hardware:
@@ -120,65 +153,4 @@ def load_hardware(name: str) -> Hardware:
         UsageError: there is none of that name.
         InputError: the file is not valid.
     """
-    if name.endswith(".toml"):
-        path = Path(name)
-        if not path.is_file():
-            raise UsageError(f"there is no hardware file {name}")
-        return _parse(path.stem, path.read_bytes())
-    names = hardware_names()
-    if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        raise UsageError(
-            f"there is no hardware {name!r}",
-            hint=f"did you mean {close[0]!r}?" if close else f"there is: {', '.join(names)}",
-        )
-    return _parse(name, (files("kdsnn.hardware") / f"{name}.toml").read_bytes())
-
-
-def _parse(name: str, text: bytes) -> Hardware:
-    try:
-        data = tomllib.loads(text.decode())
-        hardware = Hardware(
-            name=name,
-            title=str(data["title"]),
-            limits={limit["name"]: Limit(**limit) for limit in data["limits"]},
-            missing={str(each["name"]): str(each["why"]) for each in data.get("missing", ())},
-            synapses=SynapseFormat(**data["synapses"]),
-            notes=tuple(map(str, data.get("notes", ()))),
-        )
-        problems = _problems(hardware)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"hardware {name!r} is not valid: {type(error).__name__}: {error}") from error
-    if problems:
-        raise InputError(f"hardware {name!r} is not valid", problems=problems)
-    return hardware
-
-
-def _problems(hardware: Hardware) -> list[str]:
-    limits, missing, synapses = hardware.limits, hardware.missing, hardware.synapses
-    problems = [f"there is no limit {n!r}; limits are {', '.join(LIMITS)}" for n in {*limits, *missing} - {*LIMITS}]
-    problems += [f"limit {n!r} is neither given nor named as missing" for n in LIMITS if n not in {*limits, *missing}]
-    problems += [f"limit {n!r} is given and named as missing" for n in limits if n in missing]
-    problems += [
-        f"limit {limit.name!r} is {limit.value!r}, not a positive integer"
-        for limit in limits.values()
-        if not _at_least(limit.value, 1)
-    ]
-    problems += [f"limit {n!r} has no source, unit or date" for n, x in limits.items() if not _told(x)]
-    if "cores" in missing:
-        problems.append("the number of cores of a chip must be given")
-    for name in ("weight_bits", "index_bits", "header_bits", "block", "word_bits", "shared_axon_slots"):
-        value, least = getattr(synapses, name), 0 if name in ("index_bits", "header_bits") else 1
-        if not _at_least(value, least):
-            problems.append(f"{name} of the synapses is {value!r}, not an integer of at least {least}")
-    if synapses.shared not in (True, False):
-        problems.append(f"shared of the synapses is {synapses.shared!r}, neither true nor false")
-    return problems
-
-
-def _told(limit: Limit) -> bool:
-    return all(isinstance(text, str) and text for text in (limit.unit, limit.source, limit.date))
-
-
-def _at_least(value: Any, least: int) -> bool:
-    return type(value) is int and value >= least
+    return load(PACKAGE, name, Hardware, "hardware", "hardware")

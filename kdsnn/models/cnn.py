@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-__all__ = ["cnn"]
+from kdsnn.models.kinds import TeacherKind
+
+__all__ = ["TEACHER", "cnn"]
 
 
 def cnn(channels: int, classes: int, width: float = 1.0) -> nn.Module:
@@ -34,3 +36,6 @@ def cnn(channels: int, classes: int, width: float = 1.0) -> nn.Module:
 
 def _block(before: int, after: int) -> tuple[nn.Module, ...]:
     return nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)
+
+
+TEACHER = TeacherKind(cnn, stages=("5", "12", "16"))

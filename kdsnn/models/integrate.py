@@ -8,45 +8,16 @@ A reset carries no gradient. Only H is kept for the way back, and both ways work
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
 
-__all__ = ["CHAINS", "Chain", "integrate_and_fire"]
+from kdsnn.models.surrogates import Chain
+
+__all__ = ["integrate_and_fire"]
 
 PART = 2**16  # neurons at once on a CPU: 256 KiB a step
-
-Chain = Callable[[torch.Tensor, torch.Tensor], None]  # (H - threshold, dL/dS): leaves dL/dS surrogate' in the first
-
-
-def _atan(slope: float) -> Chain:
-    def chain(distance: torch.Tensor, upstream: torch.Tensor) -> None:
-        distance.mul_(math.pi / 2 * slope).square_().add_(1).reciprocal_().mul_(slope / 2).mul_(upstream)
-
-    return chain
-
-
-def _fast_sigmoid(slope: float) -> Chain:
-    def chain(distance: torch.Tensor, upstream: torch.Tensor) -> None:
-        distance.abs_().mul_(slope).add_(1).square_()
-        torch.div(upstream, distance, out=distance)
-
-    return chain
-
-
-def _sigmoid(slope: float) -> Chain:
-    def chain(distance: torch.Tensor, upstream: torch.Tensor) -> None:
-        distance.mul_(-slope).exp_()
-        below = (distance + 1).square_()
-        distance.mul_(upstream * slope).div_(below)
-
-    return chain
-
-
-CHAINS: dict[str, Callable[[float], Chain]] = {"atan": _atan, "fast_sigmoid": _fast_sigmoid, "sigmoid": _sigmoid}
 
 
 def integrate_and_fire(drive: torch.Tensor, timesteps: int, threshold: torch.Tensor, chain: Chain) -> torch.Tensor:

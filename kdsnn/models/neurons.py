@@ -6,23 +6,17 @@ So convolutions see all steps at once, and what stands before `Repeat` is comput
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import snntorch
 import torch
-from snntorch import surrogate as surrogates
 from torch import nn
 
-from kdsnn.models.integrate import CHAINS, integrate_and_fire
+from kdsnn.choices import SURROGATES
+from kdsnn.models.integrate import integrate_and_fire
 
-__all__ = ["IF", "SURROGATES", "MultiStep", "Normalize", "Repeat"]
-
-SURROGATES: dict[str, Callable[[float], Callable[[torch.Tensor], torch.Tensor]]] = {
-    "atan": lambda slope: surrogates.atan(alpha=slope),
-    "fast_sigmoid": lambda slope: surrogates.fast_sigmoid(slope=slope),
-    "sigmoid": lambda slope: surrogates.sigmoid(slope=slope),
-}
+__all__ = ["IF", "MultiStep", "Normalize", "Repeat"]
 
 STATES: dict[type[nn.Module], tuple[str, ...]] = {snntorch.Leaky: ("mem",), snntorch.Synaptic: ("syn", "mem")}
 
@@ -80,15 +74,16 @@ class IF(MultiStep):
     Args:
         timesteps: T, folded into the batch of the input.
         threshold: of all neurons.
-        surrogate: name of the gradient in place of the step's, one of `SURROGATES`.
+        surrogate: name of the gradient in place of the step's, one of `kdsnn.choices.SURROGATES`.
         slope: of the surrogate.
     """
 
     def __init__(self, timesteps: int, *, threshold: float = 1.0, surrogate: str = "atan", slope: float = 2.0) -> None:
-        gradient = SURROGATES[surrogate](slope)
+        chosen = SURROGATES.get(surrogate)
+        gradient = chosen.gradient(slope)
         cell = snntorch.Leaky(beta=1.0, threshold=threshold, reset_mechanism="zero", spike_grad=gradient)
         super().__init__(timesteps, cell)
-        self.gradient, self.chain = gradient, CHAINS[surrogate](slope)
+        self.gradient, self.chain = gradient, chosen.chain(slope)
         self.known: tuple[list[torch.Tensor], list[int], bool] | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["preresnet20", "wrn28_4"]
+from kdsnn.models.kinds import TeacherKind
+
+__all__ = ["PRERESNET20", "WRN28_4", "preresnet20", "wrn28_4"]
 
 STEM = 16  # channels
 
@@ -59,3 +61,7 @@ def wrn28_4(channels: int, classes: int, width: float = 1.0) -> nn.Module:
 def preresnet20(channels: int, classes: int, width: float = 1.0) -> nn.Module:
     """Three blocks a stage of 16, 32 and 64 channels; 0.27M parameters."""
     return PreActivationNet(channels, classes, (16, 32, 64), 3, width)
+
+
+PRERESNET20 = TeacherKind(preresnet20, stages=("blocks.3.norm1", "blocks.6.norm1", "norm"))
+WRN28_4 = TeacherKind(wrn28_4, stages=("blocks.4.norm1", "blocks.8.norm1", "norm"))

@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["pyramidnet18"]
+from kdsnn.models.kinds import TeacherKind
+
+__all__ = ["TEACHER", "pyramidnet18"]
 
 STEM, ALPHA, STAGES, BLOCKS = 32, 93, 3, 4
 
@@ -60,3 +62,6 @@ class PyramidNet(nn.Module):
 def pyramidnet18(channels: int, classes: int, width: float = 1.0) -> nn.Module:
     """The nearest to the paper's; 1.56M parameters for ten classes and three channels."""
     return PyramidNet(channels, classes, width)
+
+
+TEACHER = TeacherKind(pyramidnet18, stages=("blocks.4.norm1", "blocks.8.norm1", "norm"))

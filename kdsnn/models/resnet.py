@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["resnet18"]
+from kdsnn.models.kinds import TeacherKind
+
+__all__ = ["TEACHER", "resnet18"]
 
 
 class BasicBlock(nn.Module):
@@ -62,3 +64,6 @@ def resnet18(channels: int, classes: int, width: float = 1.0) -> nn.Module:
         width: multiplies the channels.
     """
     return ResNet(channels, classes, width)
+
+
+TEACHER = TeacherKind(resnet18, stages=("blocks.1.relu", "blocks.3.relu", "blocks.5.relu", "blocks.7.relu"))

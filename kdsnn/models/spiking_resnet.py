@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from kdsnn.models.blocks import conv, fire, readout
+from kdsnn.models.kinds import StudentKind
 from kdsnn.models.neurons import Repeat
 from kdsnn.recipes.schema import StudentSection
 
-__all__ = ["resnet14", "resnet18"]
+__all__ = ["RESNET14", "RESNET18", "resnet14", "resnet18"]
 
 
 class SpikingBlock(nn.Module):
@@ -64,3 +65,7 @@ def resnet18(section: StudentSection, input_shape: tuple[int, int, int], classes
 def resnet14(section: StudentSection, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
     """One block in the outer stages and two in the inner ones."""
     return SpikingResNet(section, input_shape, classes, (1, 2, 2, 1))
+
+
+RESNET14 = StudentKind(resnet14, stages=("blocks.0.if2", "blocks.2.if2", "blocks.4.if2", "blocks.5.if2"))
+RESNET18 = StudentKind(resnet18, stages=("blocks.1.if2", "blocks.3.if2", "blocks.5.if2", "blocks.7.if2"))

@@ -1,23 +1,18 @@
-"""Spiking students. To add one: a builder, and a line in `STUDENTS`."""
+"""Spiking students by name: those in `kdsnn.choices.STUDENTS`."""
 
 from __future__ import annotations
-
-from collections import OrderedDict
-from collections.abc import Callable
 
 import torch
 from torch import nn
 
+from kdsnn.choices import STUDENTS
 from kdsnn.errors import RecipeError
-from kdsnn.models.blocks import conv, fire, readout
-from kdsnn.models.neurons import Repeat
-from kdsnn.models.spiking_resnet import resnet14, resnet18
-from kdsnn.models.vgg import vgg11, vgg16
-from kdsnn.models.wrn import preresnet20, wrn16_2
+from kdsnn.models.kinds import StudentKind
 from kdsnn.recipes.schema import StudentSection
 
-__all__ = ["STUDENTS", "Student", "build_student", "student_names"]
+__all__ = ["Student", "build_student"]
 
+OPTIONS = ("channels", "hidden")  # fields of the section that only some students take
 Shape = tuple[int, int, int]
 
 
@@ -50,58 +45,10 @@ def build_student(section: StudentSection, input_shape: Shape, classes: int) -> 
     """The student of a recipe, with new random weights.
 
     Raises:
-        RecipeError: there is no such student, or it does not fit the images.
+        RecipeError: it does not fit the images, or takes no such option.
     """
-    if section.model not in STUDENTS:
-        raise RecipeError(f"there is no student {section.model!r}", hint=f"students are: {', '.join(student_names())}")
-    given = {name for name in ("channels", "hidden") if getattr(section, name) is not None}
-    if unknown := given - OPTIONS.get(section.model, set()):
+    kind: StudentKind = STUDENTS.get(section.model)
+    given = {name for name in OPTIONS if getattr(section, name) is not None}
+    if unknown := given - kind.options:
         raise RecipeError(f"student {section.model!r} takes no {' and no '.join(sorted(unknown))}", hint="use width")
-    return Student(STUDENTS[section.model](section, input_shape, classes), section.timesteps)
-
-
-def student_names() -> list[str]:
-    """Names of all students."""
-    return sorted(STUDENTS)
-
-
-def _two_conv(section: StudentSection, input_shape: Shape, classes: int) -> nn.Module:
-    """The paper's 2conv: 128C3-BN-IF-MP2-128C3-BN-IF-MP2-1152-IF-10-IF, without biases."""
-    channels, height, width = input_shape
-    default = (round(128 * section.width), round(128 * section.width))
-    sizes = section.channels or default
-    hidden = section.hidden or round(1152 * section.width)
-    if len(sizes) != 2 or min(*sizes, hidden, height // 4, width // 4) < 1:
-        raise RecipeError(f"2conv takes two channel counts and images of 4x4 at least, not {sizes} and {input_shape}")
-    flat = sizes[1] * (height // 4) * (width // 4)
-
-    return nn.Sequential(
-        OrderedDict(
-            conv1=conv(channels, sizes[0]),
-            norm1=nn.BatchNorm2d(sizes[0]),
-            repeat=Repeat(section.timesteps),
-            if1=fire(section),
-            pool1=nn.MaxPool2d(2),
-            conv2=conv(sizes[0], sizes[1]),
-            norm2=nn.BatchNorm2d(sizes[1]),
-            if2=fire(section),
-            pool2=nn.MaxPool2d(2),
-            flatten=nn.Flatten(),
-            linear3=nn.Linear(flat, hidden, bias=False),
-            if3=fire(section),
-            linear4=nn.Linear(hidden, classes, bias=False),
-            if4=readout(section),
-        )
-    )
-
-
-STUDENTS: dict[str, Callable[[StudentSection, Shape, int], nn.Module]] = {
-    "2conv": _two_conv,
-    "preresnet20": preresnet20,
-    "resnet14": resnet14,
-    "resnet18": resnet18,
-    "vgg11": vgg11,
-    "vgg16": vgg16,
-    "wrn16-2": wrn16_2,
-}
-OPTIONS = {"2conv": {"channels", "hidden"}, "vgg11": {"hidden"}, "vgg16": {"hidden"}}  # beside width
+    return Student(kind.build(section, input_shape, classes), section.timesteps)

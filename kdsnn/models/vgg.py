@@ -8,24 +8,25 @@ from torch import nn
 
 from kdsnn.errors import RecipeError
 from kdsnn.models.blocks import conv, fire, readout
+from kdsnn.models.kinds import StudentKind
 from kdsnn.models.neurons import Repeat
 from kdsnn.recipes.schema import StudentSection
 
-__all__ = ["vgg11", "vgg16"]
+__all__ = ["VGG11", "VGG16", "vgg11", "vgg16"]
 
 POOL = 0
-VGG11 = (64, POOL, 128, POOL, 256, 256, POOL, 512, 512, POOL, 512, 512, POOL)
-VGG16 = (64, 64, POOL, 128, 128, POOL, 256, 256, 256, POOL, 512, 512, 512, POOL, 512, 512, 512, POOL)
+PLAN11 = (64, POOL, 128, POOL, 256, 256, POOL, 512, 512, POOL, 512, 512, POOL)
+PLAN16 = (64, 64, POOL, 128, 128, POOL, 256, 256, 256, POOL, 512, 512, 512, POOL, 512, 512, 512, POOL)
 
 
 def vgg11(section: StudentSection, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
     """Eight 3x3 convolutions; 9.75M parameters at width 1 for 32x32 images of three channels."""
-    return _vgg(VGG11, section, input_shape, classes)
+    return _vgg(PLAN11, section, input_shape, classes)
 
 
 def vgg16(section: StudentSection, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
     """Thirteen 3x3 convolutions."""
-    return _vgg(VGG16, section, input_shape, classes)
+    return _vgg(PLAN16, section, input_shape, classes)
 
 
 def _vgg(plan: tuple[int, ...], section: StudentSection, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
@@ -58,3 +59,7 @@ def _vgg(plan: tuple[int, ...], section: StudentSection, input_shape: tuple[int,
     layers[f"linear{number + 3}"] = nn.Linear(before, classes, bias=False)
     layers[f"if{number + 3}"] = readout(section)
     return nn.Sequential(layers)
+
+
+VGG11 = StudentKind(vgg11, stages=("if1", "if2", "if4", "if6", "if8"), options=frozenset({"hidden"}))
+VGG16 = StudentKind(vgg16, stages=("if2", "if4", "if7", "if10", "if13"), options=frozenset({"hidden"}))

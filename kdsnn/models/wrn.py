@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from kdsnn.models.blocks import conv, fire, readout
+from kdsnn.models.kinds import StudentKind
 from kdsnn.models.neurons import Repeat
 from kdsnn.recipes.schema import StudentSection
 
-__all__ = ["preresnet20", "wrn16_2"]
+__all__ = ["PRERESNET20", "WRN16_2", "preresnet20", "wrn16_2"]
 
 
 class PreActivationBlock(nn.Module):
@@ -69,3 +70,7 @@ def wrn16_2(section: StudentSection, input_shape: tuple[int, int, int], classes:
 def preresnet20(section: StudentSection, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
     """Three blocks a stage of 16, 32 and 64 channels."""
     return PreActivationNet(section, input_shape[0], classes, (16, 32, 64), 3)
+
+
+PRERESNET20 = StudentKind(preresnet20, stages=("blocks.3.if1", "blocks.6.if1", "last"))
+WRN16_2 = StudentKind(wrn16_2, stages=("blocks.2.if1", "blocks.4.if1", "last"))

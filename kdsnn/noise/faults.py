@@ -5,7 +5,7 @@ The draws of a seed are the same at every probability, so that more of it only a
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from kdsnn.errors import InputError
 from kdsnn.network import WEIGHT_BITS, Network
 from kdsnn.targets.reference import Arrives
 
-__all__ = ["flip_bits", "lose_spikes"]
+__all__ = ["BIT_FLIP", "SPIKE_DROP", "Fault", "flip_bits", "lose_spikes"]
 
 
 def flip_bits(network: Network, probability: float, seed: int, weight_bits: int = WEIGHT_BITS) -> Network:
@@ -65,3 +65,22 @@ def _flipped(
     for bit in range(weight_bits):
         stored ^= (rng.random(weight.shape) < probability).astype(np.int64) << bit
     return ((stored ^ sign) - sign).astype(weight.dtype)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A kind of fault that happens to integer networks alone. Level 0 is none.
+
+    Attributes:
+        level: what the level is.
+        levels: that are usual.
+        targets: names of the only targets that can show it; none where any can.
+    """
+
+    level: str
+    levels: tuple[float, ...]
+    targets: tuple[str, ...] = ()
+
+
+SPIKE_DROP = Fault("probability that a spike is lost", (0.01, 0.03, 0.1, 0.2, 0.4), targets=("reference",))
+BIT_FLIP = Fault("probability that a bit of a weight is flipped", (1e-4, 1e-3, 3e-3, 1e-2, 3e-2))

@@ -17,17 +17,17 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from kdsnn.choices import NOISES
 from kdsnn.data.datasets import Split
-from kdsnn.data.image_noise import NOISES
 from kdsnn.distill.pipeline import accuracy
 from kdsnn.errors import DoesNotFitError
 from kdsnn.evaluation import evaluate
 from kdsnn.network import Network
-from kdsnn.noise.faults import flip_bits, lose_spikes
-from kdsnn.noise.plan import KINDS, REFERENCE, SPIKE_DROP, Study, Subject
+from kdsnn.noise.faults import SPIKE_DROP, flip_bits, lose_spikes
+from kdsnn.noise.plan import Study, Subject, is_on_images
 from kdsnn.targets.base import Progress
 from kdsnn.targets.fitting import violations
-from kdsnn.targets.reference import ReferenceProgram
+from kdsnn.targets.reference import ReferenceProgram, ReferenceTarget
 
 __all__ = ["Curve", "Point", "Robustness", "measure"]
 
@@ -120,7 +120,7 @@ class Robustness:
         noise = [
             {
                 "kind": kind,
-                "level": KINDS[kind].level,
+                "level": NOISES.get(kind).level,
                 "curves": [curve.as_json() for curve in self.curves if curve.kind == kind],
             }
             for kind in study.levels
@@ -175,7 +175,7 @@ def _evaluator(study: Study, subject: Subject, kind: str) -> tuple[str, bool]:
     """What runs a subject, and whether it is compared with the reference."""
     if not isinstance(subject.network, Network):
         return "torch, float", False
-    return (REFERENCE, False) if kind == SPIKE_DROP else (study.target.name, True)
+    return (ReferenceTarget.name, False) if NOISES.get(kind) is SPIKE_DROP else (study.target.name, True)
 
 
 def _outcomes(study: Study) -> Iterator[tuple[str, float, str, float | str]]:
@@ -183,10 +183,10 @@ def _outcomes(study: Study) -> Iterator[tuple[str, float, str, float | str]]:
     for subject in study.subjects:
         yield "", 0.0, subject.name, _accuracy(study, subject.network, study.images)
     for kind, level, seed in _draws(study):
-        noise = NOISES.get(kind)
-        images = study.images if noise is None else noise(study.images, level, seed, "test")
+        on_images = is_on_images(kind)
+        images = NOISES.get(kind).add(study.images, level, seed, "test") if on_images else study.images
         for subject in study.seen_by(kind):
-            fault = _faulty(study, subject, kind, level, seed) if noise is None else None
+            fault = None if on_images else _faulty(study, subject, kind, level, seed)
             yield kind, level, subject.name, _accuracy(study, subject.network, images) if fault is None else fault
 
 
@@ -207,7 +207,7 @@ def _accuracy(study: Study, network: nn.Module | Network, images: npt.NDArray[np
 def _faulty(study: Study, subject: Subject, kind: str, level: float, seed: int) -> float | str:
     network = subject.network
     assert isinstance(network, Network)  # noqa: S101  see Study.seen_by
-    if kind == SPIKE_DROP:
+    if NOISES.get(kind) is SPIKE_DROP:
         result = ReferenceProgram(network, lose_spikes(level, seed)).run(study.images)
         return float((result.predictions == study.labels).mean())
     flipped = flip_bits(network, level, seed, subject.weight_bits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,43 +10,21 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from kdsnn.data.image_noise import NOISES
+from kdsnn.choices import NOISES
+from kdsnn.data.image_noise import ImageNoise
+from kdsnn.distill.losses.loss import loss_of
 from kdsnn.distill.pipeline import load_student, load_teacher, teacher_folder
 from kdsnn.errors import InputError, UsageError
 from kdsnn.network import WEIGHT_BITS, Network
-from kdsnn.recipes.schema import Recipe, load_recipe
+from kdsnn.recipes.load import load_recipe
+from kdsnn.recipes.schema import Recipe
 from kdsnn.run_folders import RECIPE, find_run
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import open_model
 from kdsnn.targets.base import Target
 from kdsnn.targets.fitting import ensure_runnable
 
-__all__ = ["BIT_FLIP", "KINDS", "REFERENCE", "SPIKE_DROP", "Kind", "Study", "Subject", "check_kinds", "open_study"]
-
-SPIKE_DROP, BIT_FLIP = "spike-drop", "bit-flip"
-REFERENCE = "reference"  # the only target that can lose spikes
-PAPER = (0.01, 0.03, 0.05)  # the sigmas of the paper's table 2
-BRIGHTNESS = (0.25, 0.5, 0.75, 1.0)
-TURNS = (0.05, 0.1, 0.25, 0.5, 1.0)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of noise: what its level is, and the levels that are usual. Level 0 is no noise, and 1 the most."""
-
-    level: str
-    levels: tuple[float, ...]
-
-
-KINDS: dict[str, Kind] = {
-    "gaussian": Kind("sigma, for pixels from 0 to 1", (*PAPER, 0.1, 0.2, 0.4)),
-    "rotate": Kind("largest angle, as a share of a full turn", TURNS),
-    "back-rand": Kind("brightness of a background of random pixels", BRIGHTNESS),
-    "back-image": Kind("brightness of a background of photographs", BRIGHTNESS),
-    "rot-back-image": Kind("share of a full turn, and brightness of photographs", BRIGHTNESS),
-    SPIKE_DROP: Kind("probability that a spike is lost", (0.01, 0.03, 0.1, 0.2, 0.4)),
-    BIT_FLIP: Kind("probability that a bit of a weight is flipped", (1e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
-}
+__all__ = ["Study", "Subject", "check_kinds", "is_on_images", "open_study"]
 
 
 @dataclass(frozen=True)
@@ -87,21 +64,23 @@ class Study:
 
     def seen_by(self, kind: str) -> list[Subject]:
         """Those whom a kind of noise concerns."""
-        return [s for s in self.subjects if kind in NOISES or isinstance(s.network, Network)]
+        return [s for s in self.subjects if is_on_images(kind) or isinstance(s.network, Network)]
+
+
+def is_on_images(kind: str) -> bool:
+    """Whether a kind of noise is on images, so that all networks see it; else it is a fault of the machine."""
+    return isinstance(NOISES.get(kind), ImageNoise)
 
 
 def check_kinds(kinds: Sequence[str], target: str | None = None) -> None:
     """Raises UsageError for a kind that does not exist, or one that this target cannot show."""
     for kind in kinds:
-        if kind not in KINDS:
-            close = difflib.get_close_matches(kind, KINDS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"kinds are: {', '.join(KINDS)}"
-            raise UsageError(f"there is no kind of noise {kind!r}", hint=hint)
-    if SPIKE_DROP in kinds and target not in (None, REFERENCE):
-        raise UsageError(
-            f"target {target!r} cannot lose spikes: {SPIKE_DROP} is simulated by target {REFERENCE!r} alone",
-            hint=f"ask for it with --target {REFERENCE}, or without --target",
-        )
+        only = getattr(NOISES.get(kind), "targets", ())
+        if only and target is not None and target not in only:
+            raise UsageError(
+                f"target {target!r} cannot show {kind!r}: only target {' or '.join(map(repr, only))} simulates it",
+                hint=f"ask for it with --target {only[0]}, or without --target",
+            )
 
 
 def open_study(
@@ -119,7 +98,7 @@ def open_study(
     Args:
         run: path or name of a quantized run; None is the latest.
         against: another run of the same data set, such as that of the student alone.
-        kinds: of noise, names in `KINDS`.
+        kinds: of noise, names in `kdsnn.choices.NOISES`.
         levels: from 0 to 1, for each kind; None takes the usual ones.
         seeds: how often each noise is drawn, at least once.
         samples: at most so many test images, chosen as `kdsnn evaluate` chooses them.
@@ -131,7 +110,7 @@ def open_study(
         DoesNotFitError, TargetUnavailableError: the target cannot run an integer network as it is.
     """
     check_kinds(kinds)
-    wanted = {kind: _levels(levels or KINDS[kind].levels) for kind in kinds}
+    wanted = {kind: _levels(levels or NOISES.get(kind).levels) for kind in kinds}
     folders = [find_run(run)] if against is None else [find_run(run), find_run(against)]
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError(f"{folders[0]} is compared with itself", hint="name the run of the student alone")
@@ -141,7 +120,7 @@ def open_study(
         raise InputError(f"runs {folders[0]} and {folders[1]} have different data sets: {sets}")
     students = [load_student(folder)[1] for folder in folders]
     models = [open_model(str(folder)) for folder in folders]
-    taught = [(f, recipe) for f, recipe in zip(folders, recipes, strict=True) if recipe.distill.kind != "none"]
+    taught = [(f, recipe) for f, recipe in zip(folders, recipes, strict=True) if loss_of(recipe.distill).needs_teacher]
     subjects = [Subject("teacher", folder.name, _teacher(folder, recipe)) for folder, recipe in taught[:1]]
     for title, folder, student, model in zip(_titles(folders, recipes), folders, students, models, strict=True):
         subjects.append(Subject(f"{title}, float", folder.name, student))
@@ -169,7 +148,7 @@ def _teacher(run: Path, recipe: Recipe) -> nn.Module:
 
 def _titles(folders: Sequence[Path], recipes: Sequence[Recipe]) -> list[str]:
     """What each student is called: by how it was trained, and by its run where that is the same."""
-    titles = ["SNN alone" if recipe.distill.kind == "none" else "KDSNN" for recipe in recipes]
+    titles = ["KDSNN" if loss_of(recipe.distill).needs_teacher else "SNN alone" for recipe in recipes]
     if len(set(titles)) == len(titles):
         return titles
     names = [folder.name for folder in folders]

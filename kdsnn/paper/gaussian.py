@@ -21,6 +21,7 @@ def measure_gaussian(run: Path, sigma: float) -> None:
     """
     from kdsnn.data.datasets import Split, load_dataset
     from kdsnn.data.image_noise import gaussian
+    from kdsnn.distill.losses.loss import loss_of
     from kdsnn.distill.pipeline import accuracy, load_student, load_teacher
 
     if gaussian_accuracy(run, sigma, "student") is not None:
@@ -29,7 +30,7 @@ def measure_gaussian(run: Path, sigma: float) -> None:
     test = load_dataset(recipe.data.dataset).test
     noisy = Split(gaussian(test.images, sigma, SEED), test.labels)
     found = {"student": accuracy(student, noisy)}
-    if recipe.distill.kind != "none":
+    if loss_of(recipe.distill).needs_teacher:
         found["teacher"] = accuracy(load_teacher(recipe), noisy)
     write_json(run / FILE, {**_known(run), str(sigma): found})
 

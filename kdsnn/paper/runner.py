@@ -12,8 +12,9 @@ from kdsnn.errors import InputError, KdsnnError
 from kdsnn.jobs.dask_workers import dask_pool
 from kdsnn.jobs.local_processes import Pool, completed, local_pool, result_of
 from kdsnn.paper.runs import finished_runs, run_folder, same_but_seed
+from kdsnn.recipes.load import load_recipe
 from kdsnn.recipes.paper_rows import Row
-from kdsnn.recipes.schema import Recipe, load_recipe
+from kdsnn.recipes.schema import Recipe
 from kdsnn.run_folders import runs_root
 
 __all__ = ["missing_recipes", "run_rows"]
@@ -53,10 +54,11 @@ def run_rows(
         InputError: some failed; their reasons.
         PoolError, MissingExtraError, UsageError: see `kdsnn.jobs.dask_workers.dask_pool`.
     """
+    from kdsnn.distill.losses.loss import loss_of
     from kdsnn.distill.pipeline import teacher_folder
 
     recipes = missing_recipes(rows, changes)
-    taught = [recipe for recipe in recipes if recipe.distill.kind != "none"]
+    taught = [recipe for recipe in recipes if loss_of(recipe.distill).needs_teacher]
     teachers = {teacher_folder(recipe): recipe for recipe in taught}
     problems: list[str] = []
     with _pool(workers, scheduler) as pool:

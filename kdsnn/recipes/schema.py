@@ -1,19 +1,13 @@
-"""Recipes: everything that decides what a run trains, in one TOML file, checked before anything is computed."""
+"""What a recipe holds, section by section, checked by pydantic; names are those in the lists of `kdsnn.choices`."""
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from collections.abc import Iterator, Sequence
-from importlib.resources import files
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from kdsnn.errors import RecipeError
-from kdsnn.recipes.paper_rows import DERIVED
+from kdsnn import choices
+from kdsnn.registry import Registry
 
 __all__ = [
     "DataSection",
@@ -24,10 +18,19 @@ __all__ = [
     "StudentSection",
     "TeacherSection",
     "TrainSection",
-    "load_recipe",
-    "recipe_names",
-    "recipe_toml",
 ]
+
+
+def _one_of(registry: Registry[Any]) -> AfterValidator:
+    """Checks that a name is in a list."""
+
+    def check(name: str) -> str:
+        if problem := registry.problem(name):
+            raise ValueError(problem)
+        return name
+
+    return AfterValidator(check)
+
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,60}$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -46,15 +49,14 @@ class DataSection(_Section):
 
     Attributes:
         dataset: name of a data set.
-        augment: what happens to a training image: `none`, `affine` (small shifts, turns and scalings), `flip`
-            (mirrored or not), `crop-flip` (shifted, too) or `turn` (by any number of quarters, and a little).
+        augment: name of what happens to a training image, in `kdsnn.choices.AUGMENTATIONS`.
         train_samples: take so many training images, stratified, other ones with each seed; None takes all.
         validation_samples: hold so many out before, stratified, the same ones with each seed; the weights that are best
             on them are kept.
     """
 
-    dataset: Name = "mnist5k"
-    augment: Literal["none", "affine", "flip", "crop-flip", "turn"] = "none"
+    dataset: Annotated[str, _one_of(choices.DATASETS)] = "mnist5k"
+    augment: Annotated[str, _one_of(choices.AUGMENTATIONS)] = "none"
     train_samples: Count | None = None
     validation_samples: Count | None = None
 
@@ -67,8 +69,8 @@ class TrainSection(_Section):
         batch_size: images a step.
         lr: highest learning rate.
         weight_decay: of the optimizer.
-        optimizer: `adamw` or `sgd` (momentum 0.9).
-        schedule: of the learning rate: `onecycle`, `cosine` or `constant`.
+        optimizer: name of it.
+        schedule: name of that of the learning rate.
         clip_norm: largest norm of the gradient; None does not clip.
         precision: of convolutions and linear layers: `fp32`, or `bf16` where autocast allows it.
         ema_decay: of a moving average of the weights, which is the result then; None takes the last weights.
@@ -79,8 +81,8 @@ class TrainSection(_Section):
     batch_size: Count = 64
     lr: Positive = 3e-3
     weight_decay: NotNegative = 1e-4
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
+    optimizer: Annotated[str, _one_of(choices.OPTIMIZERS)] = "adamw"
+    schedule: Annotated[str, _one_of(choices.SCHEDULES)] = "onecycle"
     clip_norm: Positive | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
     ema_decay: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = None
@@ -98,7 +100,7 @@ class TeacherSection(TrainSection):
         train_samples: it learns from so many training images; `all`, or None for those that the student learns from.
     """
 
-    model: Name = "cnn"
+    model: Annotated[str, _one_of(choices.TEACHERS)] = "cnn"
     width: Width = 1.0
     label_smoothing: Share = 0.0
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
@@ -120,10 +122,10 @@ class StudentSection(_Section):
             score is what they have summed up after T steps).
     """
 
-    model: Name = "2conv"
+    model: Annotated[str, _one_of(choices.STUDENTS)] = "2conv"
     width: Width = 1.0
     timesteps: Annotated[int, Field(ge=1, le=1024)] = 4
-    surrogate: Literal["atan", "fast_sigmoid", "sigmoid"] = "atan"
+    surrogate: Annotated[str, _one_of(choices.SURROGATES)] = "atan"
     slope: Positive = 2.0
     channels: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     hidden: Count | None = None
@@ -134,8 +136,8 @@ class DistillSection(_Section):
     """The loss of the student; `docs/distillation.md` has the formulas.
 
     Attributes:
-        kind: `none` (the student alone), `response` or `feature` (the paper's), `both`, or beyond the paper `per-step`
-            (the response at each step) or `layer-rates` (normalised rates of layers).
+        kind: name of a loss, in `kdsnn.choices.LOSSES`: `none` is the student alone, `response` and `feature` are the
+            paper's.
         temperature: tau.
         alpha: weight of the teacher's part.
         alpha_end: to which alpha goes, linearly, over the training; None keeps it.
@@ -148,7 +150,7 @@ class DistillSection(_Section):
             stages.
     """
 
-    kind: Literal["response", "none", "feature", "both", "per-step", "layer-rates"] = "response"
+    kind: Annotated[str, _one_of(choices.LOSSES)] = "response"
     temperature: Positive = 2.0
     alpha: Share = 0.5
     alpha_end: Share | None = None
@@ -181,14 +183,14 @@ class QuantizeSection(_Section):
         weight_bits: signed.
         input_bits: of an input message; `auto` chooses by the error on the calibration images.
         calibration_samples: training images to calibrate on.
-        method: how scales are chosen: `max` (no weight is clipped), `percentile`, or `mse` (least squared error).
+        method: name of how scales are chosen, in `kdsnn.choices.METHODS`.
         qat: fine-tuning, if any.
     """
 
     weight_bits: Annotated[int, Field(ge=2, le=8)] = 8
     input_bits: Literal["auto"] | Annotated[int, Field(ge=1, le=8)] = "auto"
     calibration_samples: Count = 128
-    method: Literal["max", "percentile", "mse"] = "max"
+    method: Annotated[str, _one_of(choices.METHODS)] = "max"
     qat: QatSection = QatSection()
 
 
@@ -211,113 +213,3 @@ class Recipe(_Section):
             if section.patience is not None and self.data.validation_samples is None:
                 raise ValueError(f"{name}.patience needs data.validation_samples")
         return self
-
-
-def recipe_names() -> list[str]:
-    """Names of the recipes that ship with the package: its TOML files, and what is made from them for the paper."""
-    folder = files("kdsnn.recipes")
-    return sorted([*DERIVED, *(i.name.removesuffix(".toml") for i in folder.iterdir() if i.name.endswith(".toml"))])
-
-
-def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe, checked.
-
-    Args:
-        recipe: name of one that ships with the package, or path of a TOML file.
-        overrides: changes, such as `distill.alpha=0.5`; values are TOML, or else text.
-
-    Raises:
-        RecipeError: with all problems at once.
-    """
-    data = _read(str(recipe))
-    for override in overrides:
-        _override(data, override)
-    try:
-        return Recipe.model_validate(_as_python(data))
-    except ValidationError as error:
-        raise RecipeError(f"recipe {str(recipe)!r} is not valid", problems=list(_problems(error))) from error
-    except RecursionError as error:
-        raise RecipeError(f"recipe {str(recipe)!r} is nested too deeply") from error
-
-
-def recipe_toml(recipe: Recipe) -> str:
-    """The recipe as TOML, defaults written out."""
-    return tomlkit.dumps(recipe.model_dump(mode="json", exclude_none=True))
-
-
-def _read(recipe: str) -> dict[str, Any]:
-    if recipe.endswith(".toml"):
-        path = Path(recipe)
-        try:
-            if not path.is_file():
-                raise RecipeError(f"there is no recipe file {recipe}")
-            data = path.read_bytes()
-        except OSError as error:
-            raise RecipeError(f"recipe file {recipe} cannot be read: {error.strerror or error}") from error
-    elif recipe in DERIVED:
-        base, changes = DERIVED[recipe]
-        made = _read(base)
-        for change in changes:
-            _override(made, change)
-        return made
-    elif recipe in recipe_names():
-        data = (files("kdsnn.recipes") / f"{recipe}.toml").read_bytes()
-    else:
-        close = difflib.get_close_matches(recipe, recipe_names(), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"recipes are: {', '.join(recipe_names())}"
-        raise RecipeError(f"there is no recipe {recipe!r}", hint=hint)
-    try:
-        return tomllib.loads(data.decode())
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"recipe {recipe!r} is not UTF-8: {error}") from error
-    except (ValueError, RecursionError) as error:  # tomllib lets an integer of 5,000 digits be a plain ValueError
-        raise RecipeError(f"recipe {recipe!r} is not TOML: {error}") from error
-
-
-def _override(data: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
-        raise RecipeError(f"change {override!r} is not KEY=VALUE", hint="for example: --set distill.alpha=0.5")
-    try:
-        parsed = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):
-        parsed = {}
-    value = parsed["value"] if len(parsed) == 1 else text  # a line break could begin another key
-    section = data
-    for part in parts[:-1]:
-        section = section.setdefault(part, {})
-        if not isinstance(section, dict):
-            raise RecipeError(f"change {override!r}: {part!r} is not a section")
-    section[parts[-1]] = value
-
-
-def _as_python(value: Any) -> Any:
-    """TOML's lists as tuples, as a strict model wants them."""
-    if isinstance(value, dict):
-        return {key: _as_python(item) for key, item in value.items()}
-    return tuple(_as_python(item) for item in value) if isinstance(value, list) else value
-
-
-def _problems(error: ValidationError) -> Iterator[str]:
-    found = error.errors()
-    wrong_items = {problem["loc"][:-1] for problem in found}
-    for problem in found:
-        if problem["type"] == "too_short" and problem["loc"] in wrong_items:
-            continue  # pydantic counts the right items only
-        where = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(("literal", "constrained")))
-        where = repr(where)[1:-1][:200]  # a key may hold anything, terminal codes too
-        if problem["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(str(problem["loc"][-1]), _keys(problem["loc"][:-1]), n=1)
-            yield f"{where}: there is no such key" + (f"; did you mean {close[0]!r}?" if close else "")
-        elif problem["type"] == "missing":
-            yield f"{where}: this key is needed"
-        else:
-            yield f"{where}: {problem['msg']}, not {problem['input']!r}"[:300]
-
-
-def _keys(section: tuple[int | str, ...]) -> list[str]:
-    model: Any = Recipe
-    for part in section:
-        model = model.model_fields[str(part)].annotation
-    return list(model.model_fields)

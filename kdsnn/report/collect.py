@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from kdsnn.data.datasets import load_dataset
-from kdsnn.energy.estimate import energy_model_names, estimate, load_energy_model
+from kdsnn.energy.estimate import estimate
+from kdsnn.energy.models import energy_model_names, load_energy_model
 from kdsnn.errors import InputError, KdsnnError
 from kdsnn.network.counters import Counts, LayerCounts
 from kdsnn.noise.measurements import measurements

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kdsnn.energy.estimate import EnergyReport, estimate, load_energy_model
+from kdsnn.energy.estimate import EnergyReport, estimate
+from kdsnn.energy.models import load_energy_model
 from kdsnn.evaluation import Evaluation
 from kdsnn.run_folders import read_json
 from kdsnn.steps.models import Model

@@ -14,7 +14,7 @@ from kdsnn.distill.pipeline import load_teacher
 from kdsnn.errors import InputError
 from kdsnn.evaluation import evaluate
 from kdsnn.export.nir import read_nir, write_nir
-from kdsnn.recipes.schema import load_recipe
+from kdsnn.recipes.load import load_recipe
 from kdsnn.run_folders import RECIPE, lock, remove, write_json
 from kdsnn.steps.models import MODEL_FILE, Model
 from kdsnn.targets.base import Files, Target, Teacher

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from torch import nn
 
 from kdsnn.data.datasets import Dataset, Split, load_dataset
+from kdsnn.distill.losses.loss import loss_of
 from kdsnn.distill.pipeline import load_student, load_teacher, teach, training_split
 from kdsnn.distill.qat.sensitivity import LayerSensitivity, layer_sensitivity
 from kdsnn.distill.qat.training import QatSettings, qat
@@ -218,7 +219,7 @@ def _fine_tuned(
     network: Network, recipe: Recipe, section: QuantizeSection, dataset: Dataset
 ) -> tuple[Network, QuantizationReport]:
     teacher: nn.Module | None = None
-    if recipe.distill.kind != "none":
+    if loss_of(recipe.distill).needs_teacher:
         teach(recipe)  # it is there already, unless the runs folder was moved
         teacher = load_teacher(recipe, dataset)
     settings = QatSettings(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from kdsnn.energy.estimate import load_energy_model
+from kdsnn.energy.models import load_energy_model
 
 __all__ = ["DENDRITE", "PORT", "PORT_NEURONS", "SOMA", "SYNAPSE", "Constants", "architecture", "constants"]
 

@@ -52,7 +52,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of the digits recipe, quantized."""
     from kdsnn.distill.pipeline import distill
-    from kdsnn.recipes.schema import load_recipe
+    from kdsnn.recipes.load import load_recipe
     from kdsnn.steps.quantize import quantize_run
 
     root = tmp_path_factory.mktemp("runs")

@@ -42,6 +42,8 @@ def test_evaluate_on_torch_and_the_reference(cli: Cli, run: Path) -> None:
     assert torch.json["counts"] == reference.json["counts"]
     assert torch.json["samples"] == 50
     assert torch.json["matches_reference"] is True
+    assert reference.json["matches_reference"] is False  # it is the reference: nothing was compared
+    assert reference.json["compared_populations"] == []
     assert torch.json["fingerprint"] == read_nir(run / "model.nir").fingerprint()
     (kept,) = (run / "evaluations").glob("gpu-50-*.json")
     written = json.loads(kept.read_text())
@@ -137,7 +139,7 @@ def test_export_for_onnx_writes_the_teacher_and_says_so(cli: Cli, run: Path, tmp
     (run / "teacher.json").write_text(json.dumps({**known, "folder": str(tmp_path / "gone")}))
     again = cli("export", run, "--target", "onnx", "-o", tmp_path / "other")
     assert again.code == 0, again.err
-    assert "no teacher.onnx: the weights of teacher 'cnn' are not on this machine" in again.out
+    assert "no teacher.onnx: there is no file" in " ".join(again.out.split())
     assert not (tmp_path / "other" / "teacher.onnx").exists()
 
 
@@ -158,7 +160,7 @@ def test_report(cli: Cli, run: Path) -> None:
     page = (run / "report.html").read_text()
     data = json.loads((run / "report.json").read_text())
     assert data["fingerprint"] in page
-    assert page.count("<svg") == 6  # two for accuracies on 360 and on 20 images, two for two accounts of energy
+    assert page.count("<svg") == 6  # accuracies of the whole test set, and of 20 images; two accounts of energy
     assert not re.search(r'(src|href)="?(http|//)|url\(http|<script|@import', page)  # it needs nothing else
     assert [layer["name"] for layer in data["layers"]] == [p.name for p in read_nir(run / "model.nir").spiking]
     fired = sum(len(step) for steps in data["image"]["spikes"].values() for step in steps)

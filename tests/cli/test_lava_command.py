@@ -51,7 +51,7 @@ def test_flags_of_lava_are_refused_by_other_targets_and_wrong_ones_by_lava(cli: 
         (("-t", "reference", "--stock"), "no option 'stock'"),
         (("-t", "lava", "-O", "workers=0"), "at least 1"),
         (("-t", "lava", "-O", "lanes=-1"), "lanes must be"),
-        (("-t", "lava", "-O", "lanes=few"), "is of type int"),
+        (("-t", "lava", "-O", "lanes=few"), "valid integer"),
     ):
         done = cli("evaluate", run, *arguments)
         assert done.code == 2, done.err

@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdsnn.cli.noise import KindName
-from kdsnn.data.image_noise import NOISES
+from kdsnn.choices import NOISES
 from kdsnn.errors import UsageError, VerificationError
 from kdsnn.export.nir import read_nir, write_nir
 from kdsnn.noise.faults import flip_bits, lose_spikes
 from kdsnn.noise.measure import Point
-from kdsnn.noise.plan import KINDS, check_kinds
+from kdsnn.noise.plan import check_kinds
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import open_model
 from kdsnn.targets.base import Violation
@@ -42,18 +41,22 @@ def accuracies(data: dict, kind: str, network: str) -> dict[float, list[float]]:
     return {point["level"]: point["accuracies"] for point in curve["points"]}
 
 
-def test_every_kind_has_a_name_on_the_command_line() -> None:
-    assert [str(kind.value) for kind in KindName] == list(KINDS)
-    assert set(NOISES) < set(KINDS)
-    assert {0.01, 0.03, 0.05} < set(KINDS["gaussian"].levels)  # the paper's
+def record(run: Path) -> Path:
+    """The one measurement that a run keeps."""
+    (path,) = (run / "noise").glob("*.json")
+    return path
+
+
+def test_the_papers_sigmas_are_usual() -> None:
+    assert {0.01, 0.03, 0.05} < set(NOISES["gaussian"].levels)
 
 
 def test_level_0_is_the_plain_evaluation(cli: Cli, run: Path) -> None:
     plain = cli("evaluate", run, "-t", "gpu", "-n", 60, "--json").json["accuracy"]
-    kinds = [part for kind in KINDS for part in ("-k", kind)]
+    kinds = [part for kind in NOISES for part in ("-k", kind)]
     done = cli("noise", run, *kinds, "--levels", "0", "-n", 60, "--json")
     assert done.code == 0, done.err
-    for kind in KINDS:
+    for kind in NOISES:
         assert accuracies(done.json, kind, "KDSNN, integer") == {0.0: [plain]}
 
 
@@ -74,7 +77,7 @@ def test_gaussian_noise_is_what_the_evaluator_saw(cli: Cli, run: Path, tmp_path:
     shown = select_images(open_model(str(run)), samples=60)
     images, labels = shown.images, shown.labels
     for seed in range(2):
-        np.savez(tmp_path / "noisy.npz", x=NOISES["gaussian"](images, 0.2, seed, "test"), y=labels)
+        np.savez(tmp_path / "noisy.npz", x=NOISES["gaussian"].add(images, 0.2, seed, "test"), y=labels)
         plain = cli("evaluate", run, "-t", "reference", "--images", tmp_path / "noisy.npz", "--json").json
         assert found[0.2][seed] == plain["accuracy"]
 
@@ -94,9 +97,8 @@ def test_the_files_of_a_run_and_the_report(cli: Cli, run: Path, alone: Path) -> 
         "noise", run, "--against", alone, "-k", "gaussian", "-k", "rotate", "--levels", "0.1", "-n", 20, "--json"
     )
     assert done.code == 0, done.err
-    (record,), (curves,) = ((run / "noise").glob(f"gaussian+rotate-gpu-20-*.{suffix}") for suffix in ("json", "png"))
-    assert json.loads(record.read_text()) == done.json
-    assert curves.read_bytes().startswith(b"\x89PNG")
+    assert json.loads(record(run).read_text()) == done.json
+    assert record(run).with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     names = [network["name"] for network in done.json["networks"]]
     assert names == [*CURVES, "SNN alone, float", "SNN alone, integer"]
     assert [network["run"] for network in done.json["networks"]] == ["digits"] * 3 + ["alone"] * 2
@@ -118,12 +120,28 @@ def test_where_the_figure_goes(cli: Cli, run: Path, tmp_path: Path, name: str) -
     assert done.code == 0, done.err
     assert "±" not in done.out  # one draw has no spread
     assert "compared with the reference spike for spike" in " ".join(done.out.split())
-    figure = out / "noise.png" if name == "folder" else out
+    figure, copy = (out / "noise.png", out / "noise.json") if name == "folder" else (out, record(run))
     assert figure.stat().st_size > 1000
-    (kept,) = (run / "noise").iterdir()  # the record alone, wherever the curves go
-    assert json.loads(kept.read_text())["samples"] == 10
-    if name == "folder":
-        assert json.loads((out / "noise.json").read_text()) == json.loads(kept.read_text())
+    assert json.loads(copy.read_text())["samples"] == 10
+    assert json.loads(record(run).read_text())["samples"] == 10
+    assert not record(run).with_suffix(".png").exists()
+
+
+def test_no_measurement_replaces_another(cli: Cli, run: Path) -> None:
+    asked = [("-n", 10, "--levels", "0.1"), ("-n", 20, "--levels", "0.1"), ("-n", 10, "--levels", "0.2")]
+    for options in (*asked, asked[0]):
+        assert cli("noise", run, "--seeds", 1, *options).code == 0
+    kept = [json.loads(path.read_text()) for path in (run / "noise").glob("*.json")]
+    assert sorted((k["samples"], k["noise"][0]["curves"][0]["points"][1]["level"]) for k in kept) == [
+        (10, 0.1),
+        (10, 0.2),
+        (20, 0.1),
+    ]
+    assert cli("evaluate", run, "-t", "gpu", "-n", 20).code == 0
+    assert cli("report", run).code == 0
+    report = json.loads((run / "report.json").read_text())
+    assert [m["samples"] for m in report["noise_measurements"]] == [20, 10, 10]
+    assert report["noise"]["samples"] == 20
 
 
 def test_lost_spikes_run_on_the_reference(cli: Cli, run: Path) -> None:
@@ -207,8 +225,10 @@ def test_a_difference_fails_with_code_4(cli: Cli, run: Path, monkeypatch: pytest
 
 
 def test_refusals(cli: Cli, run: Path, tmp_path: Path) -> None:
-    assert_error(cli("noise", run, "-k", "spike-drop", "-t", "gpu"), 2, "cannot lose spikes", "'reference' alone")
-    assert_error(cli("noise", run, "-k", "gaussian", "-k", "spike-drop", "-t", "lava"), 2, "cannot lose spikes")
+    assert_error(
+        cli("noise", run, "-k", "spike-drop", "-t", "gpu"), 2, "cannot show 'spike-drop'", "only target 'reference'"
+    )
+    assert_error(cli("noise", run, "-k", "gaussian", "-k", "spike-drop", "-t", "lava"), 2, "cannot show 'spike-drop'")
     assert_error(cli("noise", run, "--levels", "0.1,much"), 2, "'0.1,much' are no numbers", "--levels 0.01")
     for level in ("1.5", "-0.1", "nan", "inf"):
         assert_error(cli("noise", run, f"--levels={level}"), 2, "is not from 0 to 1")

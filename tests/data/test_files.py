@@ -14,7 +14,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from kdsnn.data import datasets, files
+from kdsnn.data import cifar10, datasets, files, mnist
 from kdsnn.data.datasets import load_dataset
 from kdsnn.errors import InputError
 
@@ -65,7 +65,7 @@ def test_the_folder_can_come_from_the_environment(tmp_path: Path, monkeypatch: p
 
 def fashion_labels(split: str) -> bytes:
     """The real ones, unpacked."""
-    return gzip.decompress((datasets.DEBIAN_FASHION / f"{split}-labels-idx1-ubyte.gz").read_bytes())
+    return gzip.decompress((mnist.DEBIAN_FASHION / f"{split}-labels-idx1-ubyte.gz").read_bytes())
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -91,7 +91,7 @@ def test_fashion_mnist_is_not_taken_for_mnist(
 
 def test_one_strange_file_of_four_is_enough(tmp_path: Path) -> None:
     write_idx(tmp_path, zipped=True)
-    images = datasets.DEBIAN_FASHION / "t10k-images-idx3-ubyte.gz"
+    images = mnist.DEBIAN_FASHION / "t10k-images-idx3-ubyte.gz"
     (tmp_path / images.name).write_bytes(images.read_bytes())
     with pytest.raises(InputError, match=r"t10k-images-idx3-ubyte.gz is a file of fashion-mnist, not of mnist"):
         load_dataset("mnist", tmp_path)
@@ -119,7 +119,7 @@ def test_both_may_lie_under_one_folder(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_known_checksums_are_those_of_debians_files_and_of_mnist() -> None:
     """MNIST's, unpacked, as many public scripts that fetch it give them."""
-    for path in datasets.DEBIAN_FASHION.glob("*.gz"):
+    for path in mnist.DEBIAN_FASHION.glob("*.gz"):
         assert files.KNOWN[hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()] == "fashion-mnist"
     assert sorted(files.KNOWN.values()) == ["fashion-mnist"] * 4 + ["mnist"] * 4
     assert all(len(sha256) == 64 for sha256 in files.KNOWN)
@@ -228,7 +228,7 @@ def test_cifar10_in_the_python_format(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(CIFAR10, "train_list", [write(f"data_batch_{i + 1}", batch(i)) for i in range(5)])
     monkeypatch.setattr(CIFAR10, "test_list", [write("test_batch", batch(5))])
-    name, digest = write("batches.meta", {"label_names": list(datasets.CIFAR10)})
+    name, digest = write("batches.meta", {"label_names": list(cifar10.LABELS)})
     monkeypatch.setattr(CIFAR10, "meta", {"filename": name, "key": "label_names", "md5": digest})
     dataset = load_dataset("cifar10", tmp_path)
     labels, pixels = cifar_batch(5)

@@ -10,7 +10,7 @@ from kdsnn.recipes.schema import DataSection, DistillSection, Recipe, StudentSec
 NAME = "small"
 
 
-def small(_root: Path) -> Dataset:
+def small(_name: str, _root: Path) -> Dataset:
     """Two classes of 8 x 8 images, bright above or bright below, with noise."""
     rng = np.random.default_rng(0)
 

@@ -6,19 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from kdsnn.data import datasets
-from kdsnn.distill import pipeline
+from kdsnn.distill import student
 from kdsnn.distill.checkpoint import load_tensors
 from kdsnn.distill.distiller import Distiller
-from kdsnn.distill.pipeline import distill
+from kdsnn.distill.student import distill
 from kdsnn.distill.trainer import Batch
 from kdsnn.recipes.schema import Recipe
 from tests.distill.small import NAME, recipe, small
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(datasets.LOADERS, NAME, small)
 
 
 def asked(augment: str, kind: str) -> Recipe:
@@ -39,7 +33,7 @@ def test_how_many_images_the_teacher_sees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, augment: str, kind: str, shown: int
 ) -> None:
     seen = 0
-    load = pipeline.load_teacher
+    load = student.load_teacher
 
     def counted(*arguments: object) -> nn.Module:
         def count(_module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
@@ -50,13 +44,13 @@ def test_how_many_images_the_teacher_sees(
         teacher.register_forward_pre_hook(count)
         return teacher
 
-    monkeypatch.setattr(pipeline, "load_teacher", counted)
+    monkeypatch.setattr(student, "load_teacher", counted)
     distill(asked(augment, kind), run=tmp_path / "run", device="cpu")
     assert seen == shown
 
 
 def test_a_kept_answer_is_that_of_its_image() -> None:
-    data = small(Path()).train
+    data = small(NAME, Path()).train
     teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
     index = torch.tensor([7, 0, 49])
     images = torch.tensor(data.images)[index].float() / 255

@@ -7,16 +7,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kdsnn.data import datasets
+from kdsnn.choices import DATASETS, STUDENTS, TEACHERS
 from kdsnn.distill.checkpoint import load_tensors
 from kdsnn.distill.distiller import Distiller, Learner
 from kdsnn.distill.features import Pair, default_pairs, find_pairs, watching
-from kdsnn.distill.losses import WITH_FEATURES, Seen, feature
+from kdsnn.distill.losses.feature import feature
+from kdsnn.distill.losses.loss import Seen
 from kdsnn.distill.pipeline import distill, teacher_folder
 from kdsnn.distill.trainer import CHECKPOINT, Batch
 from kdsnn.errors import RecipeError
-from kdsnn.models.students import STUDENTS, build_student
-from kdsnn.models.teachers import TEACHERS, build_teacher
+from kdsnn.models.students import build_student
+from kdsnn.models.teachers import build_teacher
 from kdsnn.recipes.schema import DistillSection, Recipe, StudentSection, TeacherSection
 from tests.distill.small import NAME, recipe, small
 
@@ -25,7 +26,7 @@ NARROW, SHAPE, STEPS = 0.0625, (3, 16, 16), 2
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(datasets.LOADERS, NAME, small)
+    monkeypatch.setitem(DATASETS.own, NAME, small)
 
 
 def asked(student: str, teacher: str, **distill: object) -> Recipe:
@@ -152,7 +153,7 @@ def test_names_are_checked_all_at_once_and_the_candidates_are_listed() -> None:
         "student module 'if3x'; did you mean 'if3'?",
         "student module 'norm1'; did you mean 'norm2'?",  # it stands before time
         "teacher module 'blocks.1.relux'; did you mean 'blocks.1.relu'?",
-        "teacher module 'none'",
+        "teacher module 'none'; one of those below",
     )
     assert "if1, pool1, conv2, norm2, if2" in raised.value.hint
     assert "blocks.7.relu" in raised.value.hint
@@ -177,7 +178,7 @@ def with_kind(kind: str, **more: object) -> Recipe:
     return recipe().model_copy(update={"distill": DistillSection.model_validate({"kind": kind, **more})})
 
 
-@pytest.mark.parametrize("kind", sorted({"per-step", *WITH_FEATURES}))
+@pytest.mark.parametrize("kind", ["both", "feature", "layer-rates", "per-step"])
 def test_a_run_of_each_kind_learns_from_its_teacher(tmp_path: Path, kind: str) -> None:
     weights = []
     for alpha in (0.5, 0.0):
@@ -215,7 +216,7 @@ def test_the_transforms_are_trained_and_resumed(tmp_path: Path, monkeypatch: pyt
     checkpoints.append(load_tensors(tmp_path / "cut" / CHECKPOINT))
     assert "model.transforms.0.weight" in checkpoints[0]
     monkeypatch.undo()
-    monkeypatch.setitem(datasets.LOADERS, NAME, small)
+    monkeypatch.setitem(DATASETS.own, NAME, small)
     monkeypatch.setenv("KDSNN_RUNS", str(tmp_path / "runs"))
     resumed = load_tensors(distill(wanted, run=tmp_path / "cut", resume=True, device="cpu") / "student.safetensors")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)

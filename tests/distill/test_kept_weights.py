@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from kdsnn.data import datasets
+from kdsnn.choices import DATASETS
 from kdsnn.data.datasets import load_dataset
 from kdsnn.distill import pipeline
 from kdsnn.distill.checkpoint import load_tensors
@@ -16,14 +16,15 @@ from kdsnn.distill.pipeline import accuracy, distill, load_student, training_spl
 from kdsnn.distill.trainer import CHECKPOINT, Batch, Epoch, Plan, fit
 from kdsnn.errors import InputError, RecipeError
 from kdsnn.models.neurons import IF
-from kdsnn.recipes.schema import Recipe, load_recipe
+from kdsnn.recipes.load import load_recipe
+from kdsnn.recipes.schema import Recipe
 from tests.distill.small import NAME, recipe, small
 from tests.distill.test_trainer import SPLIT, equal, forward, lines, net, train
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(datasets.LOADERS, NAME, small)
+    monkeypatch.setitem(DATASETS.own, NAME, small)
 
 
 def wanted(**sections: dict[str, object]) -> Recipe:

@@ -7,15 +7,10 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from kdsnn.distill.losses import (
-    LOSSES,
-    WITH_FEATURES,
-    Seen,
-    annealed,
-    normalised_l2,
-    partial_l2,
-    without_features,
-)
+from kdsnn.choices import LOSSES
+from kdsnn.distill.losses.feature import partial_l2
+from kdsnn.distill.losses.layer_rates import normalised_l2
+from kdsnn.distill.losses.loss import Seen, annealed, without_features
 from kdsnn.recipes.schema import DistillSection
 
 FloatArray = npt.NDArray[np.float64]
@@ -164,14 +159,14 @@ def test_alpha_goes_from_one_value_to_the_other() -> None:
 
 
 def test_without_features_the_response_is_left_at_the_last_alpha() -> None:
-    kinds = {kind: without_features(DistillSection(kind=kind, alpha_end=0.1)) for kind in LOSSES}  # type: ignore[arg-type]
+    kinds = {kind: without_features(DistillSection(kind=kind, alpha_end=0.1)) for kind in LOSSES}
     assert {kind: section.kind for kind, section in kinds.items()} == {
-        **dict.fromkeys(WITH_FEATURES, "response"),
+        **dict.fromkeys(("both", "feature", "layer-rates"), "response"),
         **{kind: kind for kind in ("none", "per-step", "response")},
     }
     assert {section.alpha for section in kinds.values()} == {0.1}
 
 
-def test_every_kind_of_a_recipe_has_its_loss() -> None:
-    kinds = DistillSection.model_fields["kind"].annotation
-    assert set(LOSSES) == set(kinds.__args__)  # type: ignore[union-attr]
+def test_what_a_loss_needs() -> None:
+    assert [name for name in LOSSES if not LOSSES[name].needs_teacher] == ["none"]
+    assert [name for name in LOSSES if LOSSES[name].needs_features] == ["both", "feature", "layer-rates"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdsnn.data import datasets
+from kdsnn.choices import DATASETS
 from kdsnn.data.datasets import load_dataset
 from kdsnn.distill import pipeline
 from kdsnn.distill.checkpoint import load_tensors
@@ -23,7 +23,7 @@ from tests.distill.small import NAME, recipe, small
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(datasets.LOADERS, NAME, small)
+    monkeypatch.setitem(DATASETS.own, NAME, small)
 
 
 def changed(section: str, **values: object) -> Recipe:
@@ -183,12 +183,12 @@ def test_a_teacher_that_was_not_trained() -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from kdsnn.data import datasets
+from kdsnn.choices import DATASETS
 from kdsnn.distill import augment
 from kdsnn.distill.pipeline import distill
 from tests.distill.small import NAME, recipe, small
 
-datasets.LOADERS[NAME] = small
+DATASETS.own[NAME] = small
 steps, affine = 0, augment.affine
 
 def killing(images, generator):
@@ -198,7 +198,7 @@ def killing(images, generator):
         os.kill(os.getpid(), signal.SIGKILL)
     return affine(images, generator)
 
-augment.AUGMENTATIONS["affine"] = killing
+AUGMENTATIONS.own["affine"] = killing
 distill(recipe(), run=Path(sys.argv[1]), device="cpu")
 """
 

@@ -20,7 +20,7 @@ from kdsnn.distill.pipeline import distill
 from kdsnn.distill.processes import one_writer, shard
 from kdsnn.distill.trainer import CHECKPOINT
 from kdsnn.errors import InputError
-from kdsnn.recipes.schema import load_recipe
+from kdsnn.recipes.load import load_recipe
 from kdsnn.run_folders import lock
 
 ALL = ["distill.kind=both", "train.ema_decay=0.9", "data.validation_samples=100"]

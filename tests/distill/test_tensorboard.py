@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from kdsnn.data import datasets
+from kdsnn.choices import DATASETS
 from kdsnn.distill.pipeline import distill, teacher_folder
 from kdsnn.distill.tensorboard import epoch_log
 from kdsnn.errors import MissingExtraError
@@ -19,7 +19,7 @@ __all__ = ["cli"]
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(datasets.LOADERS, NAME, small)
+    monkeypatch.setitem(DATASETS.own, NAME, small)
 
 
 class Writer:

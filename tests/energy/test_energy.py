@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from kdsnn.energy.estimate import energy_model_names, estimate, load_energy_model
+from kdsnn.energy.estimate import estimate
+from kdsnn.energy.models import energy_model_names, load_energy_model
 from kdsnn.errors import InputError, UsageError
 from kdsnn.network.counters import Counts, LayerCounts
 
-HEAD = "title='x'\nkind='k'\nsource='s'\ndate='d'\n[[parts]]\nname='p'\n"
+PART = "[[parts]]\nname='p'\n"
+HEAD = f"title='x'\naccount='a'\nkind='simulated'\nsource='s'\ndate='2020-01'\n{PART}"
 
 
 def counts(**fields: int) -> Counts:
@@ -62,14 +64,34 @@ def test_an_unknown_model_suggests_a_name() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("title = ", "not valid"),
-        ("title = 'x'", "KeyError"),
+        ("title = ", "is not TOML"),
+        ("title = 'x'", "parts: this key is needed"),
         (
-            "title='x'\nkind='k'\nsource='s'\ndate='d'\n[[parts]]\nname='p'\ncount=['spiks']\nenergy_pj=1",
-            "no count 'spiks'",
+            f"{HEAD}count=['spiks']\nenergy_pj=1",
+            "parts.0.count.0: Input should be",
         ),
-        ("title='x'\nkind='k'\nsource='s'\ndate='d'\n[[parts]]\nname='p'\ncount=['spikes']\nenergy_pj=-1", "-1.0 pJ"),
-        ("title='x'\nkind='k'\nsource='s'\ndate='d'\n[[parts]]\nname='p'\ncount=['spikes']\nenergy_pj=nan", "nan pJ"),
+        (f"{HEAD}count=['spikes']\nenergy_pj=-1", "energy_pj: Input should be greater than or equal to 0"),
+        (f"{HEAD}count=['spikes']\nenergy_pj=nan", "energy_pj: Input should be a finite number"),
+        (f"{HEAD}count=['spikes']\nenergy_pj=inf", "energy_pj: Input should be a finite number"),
+        (f"{HEAD}count=[]\nenergy_pj=1", "parts.0.count: Tuple should have at least 1 item"),
+        (f"{HEAD}count=['spikes']\nenergy_pj=1\n{PART}count=['spikes']\nenergy_pj=2", "two parts are called 'p'"),
+        (
+            HEAD.replace("simulated", "measured") + "count=['spikes']\nenergy_pj=1",
+            "kind: Input should be 'simulated' or 'estimated'",
+        ),
+        (HEAD.replace(PART, "parts=[]"), "parts: Tuple should have at least 1 item"),
+        (
+            HEAD.replace("source='s'", "source=''") + "count=['spikes']\nenergy_pj=1",
+            "source: String should have at least 1",
+        ),
+        (
+            HEAD.replace("date='2020-01'", "date='soon'") + "count=['spikes']\nenergy_pj=1",
+            "date: String should match pattern",
+        ),
+        (
+            HEAD.replace("title='x'", "title='x'\ncolour='red'") + "count=['spikes']\nenergy_pj=1",
+            "colour: there is no such key",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path: Path, text: str, problem: str) -> None:

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from kdsnn.data import datasets
+from kdsnn.choices import DATASETS, TEACHERS
 from kdsnn.distill.pipeline import distill, load_teacher
 from kdsnn.errors import VerificationError
 from kdsnn.export import teacher_onnx as module
 from kdsnn.export.teacher_onnx import TOLERANCE, teacher_onnx
-from kdsnn.models.teachers import build_teacher, teacher_names
+from kdsnn.models.teachers import build_teacher
 from kdsnn.recipes.schema import DistillSection, TeacherSection
 from kdsnn.steps.export import export_bundle
 from kdsnn.steps.models import Model, open_model
@@ -25,7 +25,7 @@ from tests.distill.small import NAME, recipe, small
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(datasets.LOADERS, NAME, small)
+    monkeypatch.setitem(DATASETS.own, NAME, small)
     made = distill(recipe(), run=tmp_path / "run", device="cpu")
     quantize_run(str(made))
     return made
@@ -35,7 +35,7 @@ def images(shape: tuple[int, ...], count: int = 5) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, *shape)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", teacher_names())
+@pytest.mark.parametrize("name", TEACHERS.names())
 @pytest.mark.parametrize("shape", [(1, 9, 13), (3, 16, 16)])
 def test_every_teacher_gives_torchs_logits_on_any_number_of_images(name: str, shape: tuple[int, int, int]) -> None:
     torch.manual_seed(0)
@@ -76,7 +76,7 @@ def test_other_targets_and_other_files_get_none(run: Path, tmp_path: Path) -> No
 
 
 def test_a_student_without_a_teacher_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(datasets.LOADERS, NAME, small)
+    monkeypatch.setitem(DATASETS.own, NAME, small)
     plain = recipe(epochs=1).model_copy(update={"distill": DistillSection(kind="none")})
     made = distill(plain, run=tmp_path / "plain", device="cpu")
     quantize_run(str(made))

@@ -5,7 +5,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from kdsnn.models.neurons import IF, SURROGATES, Normalize, Repeat
+from kdsnn.choices import SURROGATES
+from kdsnn.models.neurons import IF, Normalize, Repeat
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import fx, nn
 
+from kdsnn.choices import STUDENTS
 from kdsnn.errors import RecipeError
 from kdsnn.models.neurons import IF, Normalize, Repeat
 from kdsnn.models.operations import count_parameters
-from kdsnn.models.students import Student, build_student, student_names
+from kdsnn.models.students import Student, build_student
 from kdsnn.recipes.schema import StudentSection
 
 SMALL = StudentSection(channels=(4, 6), hidden=12, timesteps=3)
@@ -31,7 +32,7 @@ def test_the_papers_students_for_cifar10_too(name: str, millions: str) -> None:
     assert f"{count_parameters(student) / 1e6:.2f}M" == millions
 
 
-@pytest.mark.parametrize("name", student_names())
+@pytest.mark.parametrize("name", STUDENTS.names())
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 13, 10)])
 def test_every_student_gives_spikes_on_any_image(name: str, shape: tuple[int, int, int]) -> None:
     student = build_student(StudentSection(model=name, width=0.0625, timesteps=2), shape, 4).eval()
@@ -96,7 +97,6 @@ def test_the_same_seed_builds_the_same_student() -> None:
 @pytest.mark.parametrize(
     ("section", "shape", "message"),
     [
-        (StudentSection(model="3conv"), (1, 28, 28), "no student '3conv'"),
         (StudentSection(channels=(1, 2, 3)), (1, 28, 28), "two channel counts"),
         (StudentSection(width=1e-4), (1, 28, 28), "two channel counts"),
         (StudentSection(model="vgg11", channels=(4, 4)), (3, 32, 32), "'vgg11' takes no channels"),
@@ -110,4 +110,4 @@ def test_a_student_that_cannot_be_built(section: StudentSection, shape: tuple[in
 
 
 def test_there_is_the_papers_student() -> None:
-    assert "2conv" in student_names()
+    assert "2conv" in STUDENTS.names()

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from kdsnn.choices import TEACHERS
 from kdsnn.errors import RecipeError
 from kdsnn.models.operations import count_operations, count_parameters
-from kdsnn.models.teachers import build_teacher, teacher_names
+from kdsnn.models.teachers import build_teacher
 from kdsnn.recipes.schema import TeacherSection
 
 
@@ -44,7 +45,7 @@ def test_parameters_that_do_not_learn_are_not_counted() -> None:
     assert count_parameters(model) == 6
 
 
-@pytest.mark.parametrize("name", teacher_names())
+@pytest.mark.parametrize("name", TEACHERS.names())
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (1, 9, 13)])
 def test_every_teacher_gives_logits(name: str, shape: tuple[int, int, int]) -> None:
     model = build_teacher(TeacherSection(model=name, width=0.125), shape, 7)
@@ -54,7 +55,5 @@ def test_every_teacher_gives_logits(name: str, shape: tuple[int, int, int]) -> N
 
 
 def test_a_teacher_that_cannot_be_built() -> None:
-    with pytest.raises(RecipeError, match=r"no teacher 'cn'.*\n.*cnn, preresnet20"):
-        build_teacher(TeacherSection(model="cn"), (1, 8, 8), 10)
     with pytest.raises(RecipeError, match="leaves no channels"):
         build_teacher(TeacherSection(width=0.01), (1, 8, 8), 10)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from kdsnn.choices import STUDENTS
 from kdsnn.data.datasets import Split
 from kdsnn.distill.qat.rounded_network import FoldedNet
 from kdsnn.distill.qat.training import QatSettings, qat
@@ -17,7 +18,7 @@ from kdsnn.evaluation import check_same
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.nir import read_nir, to_nir, write_nir
 from kdsnn.export.quantization.quantize import quantize
-from kdsnn.models.students import build_student, student_names
+from kdsnn.models.students import build_student
 from kdsnn.network import MEMBRANE_SHIFT, NEVER, Dense, Input, Network, Neuron, Population, Projection
 from kdsnn.network.overflow import overflows
 from kdsnn.recipes.schema import DistillSection, StudentSection
@@ -72,7 +73,7 @@ def pixels(n: int = 20) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (n, 1, 8, 8)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("model", student_names())
+@pytest.mark.parametrize("model", STUDENTS.names())
 def test_every_student_has_one(model: str) -> None:
     """The potential after T steps is the sum of what the student puts out."""
     net = student(model).double()

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from kdsnn.choices import STUDENTS, TEACHERS
 from kdsnn.distill.pipeline import distill
 from kdsnn.errors import InputError, UsageError
 from kdsnn.jobs.local_processes import Pool
-from kdsnn.models.students import STUDENTS
-from kdsnn.models.teachers import TEACHERS
 from kdsnn.paper import runner
 from kdsnn.paper.gaussian import measure_gaussian
 from kdsnn.paper.runner import missing_recipes, run_rows
 from kdsnn.paper.runs import collect, run_folder, select_rows
 from kdsnn.paper.smoke import SMOKE, smoke_data
+from kdsnn.recipes.load import load_recipe, recipe_names, recipe_toml
 from kdsnn.recipes.paper_rows import DERIVED, TABLES, Figures, Row
-from kdsnn.recipes.schema import Recipe, load_recipe, recipe_names, recipe_toml
+from kdsnn.recipes.schema import Recipe
 from kdsnn.run_folders import read_json, write_json
 
 VGG = "cifar10-vgg11-from-resnet18"

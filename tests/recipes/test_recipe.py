@@ -9,20 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdsnn.data.datasets import LOADERS
-from kdsnn.errors import RecipeError
-from kdsnn.models.neurons import SURROGATES
-from kdsnn.models.students import STUDENTS
-from kdsnn.models.teachers import TEACHERS
-from kdsnn.recipes.schema import (
-    DistillSection,
-    Recipe,
-    StudentSection,
-    TrainSection,
-    load_recipe,
-    recipe_names,
-    recipe_toml,
-)
+from kdsnn.choices import DATASETS, STUDENTS, SURROGATES, TEACHERS
+from kdsnn.errors import RecipeError, UsageError
+from kdsnn.recipes.load import load_recipe, recipe_names, recipe_toml
+from kdsnn.recipes.schema import DistillSection, Recipe, StudentSection, TrainSection
 
 
 def written(folder: Path, text: str | bytes) -> str:
@@ -42,7 +32,7 @@ def test_every_recipe_that_ships_names_what_exists(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.description
-    assert recipe.data.dataset in LOADERS
+    assert recipe.data.dataset in DATASETS
     assert recipe.teacher.model in TEACHERS
     assert recipe.student.model in STUDENTS
     assert recipe.student.surrogate in SURROGATES
@@ -79,7 +69,7 @@ def test_toml_goes_round(name: str, tmp_path: Path) -> None:
 def test_any_recipe_goes_round(recipe: Recipe) -> None:
     import tomllib
 
-    from kdsnn.recipes.schema import _as_python
+    from kdsnn.recipes.load import _as_python
 
     assert Recipe.model_validate(_as_python(tomllib.loads(recipe_toml(recipe)))) == recipe
 
@@ -127,7 +117,7 @@ def test_a_change_below_what_is_no_section() -> None:
         ("distill.alpha=nan", ["distill.alpha", "finite"]),
         ("distill.temperature=0", ["distill.temperature", "greater than 0"]),
         ("distill.temperature=inf", ["distill.temperature", "finite"]),
-        ("distill.kind=response-based", ["distill.kind", "'response'", "'layer-rates'"]),
+        ("distill.kind=response-based", ["distill.kind", "no loss 'response-based'", "did you mean 'response'?"]),
         ("distill.pairs=[['if1']]", ["distill.pairs.0.1"]),
         ("distill.pairs=[['if1', 2]]", ["distill.pairs.0.1", "string"]),
         ("distill.pairs=[]", ["distill.pairs", "at least 1"]),
@@ -196,9 +186,28 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "hint"), [("mnist5k-2con", "did you mean 'mnist5k-2conv'?"), ("", "recipes are: ")])
 def test_an_unknown_name_is_answered_with_a_hint(name: str, hint: str) -> None:
-    with pytest.raises(RecipeError) as raised:
+    with pytest.raises(UsageError) as raised:
         load_recipe(name)
+    assert raised.value.exit_code == 2
     assert hint in raised.value.hint
+
+
+def test_every_wrong_name_is_told_at_once() -> None:
+    wrong = {
+        "data.dataset": ("mnist5", "data set 'mnist5'; did you mean 'mnist5k'?"),
+        "data.augment": ("afine", "augmentation 'afine'; did you mean 'affine'?"),
+        "teacher.model": ("resnet1", "teacher 'resnet1'; did you mean 'resnet18'?"),
+        "teacher.optimizer": ("adam", "optimizer 'adam'; did you mean 'adamw'?"),
+        "student.model": ("2con", "student '2con'; did you mean '2conv'?"),
+        "student.surrogate": ("arctangent", "surrogate gradient 'arctangent'; surrogate gradients are: atan, "),
+        "distill.kind": ("respons", "loss 'respons'; did you mean 'response'?"),
+        "train.schedule": ("one-cycle", "schedule 'one-cycle'; did you mean 'onecycle'?"),
+        "quantize.method": ("best", "quantization method 'best'; quantization methods are: max, mse, percentile"),
+    }
+    found = problems("digits-2conv", *(f"{key}={value}" for key, (value, _) in wrong.items()))
+    assert len(found) == len(wrong)
+    for key, (_, says) in wrong.items():
+        assert any(p.startswith(f"{key}: there is no {says}") for p in found), key
 
 
 def test_a_recipe_cannot_be_changed() -> None:
@@ -211,8 +220,8 @@ def test_a_recipe_cannot_be_changed() -> None:
 def test_recipes_and_runs_are_read_without_torch() -> None:
     code = """
 import sys
-import kdsnn.recipes.schema, kdsnn.run_folders
-kdsnn.recipes.schema.load_recipe("digits-2conv")
+import kdsnn.recipes.load, kdsnn.run_folders
+kdsnn.recipes.load.load_recipe("digits-2conv")
 heavy = {"torch", "numpy", "sklearn", "accelerate"} & sys.modules.keys()
 assert not heavy, heavy
 """

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from kdsnn.data.datasets import load_dataset
-from kdsnn.energy.estimate import estimate, load_energy_model
+from kdsnn.energy.estimate import estimate
+from kdsnn.energy.models import load_energy_model
 from kdsnn.evaluation import check_same, evaluate
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.relays import balance

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from kdsnn.choices import SURROGATES
+from kdsnn.export.quantization.candidates import integers
 from kdsnn.export.quantization.quantize import QuantizationReport
-from kdsnn.export.quantization.scales import LARGEST_BIAS, bias_step, integers, is_small_integer
-from kdsnn.models.neurons import SURROGATES
+from kdsnn.export.quantization.scales import LARGEST_BIAS, bias_step, is_small_integer
 from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, Neuron, Population, Projection, neuron_of
 
 __all__ = ["Cell", "Learnt", "Weight", "straight_through"]
@@ -81,7 +82,7 @@ class Cell(Learnt):
         super().__init__(values, bias_step(scale, like.bias_exponent), LARGEST_BIAS, trained=bool(values.any()))
         self.shape, self.exact, self.inexact = population.shape, like, neuron_of(population)
         self.scale = scale
-        self.surrogate = SURROGATES[surrogate](slope)
+        self.surrogate = SURROGATES.get(surrogate).gradient(slope)
 
     def learnt(self) -> FloatArray:
         """The bias of every neuron, as the float network has it."""

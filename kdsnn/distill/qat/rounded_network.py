@@ -37,7 +37,7 @@ class FoldedNet(nn.Module):
         network: the float network.
         like: the integer network made of it, whose thresholds, exponents and input width are kept.
         report: how that was made.
-        surrogate: name of the gradient in place of the step's, one of `kdsnn.models.neurons.SURROGATES`.
+        surrogate: name of the gradient in place of the step's, one of `kdsnn.choices.SURROGATES`.
         slope: of the surrogate, for a potential in units of the threshold.
     """
 

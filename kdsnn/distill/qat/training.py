@@ -15,9 +15,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from kdsnn.choices import AUGMENTATIONS
 from kdsnn.data.datasets import Split
-from kdsnn.distill.augment import AUGMENTATIONS
-from kdsnn.distill.losses import LOSSES, Seen, without_features
+from kdsnn.distill.losses.loss import Seen, loss_of, without_features
 from kdsnn.distill.qat.rounded_network import FoldedNet
 from kdsnn.errors import InputError, KdsnnError
 from kdsnn.export.quantization.quantize import QuantizationReport, quantize
@@ -141,10 +141,10 @@ def finetune(
         for step, index in enumerate(torch.split(order, settings.batch_size)):
             _set_rate(optimizer, settings, epoch * batches + step, settings.epochs * batches)
             x, y = images[index.to(device)].float() / 255, labels[index.to(device)]
-            pixels = (AUGMENTATIONS[settings.augment](x, generator) * 255).round().clamp(0, 255)
+            pixels = (AUGMENTATIONS.get(settings.augment)(x, generator) * 255).round().clamp(0, 255)
             steps = net(pixels)[net.network.output.name]
             seen = Seen(steps, _teacher_logits(teacher, pixels / 255, steps[0]), y)
-            loss = LOSSES[section.kind](seen, section)
+            loss = loss_of(section)(seen, section)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -194,9 +194,7 @@ def _reach(network: Network, population: Population) -> npt.NDArray[np.float64]:
 
 
 def _check(settings: QatSettings, teacher: nn.Module | None) -> None:
-    if settings.distill.kind not in LOSSES or settings.augment not in AUGMENTATIONS:
-        raise InputError(f"there is no loss {settings.distill.kind!r} or no augmentation {settings.augment!r}")
-    if settings.distill.kind != "none" and teacher is None:
+    if loss_of(settings.distill).needs_teacher and teacher is None:
         raise InputError(f"the loss {settings.distill.kind!r} needs a teacher", hint='or set distill.kind to "none"')
     if min(settings.epochs, settings.batch_size) < 1 or not settings.lr > 0:
         raise InputError("epochs and batch_size must be at least 1, and lr above 0")

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from kdsnn.errors import InputError, NetworkError
+from kdsnn.choices import METHODS
+from kdsnn.errors import InputError, NetworkError, UsageError
+from kdsnn.export.quantization.candidates import integers
 from kdsnn.export.quantization.quantize import quantize, requantize
-from kdsnn.export.quantization.scales import METHODS, integers
 from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection
 from kdsnn.network.linear_maps import apply
 from kdsnn.network.overflow import overflows
@@ -282,5 +283,5 @@ def test_numpy_and_torch_round_alike() -> None:
 
 
 def test_a_method_that_is_not_there_is_refused() -> None:
-    with pytest.raises(InputError, match="there is no method 'best'"):
+    with pytest.raises(UsageError, match="there is no quantization method 'best'"):
         quantize(chain(), method="best")

@@ -18,8 +18,13 @@ def small(*, shared: bool = True, **limits: int | None) -> Hardware:
     """Loihi 1 with other limits, and graded messages; None leaves a limit out."""
     hardware = load_hardware("loihi1")
     chosen = {**{name: limit.value for name, limit in hardware.limits.items()}, "message_bits": 8, **limits}
-    known = {name: Limit(name, value, "u", "s", "d") for name, value in chosen.items() if value is not None}
-    return replace(hardware, name="small", limits=known, synapses=replace(hardware.synapses, shared=shared))
+    known = tuple(
+        Limit(name=name, value=value, unit="u", source="s", date="d")
+        for name, value in chosen.items()
+        if value is not None
+    )
+    synapses = hardware.synapses.model_copy(update={"shared": shared})
+    return hardware.model_copy(update={"name": "small", "given": known, "synapses": synapses})
 
 
 def check(network: Network, placement: Placement) -> None:

@@ -1,0 +1,1 @@
+"""Methods of choosing a scale, a file each; `kdsnn.choices.METHODS` lists them."""

@@ -1,0 +1,148 @@
+"""Everything that is chosen by a name: the one list of each kind.
+
+Recipes, the command line and the docs ask these lists; nothing else names what is in them. To add a thing: a file with
+it, and a line here, or in a package of your own an entry point of the group (CONTRIBUTING.md shows each). What a name
+stands for is imported once it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kdsnn.registry import Registry
+
+__all__ = [
+    "AUGMENTATIONS",
+    "DATASETS",
+    "LOSSES",
+    "METHODS",
+    "NOISES",
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "STUDENTS",
+    "SURROGATES",
+    "TARGETS",
+    "TEACHERS",
+    "VARIANTS",
+    "VARIED",
+]
+
+VARIED = ("fashion-mnist", "mnist", "mnist5k")  # data sets that come with noise on their images too, as NAME-VARIANT
+VARIANTS = {"rot": "rotate", "back-rand": "back-rand", "back-image": "back-image", "rot-back-image": "rot-back-image"}
+DATASETS: Registry[Any] = Registry(
+    "data set",
+    "data sets",
+    {
+        "cifar10": "kdsnn.data.cifar10:load",
+        "digits": "kdsnn.data.digits:load",
+        "fashion-mnist": "kdsnn.data.mnist:load",
+        "mnist": "kdsnn.data.mnist:load",
+        "mnist5k": "kdsnn.data.mnist5k:load",
+        **{f"{base}-{variant}": "kdsnn.data.variants:load" for base in VARIED for variant in VARIANTS},
+    },
+    group="kdsnn.datasets",
+)
+STUDENTS: Registry[Any] = Registry(
+    "student",
+    "students",
+    {
+        "2conv": "kdsnn.models.two_conv:STUDENT",
+        "preresnet20": "kdsnn.models.wrn:PRERESNET20",
+        "resnet14": "kdsnn.models.spiking_resnet:RESNET14",
+        "resnet18": "kdsnn.models.spiking_resnet:RESNET18",
+        "vgg11": "kdsnn.models.vgg:VGG11",
+        "vgg16": "kdsnn.models.vgg:VGG16",
+        "wrn16-2": "kdsnn.models.wrn:WRN16_2",
+    },
+    group="kdsnn.students",
+)
+TEACHERS: Registry[Any] = Registry(
+    "teacher",
+    "teachers",
+    {
+        "cnn": "kdsnn.models.cnn:TEACHER",
+        "preresnet20": "kdsnn.models.preact:PRERESNET20",
+        "pyramidnet18": "kdsnn.models.pyramidnet:TEACHER",
+        "resnet18": "kdsnn.models.resnet:TEACHER",
+        "wrn28-4": "kdsnn.models.preact:WRN28_4",
+    },
+    group="kdsnn.teachers",
+)
+LOSSES: Registry[Any] = Registry(
+    "loss",
+    "losses",
+    {
+        "both": "kdsnn.distill.losses.both:LOSS",
+        "feature": "kdsnn.distill.losses.feature:LOSS",
+        "layer-rates": "kdsnn.distill.losses.layer_rates:LOSS",
+        "none": "kdsnn.distill.losses.alone:LOSS",
+        "per-step": "kdsnn.distill.losses.per_step:LOSS",
+        "response": "kdsnn.distill.losses.response:LOSS",
+    },
+)
+AUGMENTATIONS: Registry[Any] = Registry(
+    "augmentation",
+    "augmentations",
+    {
+        "affine": "kdsnn.distill.augment:affine",
+        "crop-flip": "kdsnn.distill.augment:crop_flip",
+        "flip": "kdsnn.distill.augment:flip",
+        "none": "kdsnn.distill.augment:unchanged",
+        "turn": "kdsnn.distill.augment:turn",
+    },
+)
+SURROGATES: Registry[Any] = Registry(
+    "surrogate gradient",
+    "surrogate gradients",
+    {
+        "atan": "kdsnn.models.surrogates:ATAN",
+        "fast_sigmoid": "kdsnn.models.surrogates:FAST_SIGMOID",
+        "sigmoid": "kdsnn.models.surrogates:SIGMOID",
+    },
+)
+OPTIMIZERS: Registry[Any] = Registry(
+    "optimizer", "optimizers", {"adamw": "kdsnn.distill.optimizers:ADAMW", "sgd": "kdsnn.distill.optimizers:SGD"}
+)
+SCHEDULES: Registry[Any] = Registry(
+    "schedule",
+    "schedules",
+    {
+        "constant": "kdsnn.distill.schedules:constant",
+        "cosine": "kdsnn.distill.schedules:cosine",
+        "onecycle": "kdsnn.distill.schedules:onecycle",
+    },
+)
+METHODS: Registry[Any] = Registry(
+    "quantization method",
+    "quantization methods",
+    {
+        "max": "kdsnn.export.quantization.methods.largest_weight:candidates",
+        "mse": "kdsnn.export.quantization.methods.least_error:candidates",
+        "percentile": "kdsnn.export.quantization.methods.percentile:candidates",
+    },
+)
+NOISES: Registry[Any] = Registry(
+    "kind of noise",
+    "kinds of noise",
+    {
+        "gaussian": "kdsnn.data.image_noise:GAUSSIAN",
+        "rotate": "kdsnn.data.image_noise:ROTATE",
+        "back-rand": "kdsnn.data.image_noise:BACK_RAND",
+        "back-image": "kdsnn.data.image_noise:BACK_IMAGE",
+        "rot-back-image": "kdsnn.data.image_noise:ROT_BACK_IMAGE",
+        "spike-drop": "kdsnn.noise.faults:SPIKE_DROP",
+        "bit-flip": "kdsnn.noise.faults:BIT_FLIP",
+    },
+)
+TARGETS: Registry[Any] = Registry(
+    "target",
+    "targets",
+    {
+        "gpu": "kdsnn.targets.gpu:GpuTarget",
+        "lava": "kdsnn.targets.lava.adapter:LavaTarget",
+        "onnx": "kdsnn.targets.onnx:OnnxTarget",
+        "reference": "kdsnn.targets.reference:ReferenceTarget",
+        "sanafe": "kdsnn.targets.sanafe.adapter:SanafeTarget",
+    },
+    group="kdsnn.targets",
+)

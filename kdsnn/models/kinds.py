@@ -1,0 +1,48 @@
+"""What a student and a teacher are registered as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from kdsnn.recipes.schema import StudentSection
+
+__all__ = ["StudentKind", "TeacherKind"]
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class StudentKind:
+    """A kind of spiking student.
+
+    Attributes:
+        build: from a recipe's section, the shape `(C, H, W)` of an image and the number of classes to its layers, which
+            map images `(B, C, H, W)` in [0, 1] to output spikes `(T * B, classes)`.
+        stages: names of the populations at the ends of its stages, whose features are compared with the teacher's.
+            Of a pre-activation net, that is the first population of the next stage.
+        options: fields of the section that it takes beside the width.
+    """
+
+    build: Callable[[StudentSection, Shape, int], nn.Module]
+    stages: tuple[str, ...] = ()
+    options: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class TeacherKind:
+    """A kind of ANN teacher.
+
+    Attributes:
+        build: from channels of an image, number of classes and width to a module from images to logits.
+        stages: names of the modules at the ends of its stages, whose features are taken before a ReLU: what goes into a
+            ReLU, or what a BatchNorm puts out in front of one. Of a pre-activation net, that is the first BatchNorm of
+            the next stage.
+    """
+
+    build: Callable[[int, int, float], nn.Module]
+    stages: tuple[str, ...] = ()

@@ -1,0 +1,131 @@
+"""Recipes by name or path: read, changed by `--set`, and checked before anything is computed."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from pydantic import ValidationError
+
+from kdsnn.errors import RecipeError, UsageError
+from kdsnn.recipes.paper_rows import DERIVED
+from kdsnn.recipes.schema import Recipe
+from kdsnn.registry import suggestion
+
+__all__ = ["load_recipe", "recipe_names", "recipe_toml"]
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that ship with the package: its TOML files, and what is made from them for the paper."""
+    folder = files("kdsnn.recipes")
+    return sorted([*DERIVED, *(i.name.removesuffix(".toml") for i in folder.iterdir() if i.name.endswith(".toml"))])
+
+
+def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe, checked.
+
+    Args:
+        recipe: name of one that ships with the package, or path of a TOML file.
+        overrides: changes, such as `distill.alpha=0.5`; values are TOML, or else text.
+
+    Raises:
+        RecipeError: with all problems at once.
+        UsageError: there is no recipe of that name.
+    """
+    data = _read(str(recipe))
+    for override in overrides:
+        _override(data, override)
+    try:
+        return Recipe.model_validate(_as_python(data))
+    except ValidationError as error:
+        raise RecipeError(f"recipe {str(recipe)!r} is not valid", problems=list(_problems(error))) from error
+    except RecursionError as error:
+        raise RecipeError(f"recipe {str(recipe)!r} is nested too deeply") from error
+
+
+def recipe_toml(recipe: Recipe) -> str:
+    """The recipe as TOML, defaults written out."""
+    return tomlkit.dumps(recipe.model_dump(mode="json", exclude_none=True))
+
+
+def _read(recipe: str) -> dict[str, Any]:
+    if recipe.endswith(".toml"):
+        path = Path(recipe)
+        try:
+            if not path.is_file():
+                raise RecipeError(f"there is no recipe file {recipe}")
+            data = path.read_bytes()
+        except OSError as error:
+            raise RecipeError(f"recipe file {recipe} cannot be read: {error.strerror or error}") from error
+    elif recipe in DERIVED:
+        base, changes = DERIVED[recipe]
+        made = _read(base)
+        for change in changes:
+            _override(made, change)
+        return made
+    elif recipe in recipe_names():
+        data = (files("kdsnn.recipes") / f"{recipe}.toml").read_bytes()
+    else:
+        hint = suggestion(recipe, recipe_names(), "recipes")
+        raise UsageError(f"there is no recipe {recipe!r}", hint=hint)
+    try:
+        return tomllib.loads(data.decode())
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"recipe {recipe!r} is not UTF-8: {error}") from error
+    except (ValueError, RecursionError) as error:  # tomllib lets an integer of 5,000 digits be a plain ValueError
+        raise RecipeError(f"recipe {recipe!r} is not TOML: {error}") from error
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise RecipeError(f"change {override!r} is not KEY=VALUE", hint="for example: --set distill.alpha=0.5")
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        parsed = {}
+    value = parsed["value"] if len(parsed) == 1 else text  # a line break could begin another key
+    section = data
+    for part in parts[:-1]:
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise RecipeError(f"change {override!r}: {part!r} is not a section")
+    section[parts[-1]] = value
+
+
+def _as_python(value: Any) -> Any:
+    """TOML's lists as tuples, as a strict model wants them."""
+    if isinstance(value, dict):
+        return {key: _as_python(item) for key, item in value.items()}
+    return tuple(_as_python(item) for item in value) if isinstance(value, list) else value
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    found = error.errors()
+    wrong_items = {problem["loc"][:-1] for problem in found}
+    for problem in found:
+        if problem["type"] == "too_short" and problem["loc"] in wrong_items:
+            continue  # pydantic counts the right items only
+        where = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(("literal", "constrained")))
+        where = repr(where)[1:-1][:200]  # a key may hold anything, terminal codes too
+        if problem["type"] == "extra_forbidden":
+            what_to_do = suggestion(str(problem["loc"][-1]), _keys(problem["loc"][:-1]), "keys")
+            yield f"{where}: there is no such key; {what_to_do}"
+        elif problem["type"] == "missing":
+            yield f"{where}: this key is needed"
+        elif problem["type"] == "value_error":  # ours: it says what is wrong, and what to do
+            yield f"{where}: {problem['ctx']['error']}".removeprefix(": ")[:300]
+        else:
+            yield f"{where}: {problem['msg']}, not {problem['input']!r}"[:300]
+
+
+def _keys(section: tuple[int | str, ...]) -> list[str]:
+    model: Any = Recipe
+    for part in section:
+        model = model.model_fields[str(part)].annotation
+    return list(model.model_fields)

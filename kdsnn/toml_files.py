@@ -1,0 +1,87 @@
+"""Data files in TOML: those that ship with a package, or one's own; read by pydantic, with all problems at once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kdsnn.errors import InputError, UsageError
+from kdsnn.registry import suggestion
+
+__all__ = ["FileModel", "load", "shipped"]
+
+
+class FileModel(BaseModel):
+    """What a data file holds: no more and no less than it says, of the types that it says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+Model = TypeVar("Model", bound=FileModel)
+
+
+def shipped(package: str) -> list[str]:
+    """Names of the files that ship with a package, without their suffix."""
+    return sorted(f.name.removesuffix(".toml") for f in files(package).iterdir() if f.name.endswith(".toml"))
+
+
+def load(package: str, name: str, model: type[Model], singular: str, plural: str) -> Model:
+    """A file that ships with a package, by its name, or any other, by a path that ends in `.toml`.
+
+    Args:
+        package: where files ship.
+        name: of one, or a path. The model gets it, or the stem of the path, as its field `name`.
+        model: what it holds.
+        singular: what one is, for messages.
+        plural: likewise.
+
+    Raises:
+        UsageError: there is none of that name.
+        InputError: the file is not valid; with all problems.
+    """
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise UsageError(f"there is no {singular} file {name}")
+        return _parsed(path.read_bytes(), path.stem, model, singular)
+    if name not in shipped(package):
+        raise UsageError(f"there is no {singular} {name!r}", hint=suggestion(name, shipped(package), plural))
+    return _parsed((files(package) / f"{name}.toml").read_bytes(), name, model, singular)
+
+
+def _parsed(text: bytes, name: str, model: type[Model], singular: str) -> Model:
+    try:
+        data = tomllib.loads(text.decode())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{singular} {name!r} is not TOML: {error}") from error
+    try:
+        return model.model_validate({**_as_python(data), "name": name})
+    except ValidationError as error:
+        raise InputError(f"{singular} {name!r} is not valid", problems=list(_problems(error))) from error
+    except RecursionError as error:
+        raise InputError(f"{singular} {name!r} is nested too deeply") from error
+
+
+def _as_python(value: Any) -> Any:
+    """TOML's lists as tuples, as a strict model wants them."""
+    if isinstance(value, dict):
+        return {key: _as_python(item) for key, item in value.items()}
+    return tuple(map(_as_python, value)) if isinstance(value, list) else value
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        where = repr(".".join(map(str, problem["loc"])))[1:-1][:200]  # a key may hold anything, terminal codes too
+        if problem["type"] == "value_error":
+            yield f"{where}: {problem['ctx']['error']}".removeprefix(": ")[:300]
+        elif problem["type"] == "extra_forbidden":
+            yield f"{where}: there is no such key"
+        elif problem["type"] == "missing":
+            yield f"{where}: this key is needed"
+        else:
+            yield f"{where}: {problem['msg']}, not {problem['input']!r}"[:300]
