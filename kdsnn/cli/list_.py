@@ -103,15 +103,17 @@ def _evaluations(run: str | None, *, json: bool) -> None:
         rows = [{**{key: e[key] for key in keys}, "is_of_this_network": e["fingerprint"] == now} for e in found]
         emit_json({"run": folder.name, "evaluations": rows})
         return
-    columns = ["target", "images", "accuracy", "data", "selection", "compared", "network", "of now"]
+    columns = ["target", "settings", "images", "accuracy", "data", "selection", "compared", "network", "this network"]
     table(f"evaluations of {folder.name}", columns, [_evaluation_row(e, now) for e in found])
 
 
 def _evaluation_row(evaluation: dict[str, Any], now: str | None) -> list[Any]:
     data = evaluation["identity"]["data"]
     name = " ".join(filter(None, (data["name"], data["split"])))
+    settings = evaluation["identity"]["target"]["settings"]
     return [
         evaluation["target"],
+        ", ".join(f"{key}={value}" for key, value in settings.items()),
         evaluation["samples"],
         percent(evaluation["accuracy"]),
         name,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kdsnn.data import files
 from kdsnn.data.datasets import DIGITS, Dataset, Split
+from kdsnn.errors import InputError
 
 __all__ = ["load"]
 
@@ -24,15 +26,26 @@ def load(name: str, root: Path) -> Dataset:
     places = [root / name, root / TORCHVISION[name] / "raw", root]
     if name == "fashion-mnist":
         places.append(DEBIAN_FASHION)
-    if not any(_holds(place, name) for place in places):
-        files.download(TORCHVISION[name], root)
-    for place in places:
-        if _holds(place, name):
-            train, test = (Split(*files.read_idx(place, split)) for split in ("train", "t10k"))
-            return Dataset(name, train, test, LABELS[name])
-    raise files.missing(name, places[0])
+    strangers = _strangers(name, places)
+    folder = _holder(places, strangers)
+    if folder is None:
+        try:
+            files.download(TORCHVISION[name], root)
+        except InputError as error:
+            raise InputError(error.message, hint=error.hint, problems=list(strangers.values())) from error
+        strangers = _strangers(name, places)
+        folder = _holder(places, strangers)
+    if folder is None:
+        raise files.missing(name, places[0], "; ".join(strangers.values()) or "its files are not there")
+    train, test = (Split(*files.read_idx(folder, split, name)) for split in ("train", "t10k"))
+    return Dataset(name, train, test, LABELS[name])
 
 
-def _holds(folder: Path, name: str) -> bool:
-    """Whether a folder has the four files, and they are not known to be another data set's."""
-    return files.has_idx(folder) and files.known_as(folder) in (name, None)
+def _strangers(name: str, places: Sequence[Path]) -> dict[Path, str]:
+    """The places that hold files of another data set, and what to say of each."""
+    others = {place: files.known_as(place) - {name} for place in places if files.has_idx(place)}
+    return {place: f"{place} holds files of {', '.join(sorted(known))}" for place, known in others.items() if known}
+
+
+def _holder(places: Sequence[Path], strangers: Mapping[Path, str]) -> Path | None:
+    return next((place for place in places if files.has_idx(place) and place not in strangers), None)

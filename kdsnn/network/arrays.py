@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 __all__ = ["read_only"]
 
 
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array, if nobody can write to it, or else a copy that nobody can write to."""
-    if not array.flags.writeable:
+    """The array, if nobody can write to its memory, or else a copy that nobody can write to."""
+    if not _writable(array):
         return array
     copy = array.copy()
     copy.flags.writeable = False
     return copy
+
+
+def _writable(array: npt.NDArray[Any]) -> bool:
+    """Whether the array, or one that it is a view of, can be written to."""
+    owner: object = array
+    while isinstance(owner, np.ndarray):
+        if owner.flags.writeable:
+            return True
+        owner = owner.base
+    return not isinstance(owner, bytes | None)

@@ -18,20 +18,18 @@ __all__ = ["measurements", "record_name"]
 
 FOLDER = "noise"
 KEY_LENGTH = 10  # of the 64 digits of a checksum
+NEEDED = {"networks", "noise", "samples", "seeds", "target"}
 
 
 def record_name(data: Mapping[str, Any]) -> str:
     """Where a measurement lies inside its run, without a suffix: the same question has the same name."""
     asked = {
-        **{
-            key: data[key] for key in ("dataset", "samples", "seeds", "target", "settings", "images_sha256", "networks")
-        },
-        "levels": {
-            noise["kind"]: [point["level"] for point in noise["curves"][0]["points"]] for noise in data["noise"]
-        },
+        **{key: data[key] for key in ("dataset", "samples", "seeds", "target", "settings", "images_sha256")},
+        "networks": [[network["name"], network["fingerprint"]] for network in data["networks"]],  # runs may be renamed
+        "levels": sorted((noise["kind"], *_levels(noise)) for noise in data["noise"]),
     }
     key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
-    kinds = "+".join(noise["kind"] for noise in data["noise"])
+    kinds = "+".join(sorted(noise["kind"] for noise in data["noise"]))
     return f"{FOLDER}/{kinds}-{data['target']}-{data['samples']}-{key}"
 
 
@@ -43,6 +41,10 @@ def measurements(run: Path) -> list[dict[str, Any]]:
             data = read_json(path)
         except InputError:
             continue
-        if isinstance(data.get("networks"), list) and isinstance(data.get("noise"), list):
+        if data.keys() >= NEEDED:
             found.append(data)
     return found
+
+
+def _levels(noise: Mapping[str, Any]) -> list[float]:
+    return [point["level"] for point in noise["curves"][0]["points"]]

@@ -8,14 +8,18 @@ they are): both are shown, and do not compare. `kdsnn evaluate` counts ours.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from kdsnn.errors import InputError
 from kdsnn.models.operations import count_operations, count_parameters
 from kdsnn.models.students import build_student
 from kdsnn.models.teachers import build_teacher
+from kdsnn.network import Network
 from kdsnn.paper.runs import finished_runs
 from kdsnn.recipes.schema import StudentSection, TeacherSection
-from kdsnn.steps.evaluations import kept
+from kdsnn.steps.evaluations import belongs_to, kept
+from kdsnn.steps.models import open_model
 
 __all__ = ["Table3Row", "table3"]
 
@@ -101,14 +105,23 @@ def table3() -> list[Table3Row]:
 
 
 def _synops(dataset: str, student: str) -> float | None:
-    """Millions for an image, as counted by `kdsnn evaluate` in the latest run of a student of full width."""
+    """Millions for a test image, as counted by `kdsnn evaluate` in the latest run of a student of full width."""
     for folder, recipe in finished_runs():
-        section = StudentSection(model=student)
-        if recipe.data.dataset == dataset and recipe.student == section:
-            for evaluation in kept(folder):
-                if evaluation["identity"]["data"]["name"] == dataset:
-                    return _millions(round(evaluation["counts"]["synops_dense"] / evaluation["samples"]))
+        if recipe.data.dataset != dataset or recipe.student != StudentSection(model=student):
+            continue
+        evaluations = kept(folder)
+        network = _network(folder) if evaluations else None
+        for evaluation in evaluations:
+            if network is not None and belongs_to(evaluation, network):
+                return _millions(round(evaluation["counts"]["synops_dense"] / evaluation["samples"]))
     return None
+
+
+def _network(run: Path) -> Network | None:
+    try:
+        return open_model(str(run)).network
+    except InputError:  # whoever runs it is told why
+        return None
 
 
 def _millions(count: int) -> float:

@@ -11,15 +11,16 @@ import numpy as np
 from kdsnn.data.datasets import load_dataset
 from kdsnn.energy.estimate import estimate
 from kdsnn.energy.models import energy_model_names, load_energy_model
-from kdsnn.errors import InputError
+from kdsnn.errors import InputError, KdsnnError
 from kdsnn.network.counters import Counts, LayerCounts
 from kdsnn.noise.measurements import measurements
 from kdsnn.run_folders import read_json
-from kdsnn.steps.evaluations import belongs_to, kept
+from kdsnn.steps.evaluations import kept, of_model
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
-from kdsnn.steps.quantize import figures_of
+from kdsnn.steps.quantize import FIGURES, figures_of
 from kdsnn.targets.reference import simulate
+from kdsnn.targets.registry import load_target
 
 __all__ = ["collect"]
 
@@ -35,15 +36,18 @@ def collect(model: Model) -> dict[str, Any]:
     if model.run is None:
         raise InputError(f"{model.path} belongs to no run", hint="report a run, not a file")
     fingerprint = model.network.fingerprint()
-    evaluations = [e for e in kept(model.run) if belongs_to(e, model.network)]
+    evaluations = of_model(model)
+    others = len(kept(model.run)) - len(evaluations)
     if not evaluations:
         raise InputError(
-            f"run {model.run} was not evaluated on its own test images since it was quantized",
+            f"run {model.run} was not evaluated on its own test images since it was quantized"
+            + (f"; {others} evaluations are of other networks or images" if others else ""),
             hint=f"run: kdsnn evaluate {model.run}",
         )
     widest = evaluations[0]
     counts = _counts(widest)
     teacher = _optional(model.run / "teacher.json")
+    quantization = figures_of(model.run, model.network)
     noise = _noise(model.run, fingerprint)
     return {
         "schema": SCHEMA,
@@ -52,7 +56,8 @@ def collect(model: Model) -> dict[str, Any]:
         "fingerprint": fingerprint,
         "timesteps": model.network.timesteps,
         "provenance": dict(model.network.provenance),
-        "accuracy": _accuracies(model, teacher, evaluations),
+        "accuracy": _accuracies(model, teacher, quantization, evaluations),
+        "left_out": _left_out(quantization, others),
         "counted_on": {
             "target": widest["target"],
             "samples": widest["samples"],
@@ -78,23 +83,47 @@ def _counts(evaluation: dict[str, Any]) -> Counts:
 
 
 def _accuracies(
-    model: Model, teacher: dict[str, Any] | None, evaluations: Sequence[dict[str, Any]]
+    model: Model,
+    teacher: dict[str, Any] | None,
+    quantization: dict[str, Any] | None,
+    evaluations: Sequence[dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """What is known, each with the number of test images that it was measured on."""
-    assert model.run is not None  # noqa: S101  collect has checked it
     whole = len(load_dataset(model.network.provenance["dataset"]).test.labels)
     rows = []
     if teacher is not None:
         what = f"teacher ({teacher.get('model', 'ANN')}, float)"
         rows.append({"what": what, "accuracy": teacher["accuracy"], "samples": whole})
-    quantization = figures_of(model.run, model.network)
     if quantization is not None:
         for what, key in (("student (SNN, float)", "float_accuracy"), ("integer network", "integer_accuracy")):
             rows.append({"what": what, "accuracy": quantization[key], "samples": whole})
     for e in evaluations:
-        if e["accuracy"] is not None:
-            rows.append({"what": f"on {e['target']}", "accuracy": e["accuracy"], "samples": e["samples"]})
+        rows.append({"what": f"on {_title(e)}", "accuracy": e["accuracy"], "samples": e["samples"]})
     return rows
+
+
+def _title(evaluation: dict[str, Any]) -> str:
+    """The target, with its settings where they are not the usual ones."""
+    target, settings = evaluation["target"], evaluation["identity"]["target"]["settings"]
+    try:
+        usual = load_target(target, {}).settings
+    except KdsnnError:  # of a package that is not installed here
+        usual = {}
+    special = [f"{key}={value}" for key, value in settings.items() if usual.get(key) != value]
+    return f"{target} ({', '.join(special)})" if special else str(target)
+
+
+def _left_out(quantization: dict[str, Any] | None, others: int) -> list[str]:
+    """What lies in the run, or should, and is not in the report."""
+    lines = []
+    if quantization is None:
+        lines.append(
+            f"{FIGURES} is missing, or of another network: the accuracies of the float student and of the integer "
+            "network are not known of this one. Make them with: kdsnn quantize"
+        )
+    if others:
+        lines.append(f"Evaluations of other networks or images in this run: {others}. See kdsnn list evaluations")
+    return lines
 
 
 def _layers(counts: Counts, timesteps: int) -> list[dict[str, Any]]:
@@ -116,7 +145,7 @@ def _layers(counts: Counts, timesteps: int) -> list[dict[str, Any]]:
 
 def _target_row(evaluation: dict[str, Any]) -> dict[str, Any]:
     keys = ("target", "samples", "accuracy", "matches_reference", "samples_per_s", "versions", "identity")
-    return {key: evaluation[key] for key in keys}
+    return {**{key: evaluation[key] for key in keys}, "title": _title(evaluation)}
 
 
 def _energy(name: str, counts: Counts, teacher: dict[str, Any] | None) -> dict[str, Any]:

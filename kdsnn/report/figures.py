@@ -20,7 +20,9 @@ def accuracy_bars(rows: Sequence[dict[str, Any]]) -> str:
     axes = figure.add_subplot()
     values = [100 * row["accuracy"] for row in rows]
     colours = [TEACHER if "teacher" in row["what"] else STUDENT for row in rows]
-    bars = axes.barh([row["what"] for row in rows], values, color=colours)
+    position = range(len(rows))  # names would lay two bars of one name over each other
+    bars = axes.barh(position, values, color=colours)
+    axes.set_yticks(position, [row["what"] for row in rows])
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.invert_yaxis()
     axes.set_xlim(min(values) - 3, 100.9)

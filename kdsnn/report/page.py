@@ -36,7 +36,7 @@ def render(data: dict[str, Any]) -> str:
     environment.filters["count"] = lambda x: f"{x:,.1f}"
     environment.filters["microjoule"] = lambda x: "-" if x is None else f"{1e6 * x:.4g}"
     template = environment.from_string((files("kdsnn.report") / "page.html").read_text())
-    by_samples = _grouped(data["accuracy"], "samples")
+    by_samples = _grouped([row for row in data["accuracy"] if row["accuracy"] is not None], "samples")
     by_account = _grouped(data["energy"], "account")
     drawn = {
         "accuracy": [figures.accuracy_bars(rows) for _, rows in sorted(by_samples.items(), reverse=True)],

@@ -39,7 +39,9 @@ def export_bundle(
         The manifest, as in `manifest.json`.
 
     Raises:
-        DoesNotFitError, TargetUnavailableError, VerificationError: and there is no manifest, whatever was there before.
+        DoesNotFitError: and nothing was touched.
+        LockedError: another process writes there.
+        InputError, TargetUnavailableError, VerificationError: and there is no manifest, whatever was there before.
     """
     network = model.network
     if target is not None:

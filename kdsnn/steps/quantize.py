@@ -24,6 +24,7 @@ from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import is_ours, write_nir
 from kdsnn.export.quantization.quantize import QuantizationReport, quantize
+from kdsnn.models.students import Student
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QatSection, QuantizeSection
 from kdsnn.run_folders import find_run, lock, read_json, remove, write_json
@@ -89,45 +90,58 @@ def quantize_run(
 
     Raises:
         InputError: there is no such run, or it has no student.
+        LockedError: another process works on it.
         LoweringError, NetworkError: the student cannot be carried.
     """
     folder = find_run(run)
     prepared, student = load_student(folder)
-    recipe, dataset = prepared.recipe, prepared.dataset
     section = _changed(
-        recipe.quantize, weight_bits=weight_bits, input_bits=input_bits, method=method, qat_epochs=qat_epochs
+        prepared.recipe.quantize,
+        weight_bits=weight_bits,
+        input_bits=input_bits,
+        method=method,
+        qat_epochs=qat_epochs,
     )
-    lowered = lower(
-        student.layers,
-        input_shape=dataset.image_shape,
-        timesteps=recipe.student.timesteps,
-        labels=dataset.labels,
-        name=recipe.name,
-        provenance={"recipe": recipe.name, "dataset": recipe.data.dataset, "run": folder.name},
-    )
-    float_network = balance(lowered)
-    if section.qat.epochs:
-        network, report = _fine_tuned(float_network, prepared, section, folder)
-    else:
-        network, report = _post_training(float_network, section, dataset.train)
-    path = folder / MODEL_FILE
-    done = Quantized(
-        model=Model(network, path, folder),
-        report=report,
-        float_accuracy=float(read_json(folder / "student.json")["accuracy"]),
-        integer_accuracy=_accuracy(network, dataset.test),
-        sensitivity=_sensitivity(float_network, network, report, dataset) if sensitivity else (),
-        notes=_notes(recipe.distill) if section.qat.epochs else (),
-    )
-    with lock(folder):
-        remove(folder / FIGURES)  # stopped in between, a run has a network without figures, and no others'
-        write_nir(network, path)
-        write_json(folder / FIGURES, done.as_json())
+    with lock(folder):  # from here on: a run that another process works on shall not cost a fine-tuning
+        dataset, float_network = prepared.dataset, _lowered(folder, prepared, student)
+        if section.qat.epochs:
+            network, report = _fine_tuned(float_network, prepared, section, folder)
+        else:
+            network, report = _post_training(float_network, section, dataset.train)
+        done = Quantized(
+            model=Model(network, folder / MODEL_FILE, folder),
+            report=report,
+            float_accuracy=float(read_json(folder / "student.json")["accuracy"]),
+            integer_accuracy=_accuracy(network, dataset.test),
+            sensitivity=_sensitivity(float_network, network, report, dataset) if sensitivity else (),
+            notes=_notes(prepared.recipe.distill) if section.qat.epochs else (),
+        )
+        _write(done, folder)
     return done
 
 
+def _lowered(folder: Path, prepared: Preparation, student: Student) -> Network:
+    recipe = prepared.recipe
+    lowered = lower(
+        student.layers,
+        input_shape=prepared.dataset.image_shape,
+        timesteps=recipe.student.timesteps,
+        labels=prepared.dataset.labels,
+        name=recipe.name,
+        provenance={"recipe": recipe.name, "dataset": recipe.data.dataset, "run": folder.name},
+    )
+    return balance(lowered)
+
+
+def _write(done: Quantized, folder: Path) -> None:
+    """Stopped in between, a run has a network without figures, and never with another's."""
+    remove(folder / FIGURES)
+    write_nir(done.model.network, done.model.path)
+    write_json(folder / FIGURES, done.as_json())
+
+
 def figures_of(run: Path, network: Network) -> dict[str, Any] | None:
-    """How the network of a run was quantized, and what that cost; None where that is not known of this very network."""
+    """What quantizing the network of a run made and cost; None where the run does not say it of this very network."""
     path = run / FIGURES
     if not path.is_file():
         return None

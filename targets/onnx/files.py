@@ -54,8 +54,9 @@ def write_models(
 def _write_teacher(teacher: Teacher, network: Network, images: npt.NDArray[np.uint8], folder: Path) -> TeacherFile:
     try:
         module = teacher.load()
-    except InputError as error:
-        return TeacherFile(teacher.model, left_out=error.message)
+    except InputError:  # its message names a path of this machine, and bundles travel
+        missing = f"the weights of teacher {teacher.model!r} are not on this machine any more, or broken"
+        return TeacherFile(teacher.model, left_out=missing)
     return write_teacher(module, teacher.model, images, folder, input_shape=network.input.shape, labels=network.labels)
 
 

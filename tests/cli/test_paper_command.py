@@ -1,13 +1,16 @@
 """The paper's tables: every parameter and operation count that can be met is met, and what was run is shown."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kdsnn.export.nir import write_nir
 from kdsnn.paper.table3 import table3
 from kdsnn.recipes.load import load_recipe, recipe_toml
 from kdsnn.run_folders import write_json
 from tests.cli.conftest import Cli
+from tests.small_run import one_layer
 
 
 def test_table_3() -> None:
@@ -31,18 +34,29 @@ def test_the_command(cli: Cli) -> None:
 
 
 def test_our_synops_are_those_of_an_evaluated_run(tmp_path: Path) -> None:
+    def evaluation(samples: int, synops: float, **data: str | None) -> dict[str, Any]:
+        shown = {"name": "cifar10", "split": "test", "selection": "all", "samples": samples, "sha256": "", **data}
+        keys = ("accuracy", "layers", "matches_reference", "samples_per_s", "target", "versions")
+        identity = {"target": {"name": "gpu", "settings": {}}, "data": shown}
+        counts = {"synops_dense": round(samples * synops)}
+        return {**dict.fromkeys(keys), "samples": samples, "counts": counts, "identity": identity}
+
+    network = one_layer(dataset="cifar10")
     for name, width in (("wide", 1.0), ("narrow", 0.5)):
         run = tmp_path / "runs" / name
         run.mkdir(parents=True)
         recipe = load_recipe("cifar10-vgg11-alone", [f"student.width={width}"])
         (run / "recipe.toml").write_text(recipe_toml(recipe))
         write_json(run / "student.json", {"accuracy": 0.5})
-        counts = {"synops_dense": round(1.2e9 * width)}
-        for samples, data in ((10, "cifar10"), (20, "noise.npz")):
-            identity = {"target": {"name": "gpu"}, "data": {"name": data}}
-            evaluation = {"samples": samples, "counts": counts, "identity": identity}
-            write_json(run / "evaluations" / f"gpu-{samples}.json", evaluation)
+        write_nir(network, run / "model.nir")
+        own = {"fingerprint": network.fingerprint()}
+        write_json(run / "evaluations" / "own.json", {**evaluation(10, 120e6 * width), **own})
+        write_json(run / "evaluations" / "earlier.json", {**evaluation(40, 1e6), "fingerprint": "of another network"})
+        write_json(run / "evaluations" / "noise.json", {**evaluation(30, 2e6, name="noise.npz", split=None), **own})
+        write_json(run / "evaluations" / "file.json", {**evaluation(20, 3e6, split=None), **own})  # called cifar10
     assert [row.synops for row in table3()] == [None, 120.0, None, None]
+    (tmp_path / "runs" / "wide" / "model.nir").unlink()
+    assert [row.synops for row in table3()] == [None, None, None, None]
 
 
 @pytest.mark.parametrize("table", ["table1", "table2", "table4"])

