@@ -9,46 +9,35 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from architecture import architecture_page
 from measured import peers_page
 
 DOCS = Path(__file__).parent
-COMMANDS = (
-    "",
-    "demo",
-    "teach",
-    "distill",
-    "quantize",
-    "export",
-    "evaluate",
-    "energy",
-    "noise",
-    "report",
-    "targets",
-    "doctor",
-    "setup",
-    "setup lava",
-    "list",
-    "recipe",
-    "recipe show",
-    "recipe validate",
-    "paper",
-    "paper table1",
-    "paper table2",
-    "paper table3",
-    "paper table4",
-)
 MADE = "<!-- Made by docs/generate.py: edit the code, not this page. -->\n\n"
 
 
 def cli_page() -> str:
     """The help text of every command."""
     parts = [MADE, "# Command line\n"]
-    for command in COMMANDS:
+    for command in commands():
         text = _help(command.split())
         parts.append(f"\n## `{f'kdsnn {command}'.strip()}`\n\n```text\n{text}\n```\n")
     return "".join(parts)
+
+
+def commands() -> list[str]:
+    """All commands as they are typed, groups before what is in them."""
+    from typer.main import get_command
+
+    from kdsnn.cli.main import app
+
+    def inside(group: Any, before: str) -> list[str]:
+        names = [f"{before} {name}".strip() for name in getattr(group, "commands", {})]
+        return [part for name in names for part in (name, *inside(group.commands[name.split()[-1]], name))]
+
+    return ["", *inside(get_command(app), "")]
 
 
 def _help(command: list[str]) -> str:
@@ -62,24 +51,32 @@ def _help(command: list[str]) -> str:
 def support_page() -> str:
     """What can be lowered, and what each target takes."""
     from kdsnn.export.lowering.lower import HANDLERS
+    from kdsnn.network.features import FEATURES
+    from kdsnn.targets.fitting import violations
     from kdsnn.targets.registry import load_target, target_names
     from kdsnn.testing import example_networks
 
     layers = "\n".join(f"- `{kind.__module__.split('.')[0]}`: `{kind.__name__}`" for kind in sorted_kinds(HANDLERS))
-    networks = example_networks()
-    rows = []
-    for name in target_names():
-        target = load_target(name)
-        cells = ["yes" if not target.check(network) else "no" for network in networks]
-        rows.append(f"| `{name}` | {target.description} | {' | '.join(cells)} |")
-    header = "| target | what it is | " + " | ".join(f"`{n.name}`" for n in networks) + " |"
-    line = "|---" * (2 + len(networks)) + "|"
+    targets = [load_target(name) for name in target_names()]
+    header = "| feature | what it is | " + " | ".join(f"`{target.name}`" for target in targets) + " |"
+    line = "|---" * (2 + len(targets)) + "|"
+    taken = {name: ["yes" if name in target.features else "refused" for target in targets] for name in FEATURES}
+    rows = [f"| {name} | {about} | {' | '.join(taken[name])} |" for name, about in FEATURES.items()]
     table = "\n".join((header, line, *rows))
+    about = "\n".join(f"- `{target.name}`: {target.description}" for target in targets)
+    networks = example_networks()
+    fits = [
+        f"| `{network.name}` | {' | '.join('no' if violations(target, network) else 'yes' for target in targets)} |"
+        for network in networks
+    ]
+    header = "| network | " + " | ".join(f"`{target.name}`" for target in targets) + " |"
+    examples = "\n".join((header, "|---" * (1 + len(targets)) + "|", *fits))
     hardware = hardware_tables()
     return (
         f"{MADE}# What is supported\n\n## Layers that can be lowered\n\n{layers}\n\nSums of any of these can be "
-        "lowered too. Every other layer is refused by name.\n\n## Targets\n\nWhether each target takes the example "
-        f"networks of the conformance suite (`kdsnn.testing`), by its own `check`:\n\n{table}\n\n{hardware}"
+        f"lowered too. Every other layer is refused by name.\n\n## Targets\n\n{about}\n\nWhat each takes beyond plain "
+        f"integrate-and-fire neurons; a network that uses anything else is refused by name:\n\n{table}\n\nThe example "
+        f"networks of the conformance suite (`kdsnn.testing`):\n\n{examples}\n\n{hardware}"
     )
 
 

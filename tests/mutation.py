@@ -74,6 +74,8 @@ def run(name: str, children: int) -> None:
     verdicts: dict[str, int | None] = {}
     for meta in (folder / "mutants").rglob("*.meta"):
         verdicts |= json.loads(meta.read_text())["exit_code_by_key"]
+    if not any(code is not None for code in verdicts.values()):
+        sys.exit(f"{name}: mutmut judged nothing; see what it says: cd {folder} && python -m mutmut run")
     survived = sorted(mutant for mutant, code in verdicts.items() if code in SURVIVED)
     caught = sum(code not in (*SURVIVED, *NOT_RUN) for code in verdicts.values())
     judged = caught + len(survived)

@@ -1,0 +1,96 @@
+"""The examples of CONTRIBUTING and of docs/add-a-target.md: a file and a line each, and the thing can be used."""
+
+import re
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from kdsnn import choices
+from kdsnn.cli.main import app
+from kdsnn.distill.student import distill
+from kdsnn.export.nir import read_nir
+from kdsnn.recipes.load import load_recipe
+from kdsnn.registry import Registry
+from kdsnn.run_folders import read_json
+from kdsnn.steps.quantize import quantize_run
+
+ROOT = Path(__file__).parents[1]
+RECIPE = """
+name = "added"
+data = { dataset = "stripes" }
+teacher = { width = 0.125, epochs = 1 }
+student = { model = "flat", hidden = 8, timesteps = 2 }
+distill = { kind = "cosine" }
+train = { epochs = 1 }
+quantize = { method = "powers" }
+"""
+REGISTRIES: dict[str, Registry[object]] = {name: getattr(choices, name) for name in choices.__all__ if name != "VARIED"}
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+@pytest.fixture
+def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """All five things, each in a file of its own and with its line in the list; and their names."""
+    monkeypatch.syspath_prepend(tmp_path)
+    names = []
+    for block in blocks("CONTRIBUTING.md"):
+        said = re.match(r'# \S+?(\w+)\.py, and in (\w+): "([\w-]+)": "[\w.]+:(\w+)"\n', block)
+        assert said, block[:80]
+        module, registry, name, attribute = said.groups()
+        (tmp_path / f"added_{module}.py").write_text(block)
+        monkeypatch.setitem(REGISTRIES[registry].own, name, f"added_{module}:{attribute}")  # type: ignore[arg-type]
+        names.append(name)
+    yield names
+    for module in [m for m in sys.modules if m.startswith("added_")]:
+        del sys.modules[module]
+
+
+def test_a_recipe_takes_what_was_added(added: list[str], tmp_path: Path) -> None:
+    assert added == ["cosine", "dead-pixels", "powers", "stripes", "flat"]
+    (tmp_path / "added.toml").write_text(RECIPE)
+    run = distill(load_recipe(tmp_path / "added.toml"), run=tmp_path / "run", device="cpu")
+    assert read_json(run / "student.json")["model"] == "flat"
+    quantize_run(str(run))
+    network = read_nir(run / "model.nir")
+    assert [p.name for p in network.spiking] == ["if1", "if2"]
+    assert all(int(p.model.threshold).bit_count() == 1 for p in network.spiking)  # type: ignore[union-attr]
+    assert network.labels == ("lying", "standing")
+    done = CliRunner().invoke(
+        app, ["noise", str(run), "--kind", "dead-pixels", "--levels", "0.5", "--seeds", "1", "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    assert '"dead-pixels"' in done.output
+
+
+def test_lists_and_suggestions_know_what_was_added(added: list[str]) -> None:
+    runner = CliRunner()
+    for kind, name in (("losses", "cosine"), ("noises", "dead-pixels"), ("methods", "powers"), ("datasets", "stripes")):
+        assert name in runner.invoke(app, ["list", kind]).output.split()
+    assert choices.STUDENTS.problem("flatt") == "there is no student 'flatt'; did you mean 'flat'?"
+
+
+def test_the_example_noise_leaves_images_at_level_0_as_they_are(added: list[str]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 1, 8, 8), dtype=np.uint8)
+    noise = choices.NOISES.get("dead-pixels")
+    assert np.array_equal(noise.add(images, 0.0, 3, "test"), images)
+    assert not noise.add(images, 1.0, 3, "test").any()
+
+
+def test_the_example_target_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    target, conformance = blocks("docs/add-a-target.md")
+    (tmp_path / "mychip.py").write_text(target)
+    scope: dict[str, object] = {}
+    exec(compile(conformance, "conformance", "exec"), scope)  # noqa: S102  our own page
+    scope["test_mychip_computes_the_same_spikes"]()  # type: ignore[operator]
+    chip = import_module("mychip").MyChip
+    monkeypatch.setitem(choices.TARGETS.own, "mychip", "mychip:MyChip")  # type: ignore[arg-type]
+    assert chip.name in CliRunner().invoke(app, ["targets"]).output
