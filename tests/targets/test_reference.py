@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kdsnn.errors import InputError, TimedOutError
 from kdsnn.network import Dense, Input, Network, Neuron, Population, Projection
-from kdsnn.targets.reference import ReferenceTarget, decay, simulate
-from kdsnn.testing import example_networks, random_images
+from kdsnn.targets.reference import BATCH, ReferenceProgram, ReferenceTarget, decay, simulate
+from kdsnn.testing import example_networks, random_images, random_network
+from tests.oracles import simulate_integer
 
 
 def one_neuron(weight: int, *, timesteps: int, exponent: int = 0, **neuron: object) -> Network:
@@ -97,3 +100,51 @@ def test_time_limit() -> None:
     network = example_networks()[0]
     with pytest.raises(TimedOutError, match="after 32 images"):
         ReferenceTarget().compile(network).run(random_images(network, 64), time_limit_s=0.0)
+
+
+def test_counts_and_types_over_several_batches() -> None:
+    """More images than a batch, with counts by enumeration; what is kept is what was asked for."""
+    network = example_networks()[6]  # an output that never fires
+    images = random_images(network, BATCH + 9)
+    result = ReferenceTarget().compile(network).run(images)
+    wanted, potentials = simulate_integer(network, images)
+    assert list(result.spikes) == [network.output.name]
+    assert result.spikes[network.output.name].dtype == np.uint8
+    assert result.potentials is not None
+    assert result.potentials.dtype == np.int32
+    assert np.array_equal(result.potentials, potentials)
+    assert result.versions == {"numpy": np.__version__}
+    for layer in result.counts.layers:
+        assert layer.spikes == wanted[layer.name].sum()
+        assert layer.neuron_updates == layer.neurons * network.timesteps * len(images)
+    everything = ReferenceTarget().compile(network).run(images, record="all")
+    assert all(np.array_equal(everything.spikes[name], train) for name, train in wanted.items())
+
+
+def test_spikes_may_be_lost_on_the_way() -> None:
+    """`arrives` sees those that fired, and only what it lets through reaches the next population, and is counted."""
+    network = example_networks()[0]
+    images = random_images(network, 3)
+    seen: list[np.ndarray] = []
+
+    def nothing(fired: np.ndarray) -> np.ndarray:
+        seen.append(fired)
+        return np.zeros_like(fired)
+
+    result = ReferenceProgram(network, nothing).run(images, record="all")
+    assert any(fired.any() for fired in seen)
+    assert result.counts.total("spikes") == result.counts.total("synops_dense") == 0
+    assert not any(train.any() for train in result.spikes.values())
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 100_000), st.booleans())
+def test_the_specification_is_what_an_enumeration_of_synapses_computes(seed: int, integrates: bool) -> None:
+    network = random_network(seed, integrates=integrates)
+    images = random_images(network, 3, seed)
+    spikes, potentials = simulate(network, images)
+    wanted, last = simulate_integer(network, images)
+    assert np.array_equal(potentials, last)
+    for name, train in wanted.items():
+        assert spikes[name].dtype == np.uint8
+        assert np.array_equal(spikes[name], train), name
