@@ -30,7 +30,7 @@ from deep_on_lava import awake
 from joules import Counter, counter_of, joules_of
 from peer_models import SLOPE, make_peers
 
-from kdsnn.distill.teacher_onnx import teacher_onnx
+from kdsnn.export.teacher_onnx import teacher_onnx
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.onnx.models import to_onnx
