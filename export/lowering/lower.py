@@ -36,7 +36,7 @@ OR_THRESHOLD = 0.5  # with weights of one: fires when any source did
 def lower(
     model: nn.Module,
     *,
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     timesteps: int,
     labels: Sequence[str],
     name: str = "network",
@@ -48,7 +48,7 @@ def lower(
         model: a chain or acyclic graph of the layers in `HANDLERS`, in eval mode. It maps images in [0, 1],
             `(B, C, H, W)`, to the spikes of its last layer. Where that is not a spiking layer, the output integrates
             what it makes at every step, without a leak, and its potential after the last is the score.
-        input_shape: `(C, H, W)` of an image.
+        input_shape: `(C, H, W)` of an image, or `(F,)`.
         timesteps: T.
         labels: name of each output neuron.
         name: of the network.
