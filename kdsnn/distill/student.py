@@ -57,6 +57,7 @@ def distill(
     if tensorboard:
         check_tensorboard()
     prepared = prepare(recipe)
+    recipe = prepared.recipe
     torch.manual_seed(recipe.seed + 1)
     student = build_student(recipe.student, prepared.dataset.image_shape, prepared.classes)
     loss = loss_of(recipe.distill)
@@ -140,5 +141,9 @@ def _claim(recipe: Recipe, run: Path, *, resume: bool) -> None:
         return
     if not resume:
         raise InputError(f"{run} holds a run already", hint="take another folder, or go on with --resume")
-    if load_recipe(str(path)) != recipe:
+    kept = load_recipe(str(path))
+    same_data = kept.model_copy(update={"data": kept.data.model_copy(update={"sha256": recipe.data.sha256})})
+    if kept != recipe == same_data:
+        raise InputError(f"the data of {run} were changed since", hint="put them back, or take another folder")
+    if kept != recipe:
         raise InputError(f"{run} holds a run of another recipe", hint=f"resume with its own: {path}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from kdsnn.data.sources.reference import title_of
 from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.checkpoint import load_model, save_model
 from kdsnn.distill.preparation import Preparation, for_teacher, of_teacher, prepare
@@ -86,7 +88,8 @@ def teacher_folder(recipe: Recipe) -> Path:
         "teacher": recipe.teacher.model_dump(mode="json"),
     }
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
-    return runs_root() / "teachers" / f"{recipe.data.dataset}-{recipe.teacher.model}-{digest}"
+    title = re.sub(r"[^\w.-]+", "-", title_of(recipe.data.dataset))
+    return runs_root() / "teachers" / f"{title}-{recipe.teacher.model}-{digest}"
 
 
 def install_teacher(folder: Path, run: Path) -> None:

@@ -54,11 +54,7 @@ def load_data(data: object, reading: Reading = PLAIN) -> Dataset:
         return _dataset(of_object(data, _title(data)), _title(data), reading)
     text = _checked(data)
     if text in DATASETS:
-        if reading != PLAIN:
-            raise InputError(
-                f"data set {text!r} says its range and its test split itself", hint="leave out what was said"
-            )
-        return load_dataset(text)
+        return _as_it_is(load_dataset(text), reading)
     return _load(text, _stamp(text), reading)
 
 
@@ -86,11 +82,16 @@ def _load(text: str, _stamp: str, reading: Reading) -> Dataset:
 
 
 def _dataset(part: Part | Dataset, name: str, reading: Reading) -> Dataset:
-    if not isinstance(part, Dataset):
-        return dataset_of(part, name, reading)
-    if reading != PLAIN:
-        raise InputError(f"{name} says its range and its test split itself", hint="leave out what was said")
-    return part
+    return _as_it_is(part, reading) if isinstance(part, Dataset) else dataset_of(part, name, reading)
+
+
+def _as_it_is(dataset: Dataset, reading: Reading) -> Dataset:
+    if reading != PLAIN and reading.binding:
+        raise InputError(
+            f"data set {dataset.name!r} has its range and its test split itself",
+            hint="leave out data.range, data.test_share",
+        )
+    return dataset
 
 
 def _checked(data: str | Path) -> str:

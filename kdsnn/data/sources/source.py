@@ -27,10 +27,12 @@ class Reading:
     Attributes:
         value_range: what becomes 0 and what becomes 255; None is 0 to 255 for uint8, and 0 to 1 for floats.
         test_share: of images that come without a test split, for the test split; None is 0.2.
+        binding: whether data that say otherwise themselves are refused; else they are right.
     """
 
     value_range: Range | None = None
     test_share: float | None = None
+    binding: bool = True
 
     def __post_init__(self) -> None:
         if self.value_range is not None:

@@ -22,7 +22,7 @@ def dataset_of(part: Part, name: str, reading: Reading) -> Dataset:
     """
     if isinstance(part, Source):
         return _divided(part, name, reading)
-    if reading.test_share is not None:
+    if reading.test_share is not None and reading.binding:
         raise InputError(f"{name} has a test split of its own", hint="leave out data.test_share")
     train, test = part
     labels = _labels(train), _labels(test)
@@ -83,7 +83,7 @@ def _classes(name: str, said: tuple[str, ...] | None, train: Labels, test: Label
 
 def _range(source: Source, reading: Reading) -> Range | None:
     own, said = source.value_range, reading.value_range
-    if own is not None and said is not None and tuple(own) != tuple(said):
+    if reading.binding and own is not None and said is not None and tuple(own) != tuple(said):
         raise InputError(
             f"{source.name} has values from {own[0]:g} to {own[1]:g}, not from {said[0]:g} to {said[1]:g} as was said",
             hint="leave out data.range",
