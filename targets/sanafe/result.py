@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,14 @@ from kdsnn.network.counters import Counts, Tally, counts_of
 from kdsnn.targets.base import Computed
 from kdsnn.targets.sanafe.architecture import Constants
 
+if TYPE_CHECKING:
+    from kdsnn.targets.sanafe.worker.sanafe_job import Result
+
 __all__ = ["read_result"]
 
 Array = npt.NDArray[Any]
 Steps = Mapping[str, Array]
-RESULTS = ("setup_s", "run_s", "steps", "fill_steps")
+RESULTS: tuple[Literal["setup_s", "run_s", "steps", "fill_steps"], ...] = ("setup_s", "run_s", "steps", "fill_steps")
 
 
 def read_result(folder: Path, network: Network, samples: int, names: Sequence[str], constants: Constants) -> Computed:
@@ -36,7 +39,7 @@ def read_result(folder: Path, network: Network, samples: int, names: Sequence[st
     Raises:
         TargetUnavailableError: what the worker left does not belong to the job.
     """
-    answer = json.loads((folder / "result.json").read_text())
+    answer: Result = json.loads((folder / "result.json").read_text())
     if answer["fingerprint"] != network.fingerprint():
         raise TargetUnavailableError("the SANA-FE worker answered for another network")
     spikes = {}
