@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ __all__ = ["read_result"]
 
 Array = npt.NDArray[Any]
 Steps = Mapping[str, Array]
-RESULTS: tuple[Literal["setup_s", "run_s", "steps", "fill_steps"], ...] = ("setup_s", "run_s", "steps", "fill_steps")
+Noted = Literal["setup_s", "run_s", "steps", "fill_steps"]  # of the worker's result
 
 
 def read_result(folder: Path, network: Network, samples: int, names: Sequence[str], constants: Constants) -> Computed:
@@ -53,12 +53,13 @@ def read_result(folder: Path, network: Network, samples: int, names: Sequence[st
         potentials = read.reshape(samples, *network.output.shape)
     with np.load(folder / "steps.npz", allow_pickle=False) as steps:
         windows = _Windows(network, samples, dict(steps))
+    noted: tuple[Noted, ...] = get_args(Noted)
     return Computed(
         spikes=spikes,
         counts=_counts(windows, constants),
         potentials=potentials,
         versions=answer["versions"],
-        notes={name: float(answer[name]) for name in RESULTS} | _parts(windows, constants),
+        notes={name: float(answer[name]) for name in noted} | _parts(windows, constants),
     )
 
 
