@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +101,9 @@ def benchmarks_page() -> str:
     return MADE.replace("the code", "benchmarks/peers.json by its command") + peers_page()
 
 
-def sorted_kinds(handlers: dict[type, object]) -> list[type]:
+def sorted_kinds(kinds: Iterable[type]) -> list[type]:
     """Layer types by package and name."""
-    return sorted(handlers, key=lambda kind: (kind.__module__.split(".")[0], kind.__name__))
+    return sorted(kinds, key=lambda kind: (kind.__module__.split(".")[0], kind.__name__))
 
 
 PAGES = {

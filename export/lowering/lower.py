@@ -1,8 +1,8 @@
 """Lowering: from a trained student to a float network in spiking normal form.
 
 The model's torch.fx graph is walked once. Every linear layer folds into the stream that flows through it (see
-`stream.py`); every spiking layer ends a stream as a population with projections (see `building.py`). Dispatch is by
-layer type: `HANDLERS`. What is not in it is refused by name.
+`linear_stream.py`); every spiking layer ends a stream as a population with projections (see `network_builder.py`).
+Dispatch is by layer type: `HANDLERS`. What is not in it is refused by name.
 """
 
 from __future__ import annotations
