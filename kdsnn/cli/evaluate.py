@@ -72,6 +72,7 @@ def evaluate(
       kdsnn evaluate --target all --samples 20
     """
     from kdsnn.errors import UsageError
+    from kdsnn.steps.evaluations import identity_of
     from kdsnn.steps.images import select_images
     from kdsnn.steps.models import open_model
 
@@ -88,7 +89,7 @@ def evaluate(
     if dump is not None:
         _dump(dump, result)
     if json:
-        emit_json(result.as_json())
+        emit_json({**result.as_json(), "identity": identity_of(chosen, shown.identity)})
     else:
         show(result)
 
@@ -127,6 +128,7 @@ def _all(model: Model, shown: Selection, time_limit_s: float | None, *, json: bo
     """Runs every target that can run here, prints one table, and fails where one computed something else."""
     from kdsnn.errors import KdsnnError, VerificationError
     from kdsnn.steps.evaluate import evaluate_on_targets
+    from kdsnn.steps.evaluations import identity_of
     from kdsnn.targets.registry import target_names
 
     names = target_names()
@@ -140,8 +142,10 @@ def _all(model: Model, shown: Selection, time_limit_s: float | None, *, json: bo
                 "schema": "kdsnn.evaluations/1",
                 "fingerprint": model.network.fingerprint(),
                 "targets": {
-                    name: {"error": str(o), "exit_code": o.exit_code} if isinstance(o, KdsnnError) else o.as_json()
-                    for name, o in found.items()
+                    name: {"error": str(o), "exit_code": o.exit_code}
+                    if isinstance(o, KdsnnError)
+                    else {**o.as_json(), "identity": identity_of(target, shown.identity)}
+                    for name, target, o in zip(names, targets, outcomes, strict=True)
                 },
             }
         )

@@ -94,15 +94,15 @@ def quantize_run(
         LoweringError, NetworkError: the student cannot be carried.
     """
     folder = find_run(run)
-    prepared, student = load_student(folder)
-    section = _changed(
-        prepared.recipe.quantize,
-        weight_bits=weight_bits,
-        input_bits=input_bits,
-        method=method,
-        qat_epochs=qat_epochs,
-    )
-    with lock(folder):  # from here on: a run that another process works on shall not cost a fine-tuning
+    with lock(folder):  # before the student is read: nobody shall train another one meanwhile
+        prepared, student = load_student(folder)
+        section = _changed(
+            prepared.recipe.quantize,
+            weight_bits=weight_bits,
+            input_bits=input_bits,
+            method=method,
+            qat_epochs=qat_epochs,
+        )
         dataset, float_network = prepared.dataset, _lowered(folder, prepared, student)
         if section.qat.epochs:
             network, report = _fine_tuned(float_network, prepared, section, folder)
