@@ -92,30 +92,30 @@ class Calls:
     @contextmanager
     def attached(self) -> Iterator[None]:
         """While this lasts, the module's neurons come here, from rest; afterwards they are as they were."""
-        replaced = []
+        before = {layer: vars(layer).get("forward") for layer in self.tracing.names}
         with hidden_states(self.tracing.module):
-            for layer in self.tracing.names:
-                if "forward" in vars(layer):
-                    continue  # a forward of its own, which runs as it is
-                if type(layer) in STATES or isinstance(layer, snntorch.SpikingNeuron):
-                    vars(layer)["forward"] = partial(self.call, layer)
-                elif type(layer) is IF:
+            for layer, own in before.items():
+                if isinstance(layer, snntorch.SpikingNeuron):
+                    vars(layer)["forward"] = partial(self.call, layer, own is None)
+                elif type(layer) is IF and own is None:
                     vars(layer)["forward"] = partial(MultiStep.forward, layer)  # step by step
-                else:
-                    continue
-                replaced.append(layer)
             try:
                 yield
             finally:
-                for layer in replaced:
-                    del vars(layer)["forward"]
+                for layer, own in before.items():
+                    if own is None:
+                        vars(layer).pop("forward", None)
+                    else:
+                        vars(layer)["forward"] = own
 
-    def call(self, neuron: Any, input_: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(self, neuron: Any, plain: bool, input_: Any, *args: Any, **kwargs: Any) -> Any:
         """What a neuron returns for a drive, with the state that it is given or keeps."""
         names = next((STATES[kind] for kind in type(neuron).__mro__ if kind in STATES), None)
         if names is None or not isinstance(input_, Traced):
             self.tracing.stop("neurons of its kind cannot be carried", OTHERS)
         try:
+            if not plain:
+                raise LoweringError("it has a forward of its own", hint=OTHERS)
             given = dict(zip(names, args, strict=False)) | kwargs
             if set(given) - set(names) or len(args) > len(names):
                 raise LoweringError(f"it is given {sorted(set(given) - set(names)) or len(args)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import nn
 
 import kdsnn
 
-__all__ = ["Place", "place_of_call"]
+__all__ = ["Place", "line_of_error", "place_of_call"]
 
 LIBRARIES = tuple(f"{Path(str(package.__file__)).parent}/" for package in (torch, snntorch, kdsnn))
 
@@ -59,3 +60,9 @@ def place_of_call(names: Mapping[nn.Module, str], outermost: CodeType) -> Place:
         frame = frame.f_back
     module = module if module is not None else next(iter(names))
     return Place(names[module], type(module).__name__, line)
+
+
+def line_of_error(error: BaseException) -> str:
+    """The last line of the user's own code that an error went through, as ` (net.py:12, 'x = f(x)')`; perhaps empty."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((*LIBRARIES, "<"))]
+    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno}, {frames[-1].line!r})" if frames else ""

@@ -31,6 +31,7 @@ READ = frozenset(  # properties that say nothing about the numbers
     ["shape", "dtype", "device", "ndim", "layout", "requires_grad", "is_leaf", "grad_fn", "is_cuda", "is_sparse"]
 )
 ASKED = frozenset(["size", "dim", "ndimension", "numel", "nelement", "stride", "is_floating_point", "is_contiguous"])
+TABLES = (linear_functions.HANDLERS, arithmetic.HANDLERS, shape_functions.HANDLERS)
 
 
 class Stopped(BaseException):
@@ -74,13 +75,13 @@ class Tracing:
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **kwargs)
         try:
-            if any(isinstance(part, Refused) for one in traced_in((args, kwargs)) for part in one.parts):
+            handler = next((table[func] for table in TABLES if func in table), None)
+            if handler and any(isinstance(part, Refused) for one in traced_in((args, kwargs)) for part in one.parts):
                 return self.skip(func, args, kwargs)
             if func in linear_functions.HANDLERS:
                 return self._linear(func, args, kwargs)
-            for handlers in (arithmetic.HANDLERS, shape_functions.HANDLERS):
-                if func in handlers:
-                    return handlers[func](self, func, *args, **kwargs)
+            if handler:
+                return handler(self, func, *args, **kwargs)
             mode = f" with mode {kwargs['mode']!r}" if "mode" in kwargs else ""
             raise LoweringError(
                 f"operation {name!r}{mode} cannot be carried", hint=linear_functions.ADVICE.get(name, "")
