@@ -27,7 +27,7 @@ from kdsnn.export.foreign.nodes import lower_node
 from kdsnn.export.foreign.reader import Foreign, Port, Reader, shown
 from kdsnn.export.lowering import linear_stream as streams
 from kdsnn.export.lowering.linear_stream import Stream
-from kdsnn.export.nir import read_graph
+from kdsnn.export.nir_graph import read_graph
 from kdsnn.network import Network, neuron_of
 
 __all__ = ["Foreign", "from_graph", "read_foreign"]
