@@ -223,9 +223,7 @@ class Target(ABC):
         return Files()
 
 
-def predict(
-    output_spikes: npt.NDArray[np.uint8], potentials: npt.NDArray[np.int32] | None = None
-) -> npt.NDArray[np.int64]:
+def predict(output_spikes: npt.NDArray[np.uint8], potentials: npt.NDArray[Any] | None = None) -> npt.NDArray[np.int64]:
     """The class with the highest score for each image, the lowest on a tie.
 
     Args:

@@ -61,12 +61,14 @@ def simulate_float(
     v = {p.name: np.zeros((n, *p.shape)) for p in network.spiking}
     spikes = {p.name: np.zeros((n, steps, *p.shape), dtype=np.uint8) for p in network.spiking}
     near = {name: np.zeros(trains.shape, dtype=np.bool_) for name, trains in spikes.items()}
-    pixels = images.reshape(n, *network.input.shape).astype(np.float64)
+    pixels, entry = images.reshape(n, *network.input.shape).astype(np.float64), network.input.name
+    of_image = {p.name: apply(p.op, pixels) for p in network.projections if p.source == entry}  # the same at every step
     for t in range(steps):
-        sent: dict[str, FloatArray] = {network.input.name: pixels}
+        sent: dict[str, FloatArray] = {}
         for population in network.spiking:
             name, neuron = population.name, neuron_of(population)
-            drive = sum(apply(p.op, sent[p.source]) for p in network.incoming(name))
+            incoming = network.incoming(name)
+            drive = sum(of_image[p.name] if p.source == entry else apply(p.op, sent[p.source]) for p in incoming)
             u[name] = (1 - neuron.decay_u) * u[name] + drive
             v[name] = (1 - neuron.decay_v) * v[name] + u[name] + neuron.bias.reshape(population.shape)
             fired = v[name] > neuron.threshold

@@ -12,6 +12,8 @@ from kdsnn.data.datasets import load_dataset
 from kdsnn.energy.estimate import estimate
 from kdsnn.energy.models import energy_model_names, load_energy_model
 from kdsnn.errors import InputError, KdsnnError
+from kdsnn.evaluation.agreement import agreement_of
+from kdsnn.evaluation.edges import edges_of
 from kdsnn.network.counters import Counts, LayerCounts
 from kdsnn.noise.measurements import measurements
 from kdsnn.run_folders import read_json
@@ -64,6 +66,8 @@ def collect(model: Model) -> dict[str, Any]:
             "data": widest["identity"]["data"],
         },
         "layers": _layers(counts, model.network.timesteps),
+        "edges": edges_of(model.network),
+        "agreement": agreement_of(model.network),
         "targets": [_target_row(e) for e in evaluations],
         "energy": [_energy(name, counts, teacher) for name in energy_model_names()],
         "teacher": teacher,
