@@ -11,7 +11,6 @@ import torch
 
 from kdsnn.errors import LoweringError
 from kdsnn.export.lowering import linear_stream as streams
-from kdsnn.export.lowering.composition import scaled
 from kdsnn.export.lowering.linear_functions import numbers_of, torch_functions
 from kdsnn.export.lowering.linear_stream import FloatArray, Stream
 from kdsnn.export.lowering.traced import Drive, Order, Part, Total, Traced
@@ -117,7 +116,7 @@ def _times(
             raise LoweringError("scores over time steps can be scaled by one positive number only")
         parts = [replace(part, scale=part.scale * float(value)) for part in given.parts if isinstance(part, Total)]
         return Traced(tracing, given.shape, parts, given.order)
-    return tracing.mapped(given, lambda s: scaled(s, _of(value, s)), (name, value.shape, value.tobytes()))
+    return tracing.mapped(given, lambda s: streams.scale(s, _of(value, s)), (name, value.shape, value.tobytes()))
 
 
 def _constant(tracing: Tracing, value: Any, given: Traced) -> FloatArray:

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from kdsnn.errors import LoweringError
-from kdsnn.export.lowering.composition import scaled
+from kdsnn.export.lowering import linear_stream as streams
 from kdsnn.export.lowering.linear_functions import numbers_of
 from kdsnn.export.lowering.linear_stream import FloatArray, Stream
 from kdsnn.export.lowering.traced import Drive, Order, Refused, State, Traced
@@ -188,7 +188,7 @@ class Calls:
                 each = np.broadcast_to(settings.threshold, shape)
             except ValueError:
                 raise LoweringError(f"its threshold has shape {settings.threshold.shape}, and it has {shape}") from None
-            stream, threshold = scaled(stream, 1 / each), 1.0
+            stream, threshold = streams.scale(stream, 1 / each), 1.0
         path = self.tracing.names[neuron].removesuffix(".cell")
         name = self.tracing.builder.free_name(path or "neurons")
         builder = self.tracing.builder
