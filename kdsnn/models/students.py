@@ -7,13 +7,12 @@ from torch import nn
 
 from kdsnn.choices import STUDENTS
 from kdsnn.errors import RecipeError
-from kdsnn.models.kinds import StudentKind
+from kdsnn.models.kinds import StudentKind, image_shape
 from kdsnn.recipes.schema import StudentSection
 
 __all__ = ["Student", "build_student"]
 
 OPTIONS = ("channels", "hidden")  # fields of the section that only some students take
-Shape = tuple[int, int, int]
 
 
 class Student(nn.Module):
@@ -41,7 +40,7 @@ class Student(nn.Module):
         return rates
 
 
-def build_student(section: StudentSection, input_shape: Shape, classes: int) -> Student:
+def build_student(section: StudentSection, input_shape: tuple[int, ...], classes: int) -> Student:
     """The student of a recipe, with new random weights.
 
     Raises:
@@ -51,4 +50,6 @@ def build_student(section: StudentSection, input_shape: Shape, classes: int) -> 
     given = {name for name in OPTIONS if getattr(section, name) is not None}
     if unknown := given - kind.options:
         raise RecipeError(f"student {section.model!r} takes no {' and no '.join(sorted(unknown))}", hint="use width")
-    return Student(kind.build(section, input_shape, classes), section.timesteps)
+    return Student(
+        kind.build(section, image_shape(input_shape, f"student {section.model!r}"), classes), section.timesteps
+    )
