@@ -158,6 +158,7 @@ class StudentSection(_Section):
     channels: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     hidden: Count | None = None
     readout: Literal["rate", "membrane"] = "rate"
+    percentile: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 99.0
 
 
 class DistillSection(_Section):
