@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, field, replace
+import json
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.data.datasets import Dataset, Split, load_dataset
+from kdsnn.data.datasets import Dataset, Split
+from kdsnn.data.sources.load import ImageSet, load_calibration
+from kdsnn.data.sources.reference import title_of
 from kdsnn.distill.losses.loss import loss_of
 from kdsnn.distill.preparation import Preparation
 from kdsnn.distill.qat.sensitivity import LayerSensitivity, layer_sensitivity
@@ -18,9 +21,9 @@ from kdsnn.distill.qat.training import QatSettings, qat
 from kdsnn.distill.student import load_student
 from kdsnn.distill.teacher import load_teacher
 from kdsnn.distill.trainer import CHECKPOINT
-from kdsnn.errors import InputError, UsageError
+from kdsnn.errors import UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, Agreement, agreement, ensure_agrees, with_agreement
-from kdsnn.export.foreign.convert import Foreign, read_foreign
+from kdsnn.export.foreign.convert import Foreign
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import is_ours, write_nir
@@ -29,7 +32,8 @@ from kdsnn.models.students import Student
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QatSection, QuantizeSection
 from kdsnn.run_folders import find_run, lock, read_json, remove, write_json
-from kdsnn.steps.calibration import Shown, images_to_agree_on
+from kdsnn.steps.calibration import Shown, images_to_agree_on, read_with
+from kdsnn.steps.images import READING
 from kdsnn.steps.models import MODEL_FILE, Model, open_model
 from kdsnn.targets.gpu import GpuTarget
 
@@ -135,13 +139,15 @@ def quantize_run(
 
 def _lowered(folder: Path, prepared: Preparation, student: Student) -> Network:
     recipe = prepared.recipe
+    reading = recipe.data.model_dump(mode="json", include={"range", "test_share"}, exclude_none=True)
+    said = {READING: json.dumps(reading)} if reading else {}
     lowered = lower(
         student.layers,
         input_shape=prepared.dataset.image_shape,
         timesteps=recipe.student.timesteps,
         labels=prepared.dataset.labels,
         name=recipe.name,
-        provenance={"recipe": recipe.name, "dataset": recipe.data.dataset, "run": folder.name},
+        provenance={"recipe": recipe.name, "dataset": title_of(recipe.data.dataset), "run": folder.name, **said},
     )
     return balance(lowered)
 
@@ -167,7 +173,7 @@ def quantize_file(
     foreign: Foreign,
     *,
     out: Path | None = None,
-    dataset: str | None = None,
+    dataset: object = None,
     section: QuantizeSection | None = None,
     keep: bool = True,
     max_disagreement: float = MAX_DISAGREEMENT,
@@ -178,7 +184,7 @@ def quantize_file(
         path: of the float graph.
         foreign: what the file leaves open.
         out: of the integer network; None is `NAME-intBITS.nir` beside the graph.
-        dataset: to calibrate on and to be tested on; None does neither.
+        dataset: to calibrate on and, where it has labels, to be tested on; None does neither.
         section: how to quantize.
         keep: whether to write it.
         max_disagreement: share of the predictions in which the integer network may differ from the float network.
@@ -193,22 +199,16 @@ def quantize_file(
     out = out or path.with_name(f"{path.stem}-int{section.weight_bits}.nir")
     if out.resolve() == path.resolve():
         raise UsageError(f"{out} is the float graph itself", hint="write the integer network to another file")
-    data = None if dataset is None else load_dataset(dataset)
-    read = read_foreign(path, foreign if data is None else replace(foreign, input_shape=data.image_shape))
-    if data is not None:
-        if read.input.shape != data.image_shape:
-            raise InputError(f"{path} takes images of {read.input.shape}, and {dataset} has {data.image_shape}")
-        if len(data.labels) == len(read.labels):
-            read = replace(read, labels=data.labels)
-        read = replace(read, provenance={**read.provenance, "dataset": data.name})
+    data = None if dataset is None else load_calibration(dataset)
+    read = read_with(path, foreign, data)
     balanced = balance(read)
-    network, report = _post_training(balanced, section, None if data is None else data.train)
+    network, report = _post_training(balanced, section, data.train if isinstance(data, Dataset) else data)
     agreed = _agreement(balanced, network, images_to_agree_on(balanced, data, section))
     ensure_agrees(agreed, max_disagreement)
     network = with_agreement(network, agreed)
     if keep:
         write_nir(network, out)
-    tested = data.test if data is not None and len(data.labels) == len(network.labels) else None
+    tested = data.test if isinstance(data, Dataset) and len(data.labels) == len(network.labels) else None
     accuracy = None if tested is None else _accuracy(network, tested)
     return Quantized(Model(network, out, None), report, agreed, float_accuracy=None, integer_accuracy=accuracy)
 
@@ -217,7 +217,7 @@ def open_or_quantize(
     model: str | None,
     foreign: Foreign,
     *,
-    dataset: str | None = None,
+    dataset: object = None,
     keep: bool = True,
     max_disagreement: float = MAX_DISAGREEMENT,
 ) -> Model:
@@ -243,7 +243,7 @@ def _changed(
 
 
 def _post_training(
-    network: Network, section: QuantizeSection, calibration: Split | None
+    network: Network, section: QuantizeSection, calibration: Split | ImageSet | None
 ) -> tuple[Network, QuantizationReport]:
     return quantize(
         network,

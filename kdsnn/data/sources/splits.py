@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kdsnn.data.datasets import SPLIT_SEED, Dataset, Split, stratified_index
-from kdsnn.data.sources.source import Labels, Part, Range, Reading, Source, read
-from kdsnn.data.sources.values import PIXELS, UNIT
+from kdsnn.data.sources.source import Labels, Part, Range, Reading, Source, range_said, read
 from kdsnn.errors import InputError
 
 __all__ = ["dataset_of"]
@@ -32,7 +31,7 @@ def dataset_of(part: Part, name: str, reading: Reading) -> Dataset:
     tested = Split(read(test, _range(test, reading)), labels[1])
     if np.array_equal(labels[0], labels[1]) and _same(learnt, tested, order):
         raise InputError(f"{name}: the test images are the training images")
-    return Dataset(name, learnt, tested, classes, _said(train, reading))
+    return Dataset(name, learnt, tested, classes, range_said(train, reading))
 
 
 def _divided(source: Source, name: str, reading: Reading) -> Dataset:
@@ -49,7 +48,7 @@ def _divided(source: Source, name: str, reading: Reading) -> Dataset:
     order = np.concatenate([test, train])
     images, ordered = read(source, _range(source, reading), _places(order)), labels[order]
     learnt, tested = Split(images[samples:], ordered[samples:]), Split(images[:samples], ordered[:samples])
-    return Dataset(name, learnt, tested, classes, _said(source, reading))
+    return Dataset(name, learnt, tested, classes, range_said(source, reading))
 
 
 def _labels(source: Source) -> Labels:
@@ -89,14 +88,6 @@ def _range(source: Source, reading: Reading) -> Range | None:
             hint="leave out data.range",
         )
     return said
-
-
-def _said(source: Source, reading: Reading) -> Range | None:
-    """What 0 and 255 stand for; None where they were pixels all along."""
-    said = source.value_range or reading.value_range
-    if source.dtype == np.uint8 and said in (None, PIXELS):
-        return None
-    return said or UNIT
 
 
 def _places(order: Labels) -> Labels:
