@@ -5,11 +5,14 @@ import shlex
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from kdsnn.cli.energy import show_simulated
 from kdsnn.errors import TimedOutError
+from kdsnn.evaluation import evaluate
 from kdsnn.run_folders import read_json
 from kdsnn.steps.evaluations import EVALUATIONS, kept
 from kdsnn.targets.base import Target
@@ -68,6 +71,18 @@ def test_the_commands_of_the_page_do_what_it_says(cli: Cli) -> None:
 
 def test_it_stands_among_the_targets(cli: Cli) -> None:
     assert "mychip" in cli("targets").out
+
+
+def test_energy_that_a_target_simulates_is_shown_by_part(capsys: pytest.CaptureFixture[str]) -> None:
+    """With or without a latency: a note of that name is enough."""
+    network = example_networks()[0]
+    found = evaluate(network, mychip(), random_images(network, 2))
+    show_simulated(replace(found, notes={"energy_cells_j": 6e-6}))
+    assert "simulated by mychip" in (shown := capsys.readouterr().out)
+    assert "3.0000" in shown  # uJ a sample
+    assert "latency" not in shown
+    show_simulated(replace(found, notes={"energy_cells_j": 6e-6, "latency_s": 4e-6, "simulated_s": 8e-6}))
+    assert "latency of a sample 2.0 us; one every 4.0 us" in capsys.readouterr().out
 
 
 def test_its_messages_bear_its_name() -> None:
