@@ -18,6 +18,7 @@ __all__ = [
     "METHODS",
     "NOISES",
     "OPTIMIZERS",
+    "QUICK_TARGET",
     "SCHEDULES",
     "STUDENTS",
     "SURROGATES",
@@ -27,6 +28,7 @@ __all__ = [
     "VARIED",
 ]
 
+QUICK_TARGET = "gpu"  # of TARGETS: what computes where it does not matter which, for all find the same
 VARIED = ("fashion-mnist", "mnist", "mnist5k")  # data sets that come with noise on their images too, as NAME-VARIANT
 VARIANTS = {"rot": "rotate", "back-rand": "back-rand", "back-image": "back-image", "rot-back-image": "rot-back-image"}
 DATASETS: Registry[Any] = Registry(
