@@ -38,7 +38,15 @@ from kdsnn.steps.images import READING
 from kdsnn.steps.models import MODEL_FILE, Model, open_model
 from kdsnn.targets.registry import load_target
 
-__all__ = ["FIGURES", "Quantized", "figures_of", "open_or_quantize", "quantize_file", "quantize_run"]
+__all__ = [
+    "FIGURES",
+    "Quantized",
+    "figures_of",
+    "open_or_quantize",
+    "quantize_file",
+    "quantize_network",
+    "quantize_run",
+]
 
 FIGURES = "quantization.json"  # in a run, beside the network that it is of
 
@@ -201,17 +209,43 @@ def quantize_file(
     if out.resolve() == path.resolve():
         raise UsageError(f"{out} is the float graph itself", hint="write the integer network to another file")
     data = None if dataset is None else load_calibration(dataset)
-    read = read_with(path, foreign, data)
-    balanced = balance(read)
-    network, report = _post_training(balanced, section, data.train if isinstance(data, Dataset) else data)
-    agreed = _agreement(balanced, network, images_to_agree_on(balanced, data, section))
-    ensure_agrees(agreed, max_disagreement)
-    network = with_agreement(network, agreed)
+    done = quantize_network(
+        balance(read_with(path, foreign, data)), out, data, section, max_disagreement=max_disagreement
+    )
     if keep:
-        write_nir(network, out)
-    tested = data.test if isinstance(data, Dataset) and len(data.labels) == len(network.labels) else None
-    accuracy = None if tested is None else _accuracy(network, tested)
-    return Quantized(Model(network, out, None), report, agreed, float_accuracy=None, integer_accuracy=accuracy)
+        write_nir(done.model.network, out)
+    return done
+
+
+def quantize_network(
+    network: Network,
+    path: Path,
+    data: Dataset | ImageSet | None,
+    section: QuantizeSection,
+    *,
+    float_accuracy: float | None = None,
+    max_disagreement: float = MAX_DISAGREEMENT,
+) -> Quantized:
+    """The integer network of a float network, compared with it and tested; nothing is written.
+
+    Args:
+        network: float, with relays.
+        path: where the integer network will be.
+        data: to calibrate on and to be tested on; None does neither.
+        section: how to quantize.
+        float_accuracy: of the float network on the whole test split, where it is known.
+        max_disagreement: share of the predictions in which the integer network may differ from the float network.
+
+    Raises:
+        VerificationError: the integer network differs in more.
+    """
+    made, report = _post_training(network, section, data.train if isinstance(data, Dataset) else data)
+    agreed = _agreement(network, made, images_to_agree_on(network, data, section))
+    tested = data.test if isinstance(data, Dataset) and len(data.labels) == len(made.labels) else None
+    accuracy = None if tested is None else _accuracy(made, tested)
+    lost = None if accuracy is None or float_accuracy is None else float_accuracy - accuracy
+    ensure_agrees(agreed, max_disagreement, lost)
+    return Quantized(Model(with_agreement(made, agreed), path, None), report, agreed, float_accuracy, accuracy)
 
 
 def open_or_quantize(
