@@ -12,6 +12,7 @@ import tomlkit
 from pydantic import ValidationError
 
 from kdsnn.errors import RecipeError, UsageError
+from kdsnn.own_code.functions import anchored
 from kdsnn.recipes.paper_rows import DERIVED
 from kdsnn.recipes.schema import Recipe
 from kdsnn.registry import suggestion
@@ -29,16 +30,20 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe, checked.
 
     Args:
-        recipe: name of one that ships with the package, or path of a TOML file.
-        overrides: changes, such as `distill.alpha=0.5`; values are TOML, or else text.
+        recipe: name of one that ships with the package, or path of a TOML file. Paths in it are seen from its folder.
+        overrides: changes, such as `distill.alpha=0.5`; values are TOML, or else text. Their paths are seen from where
+            we are.
 
     Raises:
         RecipeError: with all problems at once.
         UsageError: there is no recipe of that name.
     """
     data = _read(str(recipe))
+    if str(recipe).endswith(".toml"):
+        _anchor(data, Path(recipe).parent)
     for override in overrides:
         _override(data, override)
+    _anchor(data, Path())
     try:
         return Recipe.model_validate(_as_python(data))
     except ValidationError as error:
@@ -96,6 +101,17 @@ def _override(data: dict[str, Any], override: str) -> None:
         if not isinstance(section, dict):
             raise RecipeError(f"change {override!r}: {part!r} is not a section")
     section[parts[-1]] = value
+
+
+def _anchor(data: dict[str, Any], folder: Path) -> None:
+    """Makes the paths of a user's own networks absolute."""
+    for section in (data.get("teacher"), data.get("student")):
+        if not isinstance(section, dict):
+            continue
+        if isinstance(model := section.get("model"), str):
+            section["model"] = anchored(model, folder)
+        if isinstance(weights := section.get("weights"), str):
+            section["weights"] = str((folder / Path(weights).expanduser()).absolute())
 
 
 def _as_python(value: Any) -> Any:
