@@ -1,7 +1,7 @@
 """What every target is: it says whether it can run here, checks a network against its limits, and compiles it.
 
-A new target is one file with a subclass of `Target` and one of `Program`, and one line in `registry.py`, or in another
-package an entry point of the group `kdsnn.targets`; docs/add-a-target.md shows one whole.
+A new target is one file with a subclass of `Target` and one of `Program`, and one line in `kdsnn/choices.py`, or in
+another package an entry point of the group `kdsnn.targets`; docs/add-a-target.md shows one whole.
 """
 
 from __future__ import annotations
@@ -223,9 +223,7 @@ class Target(ABC):
         return Files()
 
 
-def predict(
-    output_spikes: npt.NDArray[np.uint8], potentials: npt.NDArray[np.int32] | None = None
-) -> npt.NDArray[np.int64]:
+def predict(output_spikes: npt.NDArray[np.uint8], potentials: npt.NDArray[Any] | None = None) -> npt.NDArray[np.int64]:
     """The class with the highest score for each image, the lowest on a tie.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from pydantic import ConfigDict, ValidationError, create_model
 
 from kdsnn.choices import TARGETS
-from kdsnn.errors import KdsnnError, UsageError
+from kdsnn.errors import KdsnnError, PluginError, UsageError
 from kdsnn.targets.base import Availability, Target
 
 __all__ = ["load_target", "probe_all", "target_names"]
@@ -29,10 +29,15 @@ def load_target(name: str, options: Mapping[str, str] | None = None) -> Target:
 
     Raises:
         UsageError: there is none, or an option is wrong; the message names those there are, and all that are wrong.
-        PluginError: its package cannot be imported.
+        PluginError: its package cannot be imported, or it calls itself otherwise: results are kept under that name.
     """
     kind = TARGETS.get(name)
     target: Target = kind(**_arguments(name, kind, options or {}))
+    if target.name != name:
+        raise PluginError(
+            f"target {name!r} calls itself {target.name!r}, and its results would be taken for that one's",
+            hint=f'give its class the name under which it is registered: name = "{name}"',
+        )
     return target
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "CalibrateOption",
     "DatasetOption",
     "DeviceOption",
+    "DisagreementOption",
     "ImagesOption",
     "JsonOption",
     "ModelArgument",
@@ -88,6 +89,10 @@ TimeLimitOption = Annotated[
 ]
 CalibrateOption = Annotated[
     str | None, typer.Option("--calibrate", help="NIR: data set to calibrate on and to be tested on.")
+]
+DisagreementOption = Annotated[
+    float,
+    typer.Option("--max-disagreement", min=0, max=1, help="Share of predictions that may differ from the float net's."),
 ]
 StepsOption = Annotated[
     int, typer.Option("-T", "--timesteps", min=1, help="NIR: time steps that an image is shown for.")

@@ -54,6 +54,7 @@ def energy(
     from kdsnn.energy.models import load_energy_model
     from kdsnn.evaluation import evaluate
     from kdsnn.steps.energy import energy_of
+    from kdsnn.steps.evaluations import identity_of
     from kdsnn.steps.images import select_images
     from kdsnn.steps.models import open_model
 
@@ -65,7 +66,8 @@ def energy(
         result = evaluate(opened.network, chosen, shown.images, shown.labels, progress=progress)
     report = energy_of(opened, result, energy_model)
     if json:
-        emit_json({**result.as_json(), "energy": report.as_json()})
+        identity = identity_of(chosen, shown.identity)
+        emit_json({**result.as_json(), "identity": identity, "energy": report.as_json()})
     else:
         show(report)
         show_simulated(result)

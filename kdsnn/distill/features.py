@@ -19,7 +19,7 @@ from kdsnn.registry import nearest
 
 __all__ = ["Pair", "default_pairs", "find_pairs", "watching"]
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)

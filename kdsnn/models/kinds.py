@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kdsnn.errors import RecipeError
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from kdsnn.recipes.schema import StudentSection
 
-__all__ = ["CopyKind", "StudentKind", "TeacherKind"]
+__all__ = ["CopyKind", "StudentKind", "TeacherKind", "image_shape"]
 
 Shape = tuple[int, int, int]
 Pairs = tuple[tuple[str, str], ...]
@@ -46,7 +48,7 @@ class CopyKind:
         options: as of a `StudentKind`.
     """
 
-    build: Callable[[nn.Module, StudentSection, Shape, torch.Tensor | None], tuple[nn.Module, Pairs]]
+    build: Callable[[nn.Module, StudentSection, tuple[int, ...], torch.Tensor | None], tuple[nn.Module, Pairs]]
     options: frozenset[str] = frozenset()
 
 
@@ -63,3 +65,11 @@ class TeacherKind:
 
     build: Callable[[int, int, float], nn.Module]
     stages: tuple[str, ...] = ()
+
+
+def image_shape(shape: tuple[int, ...], what: str) -> Shape:
+    """The shape of an image for a network that takes images alone; raises RecipeError for vectors."""
+    if len(shape) != 3:
+        raise RecipeError(f"{what} takes images (C, H, W), and the data are vectors of {shape[0]} numbers")
+    channels, height, width = shape
+    return channels, height, width

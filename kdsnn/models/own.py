@@ -14,7 +14,7 @@ from kdsnn.registry import suggestion
 
 __all__ = ["ask", "own_network"]
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]
 TRIED = 2  # images that a new network is shown
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from kdsnn.choices import STUDENTS
 from kdsnn.errors import RecipeError
-from kdsnn.models.kinds import CopyKind, Pairs, StudentKind
+from kdsnn.models.kinds import CopyKind, Pairs, StudentKind, image_shape
 from kdsnn.models.own import TRIED, ask, own_network
 from kdsnn.own_code.functions import is_reference, load_own, title_of
 from kdsnn.recipes.schema import StudentSection
@@ -15,7 +15,7 @@ from kdsnn.recipes.schema import StudentSection
 __all__ = ["Student", "build_student", "is_copy", "student_stages"]
 
 OPTIONS = ("channels", "hidden", "percentile", "weights")  # fields of the section that only some students take
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]
 
 
 class Student(nn.Module):
@@ -57,7 +57,7 @@ def build_student(
 
     Args:
         section: which.
-        input_shape: `(C, H, W)` of an image.
+        input_shape: `(C, H, W)` of an image, or `(F,)`.
         classes: number of classes.
         teacher: what a copy is made of; others need none.
         images: training images `(N, C, H, W)` in [0, 1], by which a copy's weights are balanced; without them they are
@@ -75,7 +75,8 @@ def build_student(
     if unknown := given - kind.options:
         raise RecipeError(f"student {section.model!r} takes no {' and no '.join(sorted(unknown))}", hint="use width")
     if isinstance(kind, StudentKind):
-        return Student(kind.build(section, input_shape, classes), section.timesteps)
+        shape = image_shape(input_shape, f"student {section.model!r}")
+        return Student(kind.build(section, shape, classes), section.timesteps)
     if section.width != 1:
         raise RecipeError(f"student {section.model!r} takes no width", hint="it is as wide as its teacher")
     if teacher is None:
@@ -99,7 +100,7 @@ def _own(section: StudentSection, input_shape: Shape, classes: int) -> nn.Module
     title = f"student {title_of(section.model)}"
     kind = load_own(section.model).value
     if isinstance(kind, StudentKind):
-        return kind.build(section, input_shape, classes)
+        return kind.build(section, image_shape(input_shape, title), classes)
     offered = {"section": section, "input_shape": input_shape, "classes": classes, "timesteps": section.timesteps}
     layers = own_network(section.model, offered)
     answer, wanted = ask(layers, title, input_shape), (section.timesteps * TRIED, classes)

@@ -8,7 +8,7 @@ from torch import nn
 
 from kdsnn.choices import TEACHERS
 from kdsnn.errors import RecipeError
-from kdsnn.models.kinds import TeacherKind
+from kdsnn.models.kinds import TeacherKind, image_shape
 from kdsnn.models.neurons import Normalize
 from kdsnn.models.own import TRIED, ask, own_network
 from kdsnn.own_code.functions import is_reference, load_own, title_of
@@ -17,12 +17,11 @@ from kdsnn.recipes.schema import TeacherSection
 
 __all__ = ["bare", "build_teacher", "teacher_stages"]
 
-Shape = tuple[int, int, int]
 SMALLEST = 4  # pixels of a side that every teacher can take: cnn pools twice by 2
 NARROWEST = 16  # channels of the narrowest layer of any teacher, at width 1
 
 
-def build_teacher(section: TeacherSection, input_shape: Shape, classes: int) -> nn.Module:
+def build_teacher(section: TeacherSection, input_shape: tuple[int, ...], classes: int) -> nn.Module:
     """The teacher of a recipe, with new random weights; from images in [0, 1] to logits `(B, classes)`.
 
     Raises:
@@ -35,11 +34,13 @@ def build_teacher(section: TeacherSection, input_shape: Shape, classes: int) -> 
         kind: TeacherKind = TEACHERS.get(section.model)
         if round(NARROWEST * section.width) < 1:
             raise RecipeError(f"width {section.width} leaves no channels of teacher {section.model!r}")
-        if min(input_shape[1:]) < SMALLEST:
+        channels, *sides = image_shape(input_shape, f"teacher {section.model!r}")
+        if min(sides) < SMALLEST:
             raise RecipeError(f"teachers take images of {SMALLEST}x{SMALLEST} at least, not {input_shape}")
-        model = kind.build(input_shape[0], classes, section.width)
+        model = kind.build(channels, classes, section.width)
     if section.mean is None and section.std is None:
         return model
+    image_shape(input_shape, "teacher.mean and teacher.std")
     mean, std = section.mean or (0.0,) * input_shape[0], section.std or (1.0,) * input_shape[0]
     if not len(mean) == len(std) == input_shape[0]:
         raise RecipeError(f"teacher.mean and teacher.std are of each channel, and images have {input_shape[0]}")
@@ -59,11 +60,11 @@ def teacher_stages(name: str) -> tuple[str, ...]:
     return own.stages if isinstance(own, TeacherKind) else ()
 
 
-def _own(section: TeacherSection, input_shape: Shape, classes: int) -> nn.Module:
+def _own(section: TeacherSection, input_shape: tuple[int, ...], classes: int) -> nn.Module:
     title, offered = title_of(section.model), {"input_shape": input_shape, "classes": classes, "width": section.width}
     kind = None if section.model.startswith(f"{TORCHVISION}:") else load_own(section.model).value
     if isinstance(kind, TeacherKind):
-        return kind.build(input_shape[0], classes, section.width)
+        return kind.build(image_shape(input_shape, title)[0], classes, section.width)
     model = own_network(section.model, offered)
     if (answer := ask(model, f"teacher {title}", input_shape)).shape != (TRIED, classes):
         raise RecipeError(

@@ -80,7 +80,8 @@ class OwnCode:
 def is_reference(name: str) -> bool:
     """Whether a name is that of a user's own function: `FILE.py:FUNCTION` or `MODULE:FUNCTION`."""
     where, colon, function = name.rpartition(":")
-    return bool(colon) and bool(where) and function.isidentifier()
+    named = where.endswith(".py") or all(part.isidentifier() for part in where.split("."))
+    return bool(colon) and named and function.isidentifier()
 
 
 def anchored(reference: str, folder: Path) -> str:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from kdsnn.data.datasets import load_dataset
 from kdsnn.errors import InputError
+from kdsnn.network.arrays import freeze
 from kdsnn.steps.models import Model
 
 __all__ = ["DataIdentity", "Selection", "select_images"]
@@ -88,9 +89,7 @@ def _selection(images: Images, labels: Labels | None, name: str, split: str | No
         if array is not None:
             digest.update(f"{array.dtype} {array.shape};".encode())
             digest.update(np.ascontiguousarray(array).data)
-    for array in (images, labels):
-        if array is not None:
-            array.flags.writeable = False  # its checksum shall stay true
+            freeze(array)  # its checksum shall stay true
     return Selection(images, labels, DataIdentity(name, split, selection, len(images), digest.hexdigest()))
 
 

@@ -19,6 +19,7 @@ from kdsnn.distill.student import load_student
 from kdsnn.distill.teacher import load_teacher
 from kdsnn.distill.trainer import CHECKPOINT
 from kdsnn.errors import InputError, UsageError
+from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, Agreement, agreement, ensure_agrees, with_agreement
 from kdsnn.export.foreign.convert import Foreign, read_foreign
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.relays import balance
@@ -28,6 +29,7 @@ from kdsnn.models.students import Student
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QatSection, QuantizeSection
 from kdsnn.run_folders import find_run, lock, read_json, remove, write_json
+from kdsnn.steps.calibration import Shown, images_to_agree_on
 from kdsnn.steps.models import MODEL_FILE, Model, open_model
 from kdsnn.targets.gpu import GpuTarget
 
@@ -43,6 +45,7 @@ class Quantized:
     Attributes:
         model: the integer network and where it was written.
         report: how it was made.
+        agreement: of the integer network with the float network, on images that the scales were not chosen by.
         float_accuracy: of the float student on the whole test split; None for a foreign file.
         integer_accuracy: of the integer network on the same; None without a data set.
         sensitivity: what quantizing each layer alone costs, where it was asked for.
@@ -51,6 +54,7 @@ class Quantized:
 
     model: Model
     report: QuantizationReport
+    agreement: Agreement
     float_accuracy: float | None
     integer_accuracy: float | None
     sensitivity: tuple[LayerSensitivity, ...] = field(default=())
@@ -65,6 +69,7 @@ class Quantized:
             "integer_accuracy": self.integer_accuracy,
             "sensitivity": [asdict(row) for row in self.sensitivity],
             "notes": list(self.notes),
+            "agreement": self.agreement.as_json(),
             **asdict(self.report),
         }
 
@@ -77,6 +82,7 @@ def quantize_run(
     method: str | None = None,
     qat_epochs: int | None = None,
     sensitivity: bool = False,
+    max_disagreement: float = MAX_DISAGREEMENT,
 ) -> Quantized:
     """Lowers and quantizes the student of a run, and writes `model.nir` and `quantization.json` into it.
 
@@ -87,32 +93,39 @@ def quantize_run(
         method: likewise.
         qat_epochs: likewise; 0 leaves out the fine-tuning.
         sensitivity: whether to measure what quantizing each layer alone costs.
+        max_disagreement: share of the predictions in which the integer network may differ from the float network.
 
     Raises:
         InputError: there is no such run, or it has no student.
+        VerificationError: the integer network differs in more, and nothing was written.
         LockedError: another process works on it.
         LoweringError, NetworkError: the student cannot be carried.
     """
     folder = find_run(run)
-    prepared, student = load_student(folder)
-    section = _changed(
-        prepared.recipe.quantize,
-        weight_bits=weight_bits,
-        input_bits=input_bits,
-        method=method,
-        qat_epochs=qat_epochs,
-    )
-    with lock(folder):  # from here on: a run that another process works on shall not cost a fine-tuning
+    with lock(folder):  # before the student is read: nobody shall train another one meanwhile
+        prepared, student = load_student(folder)
+        section = _changed(
+            prepared.recipe.quantize,
+            weight_bits=weight_bits,
+            input_bits=input_bits,
+            method=method,
+            qat_epochs=qat_epochs,
+        )
         dataset, float_network = prepared.dataset, _lowered(folder, prepared, student)
         if section.qat.epochs:
             network, report = _fine_tuned(float_network, prepared, section, folder)
         else:
             network, report = _post_training(float_network, section, dataset.train)
+        float_accuracy = float(read_json(folder / "student.json")["accuracy"])
+        integer_accuracy = _accuracy(network, dataset.test)
+        agreed = _agreement(float_network, network, images_to_agree_on(float_network, dataset, section))
+        ensure_agrees(agreed, max_disagreement, float_accuracy - integer_accuracy)
         done = Quantized(
-            model=Model(network, folder / MODEL_FILE, folder),
+            model=Model(with_agreement(network, agreed), folder / MODEL_FILE, folder),
             report=report,
-            float_accuracy=float(read_json(folder / "student.json")["accuracy"]),
-            integer_accuracy=_accuracy(network, dataset.test),
+            agreement=agreed,
+            float_accuracy=float_accuracy,
+            integer_accuracy=integer_accuracy,
             sensitivity=_sensitivity(float_network, network, report, dataset) if sensitivity else (),
             notes=_notes(prepared.recipe.distill) if section.qat.epochs else (),
         )
@@ -157,6 +170,7 @@ def quantize_file(
     dataset: str | None = None,
     section: QuantizeSection | None = None,
     keep: bool = True,
+    max_disagreement: float = MAX_DISAGREEMENT,
 ) -> Quantized:
     """Quantizes anybody's float NIR graph, and writes the integer network.
 
@@ -167,8 +181,10 @@ def quantize_file(
         dataset: to calibrate on and to be tested on; None does neither.
         section: how to quantize.
         keep: whether to write it.
+        max_disagreement: share of the predictions in which the integer network may differ from the float network.
 
     Raises:
+        VerificationError: the integer network differs in more, and nothing was written.
         UsageError: `out` is the float graph itself.
         InputError: the file is broken, or does not fit the data set.
         LoweringError: it holds what cannot be carried, by node name.
@@ -185,18 +201,30 @@ def quantize_file(
         if len(data.labels) == len(read.labels):
             read = replace(read, labels=data.labels)
         read = replace(read, provenance={**read.provenance, "dataset": data.name})
-    network, report = _post_training(balance(read), section, None if data is None else data.train)
+    balanced = balance(read)
+    network, report = _post_training(balanced, section, None if data is None else data.train)
+    agreed = _agreement(balanced, network, images_to_agree_on(balanced, data, section))
+    ensure_agrees(agreed, max_disagreement)
+    network = with_agreement(network, agreed)
     if keep:
         write_nir(network, out)
     tested = data.test if data is not None and len(data.labels) == len(network.labels) else None
     accuracy = None if tested is None else _accuracy(network, tested)
-    return Quantized(Model(network, out, None), report, float_accuracy=None, integer_accuracy=accuracy)
+    return Quantized(Model(network, out, None), report, agreed, float_accuracy=None, integer_accuracy=accuracy)
 
 
-def open_or_quantize(model: str | None, foreign: Foreign, *, dataset: str | None = None, keep: bool = True) -> Model:
+def open_or_quantize(
+    model: str | None,
+    foreign: Foreign,
+    *,
+    dataset: str | None = None,
+    keep: bool = True,
+    max_disagreement: float = MAX_DISAGREEMENT,
+) -> Model:
     """Opens a run, or a NIR file: one that kdsnn wrote as it is, anybody else's float graph by quantizing it first."""
     if model is not None and model.endswith(".nir") and not is_ours(Path(model)):
-        return quantize_file(Path(model), foreign, dataset=dataset, keep=keep).model
+        done = quantize_file(Path(model), foreign, dataset=dataset, keep=keep, max_disagreement=max_disagreement)
+        return done.model
     return open_model(model)
 
 
@@ -258,6 +286,10 @@ def _sensitivity(
     float_network: Network, network: Network, report: QuantizationReport, dataset: Dataset
 ) -> tuple[LayerSensitivity, ...]:
     return layer_sensitivity(float_network, network, report, dataset.test.images, dataset.test.labels)
+
+
+def _agreement(float_network: Network, network: Network, shown: Shown) -> Agreement:
+    return agreement(float_network, network, shown.images, shown.labels, shown=shown.what)
 
 
 def _accuracy(network: Network, split: Split) -> float:

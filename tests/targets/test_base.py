@@ -29,6 +29,8 @@ from tests.network.test_overflow import single
 
 
 class RaisingProbe(ReferenceTarget):
+    name = "raising"
+
     def probe(self) -> Availability:
         raise RuntimeError("no chip")
 
@@ -71,6 +73,14 @@ def test_ours_are_registered() -> None:
 @pytest.mark.parametrize("name", target_names())
 def test_each_is_registered_under_its_own_name(name: str) -> None:
     assert load_target(name).name == name
+
+
+def test_results_of_a_plug_in_cannot_pass_for_those_of_another_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, mychip="tests.targets.test_base:Plain")
+    with pytest.raises(PluginError, match="target 'mychip' calls itself 'plain'") as raised:
+        load_target("mychip")
+    assert 'name = "mychip"' in raised.value.hint
+    assert not probe_all()["mychip"].available
 
 
 def test_an_unknown_target_suggests_a_name() -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import fx, nn
 
 from kdsnn.models.blocks import fire, readout
-from kdsnn.models.kinds import CopyKind, Pairs, Shape
+from kdsnn.models.kinds import CopyKind, Pairs
 from kdsnn.models.neurons import IF, Repeat
 from kdsnn.models.spiking_copy.balance import activations, rescale
 from kdsnn.models.spiking_copy.normal_form import NormalForm, free_name, inputs, normal_form
@@ -18,7 +18,7 @@ PERCENTILE = 99.0
 
 
 def spiking_copy(
-    ann: nn.Module, section: StudentSection, input_shape: Shape, images: torch.Tensor | None = None
+    ann: nn.Module, section: StudentSection, input_shape: tuple[int, ...], images: torch.Tensor | None = None
 ) -> tuple[nn.Module, Pairs]:
     """The layers of a copy; and its populations by name, each with the ANN's module whose features it has.
 
