@@ -52,6 +52,7 @@ STUDENTS: Registry[Any] = Registry(
         "preresnet20": "kdsnn.models.wrn:PRERESNET20",
         "resnet14": "kdsnn.models.spiking_resnet:RESNET14",
         "resnet18": "kdsnn.models.spiking_resnet:RESNET18",
+        "spiking-copy": "kdsnn.models.spiking_copy.copy:STUDENT",
         "vgg11": "kdsnn.models.vgg:VGG11",
         "vgg16": "kdsnn.models.vgg:VGG16",
         "wrn16-2": "kdsnn.models.wrn:WRN16_2",
