@@ -25,6 +25,7 @@ __all__ = [
     "TEACHERS",
     "VARIANTS",
     "VARIED",
+    "WRITERS",
 ]
 
 VARIED = ("fashion-mnist", "mnist", "mnist5k")  # data sets that come with noise on their images too, as NAME-VARIANT
@@ -145,4 +146,15 @@ TARGETS: Registry[Any] = Registry(
         "sanafe": "kdsnn.targets.sanafe.adapter:SanafeTarget",
     },
     group="kdsnn.targets",
+)
+WRITERS: Registry[Any] = Registry(
+    "writer of NIR files",
+    "writers of NIR files",
+    {
+        "by-hand": "kdsnn.export.foreign.writers:BY_HAND",
+        "norse": "kdsnn.export.foreign.writers:NORSE",
+        "sinabs": "kdsnn.export.foreign.writers:SINABS",
+        "snntorch": "kdsnn.export.foreign.writers:SNNTORCH",
+        "spikingjelly": "kdsnn.export.foreign.writers:SPIKINGJELLY",
+    },
 )

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from kdsnn.targets.base import Progress, Target
 
 __all__ = [
-    "CalibrateOption",
     "DatasetOption",
     "DeviceOption",
     "ImagesOption",
@@ -30,12 +29,8 @@ __all__ = [
     "PoolOption",
     "RecipeArgument",
     "SamplesOption",
-    "ScaleOption",
-    "StepOption",
-    "StepsOption",
     "StockOption",
     "TargetOption",
-    "TieOption",
     "TimeLimitOption",
     "WorkersOption",
     "emit_json",
@@ -85,21 +80,6 @@ ImagesOption = Annotated[
 SamplesOption = Annotated[int | None, typer.Option("--samples", "-n", min=1, help="At most so many images.")]
 TimeLimitOption = Annotated[
     float | None, typer.Option("--time-limit", min=0, metavar="SECONDS", help="Give up after so long (exit 7).")
-]
-CalibrateOption = Annotated[
-    str | None, typer.Option("--calibrate", help="NIR: data set to calibrate on and to be tested on.")
-]
-StepsOption = Annotated[
-    int, typer.Option("-T", "--timesteps", min=1, help="NIR: time steps that an image is shown for.")
-]
-StepOption = Annotated[
-    float | None, typer.Option("--dt", help="NIR: seconds in a time step; needed where a neuron leaks.")
-]
-ScaleOption = Annotated[
-    float, typer.Option("--input-scale", help="NIR: what the writer's net saw for a pixel of 1; 1 / 255.")
-]
-TieOption = Annotated[
-    bool, typer.Option("--fires-at-threshold", help="NIR: the writer's neurons fire at v >= threshold.")
 ]
 
 

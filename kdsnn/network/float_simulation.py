@@ -10,7 +10,7 @@ then fire there and not here: such neuron-steps are counted apart, as `near_thre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +20,12 @@ from kdsnn.network.linear_maps import apply
 from kdsnn.network.network import Network
 from kdsnn.network.populations import neuron_of
 
-__all__ = ["FloatActivity", "simulate_float"]
+__all__ = ["FloatActivity", "on_threshold", "simulate_float"]
 
 FLOAT32_ROUNDING = 1e-5  # of the larger of threshold and potential: sums of thousands of float32 terms, 6e-8 each
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+Decide = Callable[[str, int, FloatArray, BoolArray], BoolArray]
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,22 @@ class FloatActivity:
     near_threshold: Mapping[str, int]
 
 
-def simulate_float(network: Network, images: npt.NDArray[np.uint8]) -> FloatActivity:
-    """The spikes of a float network on images `(N, C, H, W)` or `(N, F)` uint8; all images are held at once."""
+def on_threshold(potentials: FloatArray, threshold: float) -> BoolArray:
+    """Where a potential lies within float32's rounding of the threshold: who computes in it may decide otherwise."""
+    room = FLOAT32_ROUNDING * np.maximum(threshold, np.abs(potentials))
+    near: BoolArray = np.abs(potentials - threshold) <= room
+    return near
+
+
+def simulate_float(network: Network, images: npt.NDArray[np.uint8], *, decide: Decide | None = None) -> FloatActivity:
+    """The spikes of a float network on images `(N, C, H, W)` or `(N, F)` uint8; all images are held at once.
+
+    Args:
+        network: the network.
+        images: what it sees at every step.
+        decide: asked at every step, of each population, which neurons fire, with its name, the step, its potentials
+            `(N, *shape)` and where they are above the threshold; None takes those.
+    """
     n, steps = len(images), network.timesteps
     u = {p.name: np.zeros((n, *p.shape)) for p in network.spiking}
     v = {p.name: np.zeros((n, *p.shape)) for p in network.spiking}
@@ -58,8 +74,8 @@ def simulate_float(network: Network, images: npt.NDArray[np.uint8]) -> FloatActi
             v[name] = (1 - neuron.decay_v) * v[name] + u[name] + neuron.bias.reshape(population.shape)
             fired = v[name] > neuron.threshold
             if neuron.fires:
-                room = FLOAT32_ROUNDING * np.maximum(neuron.threshold, np.abs(v[name]))
-                near[name] += int((np.abs(v[name] - neuron.threshold) <= room).sum())
+                near[name] += int(on_threshold(v[name], neuron.threshold).sum())
+                fired = fired if decide is None else decide(name, t, v[name], fired)
             v[name][fired] = 0
             spikes[name][:, t] = fired
             sent[name] = fired.astype(np.float64)

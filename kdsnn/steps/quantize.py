@@ -20,6 +20,7 @@ from kdsnn.distill.teacher import load_teacher
 from kdsnn.distill.trainer import CHECKPOINT
 from kdsnn.errors import InputError, UsageError
 from kdsnn.export.foreign.convert import Foreign, read_foreign
+from kdsnn.export.foreign.expectation import Agreement, check_recorded
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import is_ours, write_nir
@@ -46,7 +47,8 @@ class Quantized:
         float_accuracy: of the float student on the whole test split; None for a foreign file.
         integer_accuracy: of the integer network on the same; None without a data set.
         sensitivity: what quantizing each layer alone costs, where it was asked for.
-        notes: what was done otherwise than the recipe says.
+        notes: what was done otherwise than the recipe says, or is not known of a file.
+        checked: that the float network of a file fires as recorded, where something was.
     """
 
     model: Model
@@ -55,6 +57,7 @@ class Quantized:
     integer_accuracy: float | None
     sensitivity: tuple[LayerSensitivity, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
+    checked: Agreement | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What stands in `quantization.json`."""
@@ -65,6 +68,7 @@ class Quantized:
             "integer_accuracy": self.integer_accuracy,
             "sensitivity": [asdict(row) for row in self.sensitivity],
             "notes": list(self.notes),
+            "expected": None if self.checked is None else self.checked.as_json(),
             **asdict(self.report),
         }
 
@@ -156,6 +160,7 @@ def quantize_file(
     out: Path | None = None,
     dataset: str | None = None,
     section: QuantizeSection | None = None,
+    expect: Path | None = None,
     keep: bool = True,
 ) -> Quantized:
     """Quantizes anybody's float NIR graph, and writes the integer network.
@@ -166,12 +171,14 @@ def quantize_file(
         out: of the integer network; None is `NAME-intBITS.nir` beside the graph.
         dataset: to calibrate on and to be tested on; None does neither.
         section: how to quantize.
+        expect: what the user's own simulator did, and the float network must do: `kdsnn.export.foreign.recording`.
         keep: whether to write it.
 
     Raises:
         UsageError: `out` is the float graph itself.
         InputError: the file is broken, or does not fit the data set.
         LoweringError: it holds what cannot be carried, by node name.
+        VerificationError: the float network does not do what was recorded.
     """
     section = section or QuantizeSection()
     out = out or path.with_name(f"{path.stem}-int{section.weight_bits}.nir")
@@ -185,19 +192,47 @@ def quantize_file(
         if len(data.labels) == len(read.labels):
             read = replace(read, labels=data.labels)
         read = replace(read, provenance={**read.provenance, "dataset": data.name})
+    checked = None if expect is None else check_recorded(read, expect)
+    if checked is not None:
+        read = replace(read, provenance={**read.provenance, "expected": str(checked)})
     network, report = _post_training(balance(read), section, None if data is None else data.train)
     if keep:
         write_nir(network, out)
     tested = data.test if data is not None and len(data.labels) == len(network.labels) else None
     accuracy = None if tested is None else _accuracy(network, tested)
-    return Quantized(Model(network, out, None), report, float_accuracy=None, integer_accuracy=accuracy)
+    return Quantized(
+        Model(network, out, None),
+        report,
+        float_accuracy=None,
+        integer_accuracy=accuracy,
+        notes=_of_file(read, checked),
+        checked=checked,
+    )
 
 
-def open_or_quantize(model: str | None, foreign: Foreign, *, dataset: str | None = None, keep: bool = True) -> Model:
-    """Opens a run, or a NIR file: one that kdsnn wrote as it is, anybody else's float graph by quantizing it first."""
+def _of_file(network: Network, checked: Agreement | None) -> tuple[str, ...]:
+    """What is not known of a file that nobody compared with its writer's simulator."""
+    if checked is not None:
+        return ()
+    doubt = network.provenance.get("doubt")
+    unchecked = "not checked: whether the float network fires as the file's writer does (--expect recorded.npz)"
+    return (*((doubt,) if doubt else ()), unchecked)
+
+
+def open_or_quantize(
+    model: str | None, foreign: Foreign, *, dataset: str | None = None, expect: Path | None = None, keep: bool = True
+) -> tuple[Model, tuple[str, ...]]:
+    """Opens a run, or a NIR file: one that kdsnn wrote as it is, anybody else's float graph by quantizing it first.
+
+    Returns:
+        The model, and what is not known of the file.
+    """
     if model is not None and model.endswith(".nir") and not is_ours(Path(model)):
-        return quantize_file(Path(model), foreign, dataset=dataset, keep=keep).model
-    return open_model(model)
+        done = quantize_file(Path(model), foreign, dataset=dataset, expect=expect, keep=keep)
+        return done.model, done.notes
+    if expect is not None:
+        raise UsageError("--expect is for float NIR files of others")
+    return open_model(model), ()
 
 
 def _changed(
