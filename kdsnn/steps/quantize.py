@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ from kdsnn.distill.teacher import load_teacher
 from kdsnn.distill.trainer import CHECKPOINT
 from kdsnn.errors import UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, Agreement, agreement, ensure_agrees, with_agreement
-from kdsnn.export.foreign.convert import Foreign
+from kdsnn.evaluation.edges import MODULE_TO_FLOAT
+from kdsnn.export.foreign.expectation import RecordedAgreement, check_recorded
+from kdsnn.export.foreign.reader import Foreign
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import is_ours, write_nir
@@ -62,7 +64,8 @@ class Quantized:
         float_accuracy: of the float student on the whole test split; None for a foreign file.
         integer_accuracy: of the integer network on the same; None without a data set.
         sensitivity: what quantizing each layer alone costs, where it was asked for.
-        notes: what was done otherwise than the recipe says.
+        notes: what was done otherwise than the recipe says, or is not known of a file.
+        checked: that the float network of a file fires as recorded, where something was.
     """
 
     model: Model
@@ -72,6 +75,7 @@ class Quantized:
     integer_accuracy: float | None
     sensitivity: tuple[LayerSensitivity, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
+    checked: RecordedAgreement | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What stands in `quantization.json`."""
@@ -83,6 +87,7 @@ class Quantized:
             "sensitivity": [asdict(row) for row in self.sensitivity],
             "notes": list(self.notes),
             "agreement": self.agreement.as_json(),
+            "expected": None if self.checked is None else self.checked.as_json(),
             **asdict(self.report),
         }
 
@@ -184,6 +189,7 @@ def quantize_file(
     out: Path | None = None,
     dataset: object = None,
     section: QuantizeSection | None = None,
+    expect: Path | None = None,
     keep: bool = True,
     max_disagreement: float = MAX_DISAGREEMENT,
 ) -> Quantized:
@@ -195,6 +201,7 @@ def quantize_file(
         out: of the integer network; None is `NAME-intBITS.nir` beside the graph.
         dataset: to calibrate on and, where it has labels, to be tested on; None does neither.
         section: how to quantize.
+        expect: what the user's own simulator did, and the float network must do: `kdsnn.export.foreign.recording`.
         keep: whether to write it.
         max_disagreement: share of the predictions in which the integer network may differ from the float network.
 
@@ -203,18 +210,30 @@ def quantize_file(
         UsageError: `out` is the float graph itself.
         InputError: the file is broken, or does not fit the data set.
         LoweringError: it holds what cannot be carried, by node name.
+        VerificationError: the float network does not do what was recorded.
     """
     section = section or QuantizeSection()
     out = out or path.with_name(f"{path.stem}-int{section.weight_bits}.nir")
     if out.resolve() == path.resolve():
         raise UsageError(f"{out} is the float graph itself", hint="write the integer network to another file")
     data = None if dataset is None else load_calibration(dataset)
-    done = quantize_network(
-        balance(read_with(path, foreign, data)), out, data, section, max_disagreement=max_disagreement
-    )
+    read = read_with(path, foreign, data)
+    checked = None if expect is None else check_recorded(read, expect)
+    if checked is not None:
+        read = replace(read, provenance={**read.provenance, MODULE_TO_FLOAT: str(checked)})
+    done = quantize_network(balance(read), out, data, section, max_disagreement=max_disagreement)
     if keep:
         write_nir(done.model.network, out)
-    return done
+    return replace(done, notes=_of_file(read, checked), checked=checked)
+
+
+def _of_file(network: Network, checked: RecordedAgreement | None) -> tuple[str, ...]:
+    """What is not known of a file that nobody compared with its writer's simulator."""
+    if checked is not None:
+        return ()
+    doubt = network.provenance.get("doubt")
+    unchecked = "not checked: whether the float network fires as the file's writer does (--expect recorded.npz)"
+    return (*((doubt,) if doubt else ()), unchecked)
 
 
 def quantize_network(
@@ -253,14 +272,23 @@ def open_or_quantize(
     foreign: Foreign,
     *,
     dataset: object = None,
+    expect: Path | None = None,
     keep: bool = True,
     max_disagreement: float = MAX_DISAGREEMENT,
-) -> Model:
-    """Opens a run, or a NIR file: one that kdsnn wrote as it is, anybody else's float graph by quantizing it first."""
+) -> tuple[Model, tuple[str, ...]]:
+    """Opens a run, or a NIR file: one that kdsnn wrote as it is, anybody else's float graph by quantizing it first.
+
+    Returns:
+        The model, and what is not known of the file.
+    """
     if model is not None and model.endswith(".nir") and not is_ours(Path(model)):
-        done = quantize_file(Path(model), foreign, dataset=dataset, keep=keep, max_disagreement=max_disagreement)
-        return done.model
-    return open_model(model)
+        done = quantize_file(
+            Path(model), foreign, dataset=dataset, expect=expect, keep=keep, max_disagreement=max_disagreement
+        )
+        return done.model, done.notes
+    if expect is not None:
+        raise UsageError("--expect is for float NIR files of others")
+    return open_model(model), ()
 
 
 def _changed(
