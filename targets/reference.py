@@ -51,7 +51,7 @@ def simulate(
             u[name] = decay(u[name], int(neuron.decay_u)) + (a << MEMBRANE_SHIFT)
             v[name] = decay(v[name], int(neuron.decay_v)) + u[name] + bias
             fired = v[name] > int(neuron.threshold) << MEMBRANE_SHIFT
-            v[name][fired] = 0
+            v[name] *= ~fired
             spikes[name][:, t] = fired if arrives is None else arrives(fired)
     return spikes, v[network.output.name].astype(np.int32)
 
