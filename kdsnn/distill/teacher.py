@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from kdsnn.data.identity import identify_test
 from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.checkpoint import load_model, save_model
 from kdsnn.distill.preparation import Preparation, for_teacher, of_teacher, prepare
@@ -67,6 +68,7 @@ def train_teacher(prepared: Preparation, *, device: str | None = None, tensorboa
             result = {
                 "model": section.model,
                 "accuracy": accuracy(model, own.dataset.test),
+                "data": identify_test(own.dataset).as_json(),
                 "parameters": count_parameters(model),
                 "macs": operations.macs,
                 "paper_flops": operations.paper_flops,

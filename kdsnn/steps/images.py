@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from kdsnn.data.datasets import load_dataset
+from kdsnn.data.identity import DataIdentity, identify
 from kdsnn.errors import InputError
 from kdsnn.network.arrays import freeze
 from kdsnn.steps.models import Model
 
-__all__ = ["DataIdentity", "Selection", "select_images"]
+__all__ = ["Selection", "select_images"]
 
 SAMPLE_SEED = 0  # which test images a smaller sample takes
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class DataIdentity:
-    """Which images a result belongs to.
-
-    Attributes:
-        name: of the data set, or of the file.
-        split: of the data set; None for a file.
-        selection: which of them: `all`, `random, seed 0`, or `first`.
-        samples: how many.
-        sha256: of images and labels, with their shapes.
-    """
-
-    name: str
-    split: str | None
-    selection: str
-    samples: int
-    sha256: str
-
-    def as_json(self) -> dict[str, Any]:
-        """All by name."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +60,8 @@ def select_images(
 
 
 def _selection(images: Images, labels: Labels | None, name: str, split: str | None, selection: str) -> Selection:
-    digest = hashlib.sha256()
-    for array in (images, labels):
-        if array is not None:
-            digest.update(f"{array.dtype} {array.shape};".encode())
-            digest.update(np.ascontiguousarray(array).data)
-            freeze(array)  # its checksum shall stay true
-    return Selection(images, labels, DataIdentity(name, split, selection, len(images), digest.hexdigest()))
+    freeze(images, *(() if labels is None else (labels,)))  # the checksum shall stay true
+    return Selection(images, labels, identify(images, labels, name, split, selection))
 
 
 def _read_images(path: Path) -> tuple[Images, Labels | None]:

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.data.datasets import Dataset, Split, load_dataset
+from kdsnn.data.identity import DataIdentity, identify_test
+from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.losses.loss import loss_of
 from kdsnn.distill.preparation import Preparation
 from kdsnn.distill.qat.sensitivity import LayerSensitivity, layer_sensitivity
@@ -47,6 +49,7 @@ class Quantized:
         integer_accuracy: of the integer network on the same; None without a data set.
         sensitivity: what quantizing each layer alone costs, where it was asked for.
         notes: what was done otherwise than the recipe says.
+        data: the test images of both accuracies; None without a data set.
     """
 
     model: Model
@@ -55,6 +58,7 @@ class Quantized:
     integer_accuracy: float | None
     sensitivity: tuple[LayerSensitivity, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
+    data: DataIdentity | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What stands in `quantization.json`."""
@@ -63,6 +67,7 @@ class Quantized:
             "fingerprint": self.model.network.fingerprint(),
             "float_accuracy": self.float_accuracy,
             "integer_accuracy": self.integer_accuracy,
+            "data": None if self.data is None else self.data.as_json(),
             "sensitivity": [asdict(row) for row in self.sensitivity],
             "notes": list(self.notes),
             **asdict(self.report),
@@ -111,10 +116,11 @@ def quantize_run(
         done = Quantized(
             model=Model(network, folder / MODEL_FILE, folder),
             report=report,
-            float_accuracy=float(read_json(folder / "student.json")["accuracy"]),
+            float_accuracy=_float_accuracy(folder, student, dataset),
             integer_accuracy=_accuracy(network, dataset.test),
             sensitivity=_sensitivity(float_network, network, report, dataset) if sensitivity else (),
             notes=_notes(prepared.recipe.distill) if section.qat.epochs else (),
+            data=identify_test(dataset),
         )
         _write(done, folder)
     return done
@@ -189,8 +195,13 @@ def quantize_file(
     if keep:
         write_nir(network, out)
     tested = data.test if data is not None and len(data.labels) == len(network.labels) else None
-    accuracy = None if tested is None else _accuracy(network, tested)
-    return Quantized(Model(network, out, None), report, float_accuracy=None, integer_accuracy=accuracy)
+    return Quantized(
+        Model(network, out, None),
+        report,
+        float_accuracy=None,
+        integer_accuracy=None if tested is None else _accuracy(network, tested),
+        data=None if data is None or tested is None else identify_test(data),
+    )
 
 
 def open_or_quantize(model: str | None, foreign: Foreign, *, dataset: str | None = None, keep: bool = True) -> Model:
@@ -258,6 +269,14 @@ def _sensitivity(
     float_network: Network, network: Network, report: QuantizationReport, dataset: Dataset
 ) -> tuple[LayerSensitivity, ...]:
     return layer_sensitivity(float_network, network, report, dataset.test.images, dataset.test.labels)
+
+
+def _float_accuracy(run: Path, student: Student, dataset: Dataset) -> float:
+    """As the training measured it, unless its test images were others than those that the data set has now."""
+    known = read_json(run / "student.json")
+    if known.get("data") == identify_test(dataset).as_json():
+        return float(known["accuracy"])
+    return accuracy(student, dataset.test)
 
 
 def _accuracy(network: Network, split: Split) -> float:

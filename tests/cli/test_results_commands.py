@@ -199,3 +199,13 @@ def test_a_moved_run_says_the_same_and_names_no_place(cli: Cli, run: Path, tmp_p
     assert len(results) > 10
     for path in results:
         assert str(tmp_path).encode() not in path.read_bytes(), path
+
+
+def test_accuracies_say_on_which_images_they_were_measured(cli: Cli, run: Path) -> None:
+    own = select_images(open_model(str(run))).identity.as_json()
+    for name in ("student.json", "teacher.json", "quantization.json"):
+        assert json.loads((run / name).read_text())["data"] == own, name
+    told = json.loads((run / "student.json").read_text())
+    for data, wanted in ((own, 0.125), ({**own, "sha256": "0" * 64}, told["accuracy"])):
+        (run / "student.json").write_text(json.dumps({**told, "accuracy": 0.125, "data": data}))
+        assert cli("quantize", run, "--json").json["float_accuracy"] == wanted  # measured anew on the images of now
