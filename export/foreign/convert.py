@@ -1,7 +1,7 @@
 """A float NIR graph of anybody's, by hand or of snnTorch, norse, sinabs or spikingjelly, as a float network.
 
 NIR says what a neuron's differential equation is, and neither the time step nor how writers step it. Read here as:
-synchronous and feed-forward, one step per `dt`, a spike reaches the next neuron within its step. `foreign_nodes.py` has
+synchronous and feed-forward, one step per `dt`, a spike reaches the next neuron within its step. `nodes.py` has
 the equations of each node. What else a file leaves open is in `Foreign`.
 
 Files as their writers make them (releases snntorch 1.0.0, norse 1.1.0, sinabs 2.0.3, spikingjelly 2.0.0):
@@ -27,7 +27,7 @@ from kdsnn.export.foreign.nodes import lower_node
 from kdsnn.export.foreign.reader import Foreign, Port, Reader, shown
 from kdsnn.export.lowering import linear_stream as streams
 from kdsnn.export.lowering.linear_stream import Stream
-from kdsnn.export.nir import read_graph
+from kdsnn.export.nir_graph import read_graph
 from kdsnn.network import Network, neuron_of
 
 __all__ = ["Foreign", "from_graph", "read_foreign"]

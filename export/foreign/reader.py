@@ -14,7 +14,6 @@ import numpy as np
 
 from kdsnn.errors import InputError
 from kdsnn.export.lowering import linear_stream as streams
-from kdsnn.export.lowering.composition import scaled
 from kdsnn.export.lowering.linear_stream import FloatArray, Stream
 from kdsnn.export.lowering.network_builder import STEADY, Builder
 from kdsnn.network import Input, Population, Shape
@@ -121,7 +120,7 @@ class Reader:
         it is reset to zero.
         """
         if (threshold != threshold.flat[0]).any():
-            stream, bias, threshold = scaled(stream, 1 / threshold), bias / threshold, np.ones(1)
+            stream, bias, threshold = streams.scale(stream, 1 / threshold), bias / threshold, np.ones(1)
         level = float(threshold.flat[0])
         if self.options.fires_at == ">=" and isfinite(level):
             level = float(np.nextafter(level, 0))

@@ -10,6 +10,7 @@ import typer
 from kdsnn.cli.common import (
     CalibrateOption,
     DeviceOption,
+    DisagreementOption,
     ImagesOption,
     JsonOption,
     ModelArgument,
@@ -46,6 +47,7 @@ def export(
     calibrate: CalibrateOption = None,
     timesteps: StepsOption = 4,
     dt: StepOption = None,
+    max_disagreement: DisagreementOption = 0.05,
     device: DeviceOption = None,
     option: OptionOption = None,
     json: JsonOption = False,
@@ -66,6 +68,7 @@ def export(
     A float NIR graph of anybody's is quantized first, to other-int8.nir; kdsnn quantize has more options for that.
     """
     from kdsnn.errors import UsageError
+    from kdsnn.evaluation.edges import edges_of, verdict
     from kdsnn.export.foreign.convert import Foreign
     from kdsnn.hardware.limits import load_hardware
     from kdsnn.steps.export import export_bundle
@@ -77,7 +80,10 @@ def export(
         raise UsageError("--chips needs --hardware", hint="kdsnn list hardware")
     limits = None if hardware is None else load_hardware(hardware)
     chosen = None if target == "nir" else make_target(target, option, device)
-    opened = open_or_quantize(model, Foreign(timesteps, dt), dataset=calibrate, keep=not dry_run)
+    limit = 1.0 if dry_run else max_disagreement  # what is only shown is not refused
+    opened = open_or_quantize(
+        model, Foreign(timesteps, dt), dataset=calibrate, keep=not dry_run, max_disagreement=limit
+    )
     if dry_run:
         placement = None if limits is None else place(opened.network, limits, chips=chips)
         _dry_run(opened, chosen, placement, json)
@@ -95,10 +101,11 @@ def export(
     verified = manifest["verified"]
     lines = [str(folder / name) for name in (*manifest["files"], "manifest.json")]
     if verified:
-        lines.append(
-            f"verified on {target}: {verified['images']} images, {verified['spikes']:,} spikes in "
+        equal = (
+            f"{verified['images']} images, {verified['spikes']:,} spikes in "
             f"{len(verified['populations'])} populations and all counts equal the reference"
         )
+        lines.append(f"verified on {target}. {verdict(edges_of(opened.network), target, equal)}")
     if teacher := manifest["teacher"]:
         agrees = f"the teacher's logits are torch's within {teacher['largest_difference']:.0e} of the largest"
         lines.append(f"no teacher.onnx: {teacher['left_out']}" if teacher["left_out"] else agrees)

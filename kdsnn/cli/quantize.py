@@ -10,6 +10,7 @@ import typer
 from kdsnn.choices import METHODS
 from kdsnn.cli.common import (
     CalibrateOption,
+    DisagreementOption,
     JsonOption,
     ScaleOption,
     StepOption,
@@ -52,10 +53,14 @@ def quantize(
     dt: StepOption = None,
     input_scale: ScaleOption = 1 / 255,
     fires_at_threshold: TieOption = False,
+    max_disagreement: DisagreementOption = 0.05,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="NIR: the file to write; NAME-int8.nir.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Make the integer network that every target runs: of a run's student, or of a float NIR graph of anybody's.
+
+    Float and integer network then run on the same images; if more predictions differ than --max-disagreement, and more
+    than a point of accuracy is lost, nothing is written (exit 4).
 
     Examples:
       kdsnn quantize --weight-bits 4 --qat-epochs 3
@@ -80,7 +85,9 @@ def quantize(
             method=method or "max",
         )
         foreign = Foreign(timesteps, dt, input_scale, fires_at=">=" if fires_at_threshold else ">")
-        done = quantize_file(Path(model), foreign, out=out, dataset=calibrate, section=section)
+        done = quantize_file(
+            Path(model), foreign, out=out, dataset=calibrate, section=section, max_disagreement=max_disagreement
+        )
     else:
         done = quantize_run(
             model,
@@ -89,6 +96,7 @@ def quantize(
             method=method,
             qat_epochs=qat_epochs,
             sensitivity=sensitivity,
+            max_disagreement=max_disagreement,
         )
     if json:
         emit_json(done.as_json())
@@ -127,6 +135,24 @@ def show(done: Quantized) -> None:
             ["bits", "largest weight", "drive error / threshold"],
             [[t.bits, t.largest_weight, f"{100 * t.drive_error:.3f}%"] for t in report.input_trials],
         )
+    table(
+        f"The integer network beside the float network: {done.agreement}",
+        [
+            "layer",
+            "firing rate,\nfloat",
+            "firing\nrate",
+            "neuron-steps\ndiffering",
+            "weights\nnow 0",
+            "channels\nsilenced",
+        ],
+        [
+            [
+                *(x.name, percent(x.float_rate), percent(x.rate), percent(x.differing), percent(x.zeroed)),
+                x.dead_channels,
+            ]
+            for x in done.agreement.layers
+        ],
+    )
     if done.sensitivity:
         table(
             "Only this layer quantized",
@@ -137,7 +163,8 @@ def show(done: Quantized) -> None:
     accuracy = ", ".join(f"{what} {percent(value)}" for what, value in known.items() if value is not None)
     for note in done.notes:
         errors().print(f"note: {note}", markup=False, soft_wrap=True)
-    output().print(f"{done.model.path}\n{accuracy}", markup=False, soft_wrap=True)
+    said = f"float → integer: {done.agreement}"
+    output().print(f"{done.model.path}\n{accuracy}\n{said}", markup=False, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

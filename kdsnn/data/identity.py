@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.data.datasets import Dataset
+from kdsnn.data.datasets import Dataset, checksum
 
 __all__ = ["DataIdentity", "identify", "identify_test"]
 
@@ -45,12 +44,7 @@ def identify(
     selection: str = "all",
 ) -> DataIdentity:
     """The identity of images `(N, C, H, W)` and of their labels `(N,)`, where they have any."""
-    digest = hashlib.sha256()
-    for array in (images, labels):
-        if array is not None:
-            digest.update(f"{array.dtype} {array.shape};".encode())
-            digest.update(np.ascontiguousarray(array).data)
-    return DataIdentity(name, split, selection, len(images), digest.hexdigest())
+    return DataIdentity(name, split, selection, len(images), checksum(images, labels))
 
 
 def identify_test(dataset: Dataset) -> DataIdentity:

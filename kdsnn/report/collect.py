@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from kdsnn.data.datasets import load_dataset
-from kdsnn.data.identity import identify_test
 from kdsnn.energy.estimate import estimate
 from kdsnn.energy.models import energy_model_names, load_energy_model
 from kdsnn.errors import InputError
+from kdsnn.evaluation.agreement import agreement_of
+from kdsnn.evaluation.edges import edges_of
 from kdsnn.network.counters import Counts, LayerCounts
 from kdsnn.noise.measurements import judged as noise_judged
 from kdsnn.report.left_out import left_out
@@ -45,7 +45,7 @@ def collect(model: Model) -> dict[str, Any]:
             problems=[f"{row['what']}: {row['why']}" for row in left_out(found)],
             hint=f"run: kdsnn evaluate {model.run}",
         )
-    test = identify_test(load_dataset(model.network.provenance["dataset"])).as_json()
+    test = select_images(model).identity.as_json()
     noise, teacher = noise_judged(model), _optional(model.run / TEACHER)
     quantization = figures_of(model.run, model.network)
     others = [name for name, of in ((TEACHER, teacher), (FIGURES, quantization)) if of and of.get("data", test) != test]
@@ -73,6 +73,8 @@ def collect(model: Model) -> dict[str, Any]:
             "data": widest["identity"]["data"],
         },
         "layers": _layers(counts, model.network.timesteps),
+        "edges": edges_of(model.network),
+        "agreement": agreement_of(model.network),
         "targets": [_target_row(e) for e in evaluations],
         "energy": [_energy(name, counts, teacher) for name in energy_model_names()],
         "teacher": teacher,

@@ -13,8 +13,9 @@ from tests.cli.conftest import Cli
 
 
 def test_fine_tuning_saves_what_few_bits_cost(cli: Cli, run: Path) -> None:
-    plain = cli("quantize", run, "--weight-bits", 3, "--method", "max", "--json")
-    tuned = cli("quantize", run, "--weight-bits", 3, "--method", "max", "--qat-epochs", 5, "--json")
+    few = ("--weight-bits", 3, "--method", "max", "--max-disagreement", 1)
+    plain = cli("quantize", run, *few, "--json")
+    tuned = cli("quantize", run, *few, "--qat-epochs", 5, "--json")
     assert (plain.code, tuned.code) == (0, 0), plain.err + tuned.err
     assert tuned.json["integer_accuracy"] > plain.json["integer_accuracy"] + 0.01
     network = read_nir(run / "model.nir")
@@ -24,7 +25,7 @@ def test_fine_tuning_saves_what_few_bits_cost(cli: Cli, run: Path) -> None:
 
 
 def test_sensitivity_has_a_row_for_each_layer_that_changes(cli: Cli, run: Path) -> None:
-    done = cli("quantize", run, "--weight-bits", 3, "--sensitivity", "--json")
+    done = cli("quantize", run, "--weight-bits", 3, "--sensitivity", "--max-disagreement", 1, "--json")
     assert done.code == 0, done.err
     assert [row["name"] for row in done.json["sensitivity"]] == ["if1", "if2", "if3", "if4"]
     assert all(0 <= row["accuracy"] <= 1 for row in done.json["sensitivity"])
