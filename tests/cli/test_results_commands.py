@@ -104,7 +104,7 @@ def quantize_stopped(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     with monkeypatch.context() as patch:
         patch.setattr(kdsnn.steps.quantize, "write_json", stop)
-        assert cli("quantize", run, "--weight-bits", 3).code == 130
+        assert cli("quantize", run, "--weight-bits", 3, "--max-disagreement", 1).code == 130
     network = read_nir(run / "model.nir")
     assert max(int(np.abs(p.op.weight).max()) for p in network.projections) <= 3
 
@@ -121,7 +121,7 @@ def test_stopped_between_network_and_figures_it_has_none(cli: Cli, run: Path, mo
         assert {row["what"] for row in data["accuracy"]} == {"teacher (cnn, float)", "on gpu"}
         assert data["left_out"][0]["what"] == "quantization.json"
         assert "quantization.json: missing, or of another network" in (run / "report.html").read_text()
-    assert cli("quantize", run, "--weight-bits", 3).code == 0
+    assert cli("quantize", run, "--weight-bits", 3, "--max-disagreement", 1).code == 0
     assert len(report(cli, run)["accuracy"]) == 4
 
 
