@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from kdsnn.data.datasets import Split
+from kdsnn.data.identity import identify_test
 from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.checkpoint import load_given, load_model, save_model
 from kdsnn.distill.distiller import Distiller, Learner
@@ -94,6 +95,7 @@ def distill(
             result = {
                 "model": title_of(recipe.student.model),
                 "accuracy": accuracy(student, prepared.dataset.test),
+                "data": identify_test(prepared.dataset).as_json(),
                 "parameters": count_parameters(student),
                 "timesteps": recipe.student.timesteps,
                 "seconds": time.perf_counter() - began,

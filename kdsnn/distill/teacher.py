@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from kdsnn.data.identity import identify_test
 from kdsnn.data.sources import reference
 from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.checkpoint import load_given, load_model, save_model
@@ -92,6 +93,7 @@ def _write(model: nn.Module, prepared: Preparation, folder: Path, **more: float 
     result = {
         "model": title_of(prepared.recipe.teacher.model),
         "accuracy": accuracy(model, prepared.dataset.test),
+        "data": identify_test(prepared.dataset).as_json(),
         "parameters": count_parameters(model),
         "macs": operations.macs,
         "paper_flops": operations.paper_flops,

@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from kdsnn.choices import QUICK_TARGET
 from kdsnn.data.datasets import Dataset, Split
+from kdsnn.data.identity import DataIdentity, identify_test
 from kdsnn.data.sources.load import ImageSet, load_calibration
 from kdsnn.data.sources.reference import title_of
+from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.losses.loss import loss_of
 from kdsnn.distill.preparation import Preparation
 from kdsnn.distill.qat.sensitivity import LayerSensitivity, layer_sensitivity
@@ -66,6 +68,7 @@ class Quantized:
         sensitivity: what quantizing each layer alone costs, where it was asked for.
         notes: what was done otherwise than the recipe says, or is not known of a file.
         checked: that the float network of a file fires as recorded, where something was.
+        data: the test images of both accuracies; None without a data set.
     """
 
     model: Model
@@ -76,6 +79,7 @@ class Quantized:
     sensitivity: tuple[LayerSensitivity, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
     checked: RecordedAgreement | None = None
+    data: DataIdentity | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What stands in `quantization.json`."""
@@ -84,6 +88,7 @@ class Quantized:
             "fingerprint": self.model.network.fingerprint(),
             "float_accuracy": self.float_accuracy,
             "integer_accuracy": self.integer_accuracy,
+            "data": None if self.data is None else self.data.as_json(),
             "sensitivity": [asdict(row) for row in self.sensitivity],
             "notes": list(self.notes),
             "agreement": self.agreement.as_json(),
@@ -134,7 +139,7 @@ def quantize_run(
             network, report = _fine_tuned(float_network, prepared, section, folder)
         else:
             network, report = _post_training(float_network, section, dataset.train)
-        float_accuracy = float(read_json(folder / "student.json")["accuracy"])
+        float_accuracy = _float_accuracy(folder, student, dataset)
         integer_accuracy = _accuracy(network, dataset.test)
         agreed = _agreement(float_network, network, images_to_agree_on(float_network, dataset, section))
         ensure_agrees(agreed, max_disagreement, float_accuracy - integer_accuracy)
@@ -146,6 +151,7 @@ def quantize_run(
             integer_accuracy=integer_accuracy,
             sensitivity=_sensitivity(float_network, network, report, dataset) if sensitivity else (),
             notes=_notes(prepared.recipe.distill) if section.qat.epochs else (),
+            data=identify_test(dataset),
         )
         _write(done, folder)
     return done
@@ -261,10 +267,17 @@ def quantize_network(
     made, report = _post_training(network, section, data.train if isinstance(data, Dataset) else data)
     agreed = _agreement(network, made, images_to_agree_on(network, data, section))
     tested = data.test if isinstance(data, Dataset) and len(data.labels) == len(made.labels) else None
-    accuracy = None if tested is None else _accuracy(made, tested)
-    lost = None if accuracy is None or float_accuracy is None else float_accuracy - accuracy
+    reached = None if tested is None else _accuracy(made, tested)
+    lost = None if reached is None or float_accuracy is None else float_accuracy - reached
     ensure_agrees(agreed, max_disagreement, lost)
-    return Quantized(Model(with_agreement(made, agreed), path, None), report, agreed, float_accuracy, accuracy)
+    return Quantized(
+        Model(with_agreement(made, agreed), path, None),
+        report,
+        agreed,
+        float_accuracy,
+        reached,
+        data=identify_test(data) if isinstance(data, Dataset) and tested is not None else None,
+    )
 
 
 def open_or_quantize(
@@ -349,6 +362,14 @@ def _sensitivity(
     float_network: Network, network: Network, report: QuantizationReport, dataset: Dataset
 ) -> tuple[LayerSensitivity, ...]:
     return layer_sensitivity(float_network, network, report, dataset.test.images, dataset.test.labels)
+
+
+def _float_accuracy(run: Path, student: Student, dataset: Dataset) -> float:
+    """As the training measured it, unless its test images were others than those that the data set has now."""
+    known = read_json(run / "student.json")
+    if known.get("data") == identify_test(dataset).as_json():
+        return float(known["accuracy"])
+    return accuracy(student, dataset.test)
 
 
 def _agreement(float_network: Network, network: Network, shown: Shown) -> Agreement:
