@@ -48,7 +48,7 @@ def test_exponent_doubles() -> None:
 def test_a_sum_is_exact_to_the_end_of_the_range(sign: int) -> None:
     weights = np.array(
         [[127] * 514 + [126, 3] + [-127] * 515]
-    )  # half the range, for as much may lie below the threshold already
+    )  # as much again may lie below a threshold
     ends = Population("input", (1, 1, weights.size), Input(bits=1)), Projection("input", "out", Dense(weights * sign))
     image = np.where(weights * sign > 0, 255, 0).reshape(1, 1, 1, -1).astype(np.uint8)
     total = int(weights[weights * sign > 0].sum()) * sign
