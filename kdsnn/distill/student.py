@@ -61,6 +61,7 @@ def distill(
     if tensorboard:
         check_tensorboard()
     prepared = prepare(recipe)
+    recipe = prepared.recipe
     if recipe.teacher.weights is not None and needs_teacher(recipe):
         given_teacher(prepared)  # says now what is wrong with it
     torch.manual_seed(recipe.seed + 1)
@@ -175,5 +176,9 @@ def _claim(recipe: Recipe, run: Path, *, resume: bool) -> None:
         return
     if not resume:
         raise InputError(f"{run} holds a run already", hint="take another folder, or go on with --resume")
-    if identity(recipe_of(run)) != identity(recipe):
+    kept, now = identity(recipe_of(run)), identity(recipe)
+    same_data = kept.model_copy(update={"data": kept.data.model_copy(update={"sha256": now.data.sha256})})
+    if kept != now == same_data:
+        raise InputError(f"the data of {run} were changed since", hint="put them back, or take another folder")
+    if kept != now:
         raise InputError(f"{run} holds a run of another recipe, or of other code", hint=f"resume with its own: {path}")

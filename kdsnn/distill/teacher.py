@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from kdsnn.data.sources import reference
 from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.checkpoint import load_given, load_model, save_model
 from kdsnn.distill.own_networks import identity, recipe_of
@@ -117,7 +118,8 @@ def teacher_folder(recipe: Recipe) -> Path:
         "teacher": recipe.teacher.model_dump(mode="json"),
     }
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
-    return runs_root() / "teachers" / f"{recipe.data.dataset}-{name}-{digest}"
+    title = re.sub(r"[^\w.-]+", "-", reference.title_of(recipe.data.dataset))
+    return runs_root() / "teachers" / f"{title}-{name}-{digest}"
 
 
 def install_teacher(folder: Path, run: Path) -> None:

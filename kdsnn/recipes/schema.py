@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from kdsnn import choices
+from kdsnn.data.sources.reference import absolute, problem_of
 from kdsnn.own_code.functions import is_reference
 from kdsnn.registry import Registry
 
@@ -35,12 +37,20 @@ def _one_of(registry: Registry[Any], *, own: bool = False) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _placed(text: str, info: ValidationInfo) -> str:
+    """Checks where data are, and makes a path absolute, unless that was done by whoever knows from where it starts."""
+    where = text if (info.context or {}).get("placed") else absolute(text, Path.cwd())
+    if problem := problem_of(where):
+        raise ValueError(problem)
+    return where
+
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,60}$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Width = Annotated[float, Field(gt=0, le=64, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -49,20 +59,37 @@ class _Section(BaseModel):
 
 
 class DataSection(_Section):
-    """What is learnt.
+    """What is learnt. `docs/data.md` shows each kind of data.
 
     Attributes:
-        dataset: name of a data set.
+        dataset: name of a data set, path of an `.npz`, an `.npy` or a folder of images, or `my_data.py:load`. A path
+            in a recipe starts from its folder, one given on the command line or in Python from the working
+            directory; a run keeps it absolute.
+        range: what becomes 0 and what becomes 255, of data that are no pixels; None takes floats to be from 0 to 1.
+        test_share: of data without a test split, for the test split, stratified; None is 0.2.
+        sha256: of the data; others are refused. A run keeps it of data of one's own.
         augment: name of what happens to a training image, in `kdsnn.choices.AUGMENTATIONS`.
         train_samples: take so many training images, stratified, other ones with each seed; None takes all.
         validation_samples: hold so many out before, stratified, the same ones with each seed; the weights that are best
             on them are kept.
     """
 
-    dataset: Annotated[str, _one_of(choices.DATASETS)] = "mnist5k"
+    dataset: Annotated[str, AfterValidator(_placed)] = "mnist5k"
+    range: tuple[Finite, Finite] | None = None
+    test_share: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     augment: Annotated[str, _one_of(choices.AUGMENTATIONS)] = "none"
     train_samples: Count | None = None
     validation_samples: Count | None = None
+
+    @model_validator(mode="after")
+    def _others_say_it_themselves(self) -> DataSection:
+        if self.range is not None and self.range[0] >= self.range[1]:
+            raise ValueError(f"range: the smaller number comes first, not {list(self.range)}")
+        said = [name for name in ("range", "test_share") if getattr(self, name) is not None]
+        if said and self.dataset in choices.DATASETS:
+            raise ValueError(f"{said[0]}: data set {self.dataset!r} has its own; leave it out")
+        return self
 
 
 class TrainSection(_Section):

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from kdsnn.data.datasets import load_dataset
 from kdsnn.energy.estimate import estimate
 from kdsnn.energy.models import energy_model_names, load_energy_model
 from kdsnn.errors import InputError
@@ -93,7 +92,7 @@ def _accuracies(
     evaluations: Sequence[dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """What is known, each with the number of test images that it was measured on."""
-    whole = len(load_dataset(model.network.provenance["dataset"]).test.labels)
+    whole = select_images(model).identity.samples
     rows = []
     if teacher is not None:
         what = f"teacher ({teacher.get('model', 'ANN')}, float)"
