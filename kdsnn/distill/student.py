@@ -19,7 +19,7 @@ from kdsnn.distill.losses.loss import Loss, loss_of
 from kdsnn.distill.own_networks import bring_along, identity, needs_teacher, recipe_of
 from kdsnn.distill.preparation import Preparation, prepare
 from kdsnn.distill.processes import one_writer
-from kdsnn.distill.teacher import install_teacher, load_teacher, train_teacher
+from kdsnn.distill.teacher import given_teacher, install_teacher, load_teacher, train_teacher
 from kdsnn.distill.tensorboard import check_tensorboard, epoch_log
 from kdsnn.distill.trainer import CHECKPOINT, Plan, fit
 from kdsnn.errors import InputError
@@ -63,6 +63,8 @@ def distill(
         check_tensorboard()
     prepared = prepare(recipe)
     recipe = prepared.recipe
+    if recipe.teacher.weights is not None and needs_teacher(recipe):
+        given_teacher(prepared)  # says now what is wrong with it
     torch.manual_seed(recipe.seed + 1)
     student = _new_student(prepared)
     loss = loss_of(recipe.distill)
