@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from kdsnn.choices import DATASETS
 from kdsnn.errors import InputError
+from kdsnn.network.arrays import freeze
 
 __all__ = ["DIGITS", "SPLIT_SEED", "Dataset", "Split", "checksum", "load_dataset", "stratified", "stratified_index"]
 
@@ -105,12 +106,14 @@ def load_dataset(name: str, root: Path | None = None) -> Dataset:
         InputError: its files are missing and cannot be downloaded, or are broken.
     """
     DATASETS.get(name)  # a wrong name is no error of a cache
-    return _load(name, root or Path(os.environ.get("KDSNN_DATA") or "data"))
+    return _load(name, (root or Path(os.environ.get("KDSNN_DATA") or "data")).absolute())
 
 
 @lru_cache(maxsize=2)
 def _load(name: str, root: Path) -> Dataset:
     dataset: Dataset = DATASETS.get(name)(name, root)
+    for split in (dataset.train, dataset.test):
+        freeze(split.images, split.labels)  # whoever is given it next shall see the same
     return dataset
 
 

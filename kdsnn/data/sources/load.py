@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,31 +12,39 @@ from kdsnn.data.sources.arrays import of_npy, of_npz
 from kdsnn.data.sources.folder import of_folder, stamp_of
 from kdsnn.data.sources.objects import of_object
 from kdsnn.data.sources.reference import ARRAYS, absolute, is_function, problem_of, title_of
-from kdsnn.data.sources.source import Images, Labels, Part, Reading, Source, read
+from kdsnn.data.sources.source import Images, Labels, Part, Range, Reading, Source, range_said, read
 from kdsnn.data.sources.splits import dataset_of
 from kdsnn.errors import InputError, UsageError
 from kdsnn.own_code.functions import load_own
 
-__all__ = ["Shown", "load_data", "load_images"]
+__all__ = ["ImageSet", "load_calibration", "load_data", "load_images"]
 
 PLAIN = Reading()
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """Images to show to a network.
+class ImageSet:
+    """Images without a split, to show to a network.
 
     Attributes:
         name: of the data.
         images: `(N, F)` or `(N, C, H, W)` uint8.
         labels: `(N,)`, where there are any.
         classes: names of the classes, where they have any.
+        value_range: what 0 and 255 stand for, where they were other numbers once.
     """
 
     name: str
     images: Images
     labels: Labels | None
     classes: tuple[str, ...] | None
+    value_range: Range | None = None
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """`(C, H, W)`, or `(F,)`."""
+        shape: tuple[int, ...] = self.images.shape[1:]
+        return shape
 
 
 def load_data(data: object, reading: Reading = PLAIN) -> Dataset:
@@ -47,50 +55,56 @@ def load_data(data: object, reading: Reading = PLAIN) -> Dataset:
         reading: what the data do not say themselves.
 
     Raises:
-        UsageError: there is no data set, module or function of that name.
+        UsageError: there is no data set of that name.
         InputError: the data are missing, broken, or not what is needed.
     """
-    if not isinstance(data, str | Path):
-        return _dataset(of_object(data, _title(data)), _title(data), reading)
-    text = _checked(data)
-    if text in DATASETS:
-        if reading != PLAIN:
-            raise InputError(
-                f"data set {text!r} says its range and its test split itself", hint="leave out what was said"
-            )
-        return load_dataset(text)
-    return _load(text, _stamp(text), reading)
+    if isinstance(data, str | Path) and (text := _checked(data)) not in DATASETS:
+        return _load(text, _stamp(text), reading)
+    return _dataset(*_opened(data), reading)
 
 
-def load_images(data: object, reading: Reading = PLAIN) -> Shown:
+def load_images(data: object, reading: Reading = PLAIN) -> ImageSet:
     """Images to show: all, in their order, or the test split where there is one. They need no labels.
 
     Raises:
         UsageError, InputError: see `load_data`.
     """
-    text = _checked(data) if isinstance(data, str | Path) else None
-    if text in DATASETS:
-        dataset = load_dataset(str(text))
-        return Shown(str(text), dataset.test.images, dataset.test.labels, dataset.labels)
-    part, name = (of_object(data, _title(data)), _title(data)) if text is None else _opened(text)
+    part, name = _opened(data)
     if isinstance(part, Dataset):
-        return Shown(name, part.test.images, part.test.labels, part.labels)
-    source = part if isinstance(part, Source) else part[1]
-    return Shown(name, read(source, reading.value_range), source.labels, source.classes)
+        return ImageSet(name, part.test.images, part.test.labels, part.labels, part.value_range)
+    return _shown(part if isinstance(part, Source) else part[1], name, reading)
+
+
+def load_calibration(data: object, reading: Reading = PLAIN) -> Dataset | ImageSet:
+    """What to choose scales by: a data set, or images alone where they have no labels.
+
+    Raises:
+        UsageError, InputError: see `load_data`.
+    """
+    part, name = _opened(data)
+    if isinstance(part, Source) and part.labels is None:
+        return _shown(part, name, reading)
+    return _dataset(part, name, reading)
 
 
 @lru_cache(maxsize=2)
 def _load(text: str, _stamp: str, reading: Reading) -> Dataset:
-    part, name = _opened(text)
-    return _dataset(part, name, reading)
+    return _dataset(*_opened(text), reading)
+
+
+def _shown(source: Source, name: str, reading: Reading) -> ImageSet:
+    images = read(source, reading.value_range)
+    return ImageSet(name, images, source.labels, source.classes, range_said(source, reading))
 
 
 def _dataset(part: Part | Dataset, name: str, reading: Reading) -> Dataset:
     if not isinstance(part, Dataset):
         return dataset_of(part, name, reading)
-    if reading != PLAIN:
-        raise InputError(f"{name} says its range and its test split itself", hint="leave out what was said")
-    return part
+    if reading != PLAIN and reading.binding:
+        raise InputError(
+            f"data set {name!r} has its range and its test split itself", hint="leave out data.range, data.test_share"
+        )
+    return part if part.name == name else replace(part, name=name)
 
 
 def _checked(data: str | Path) -> str:
@@ -100,8 +114,14 @@ def _checked(data: str | Path) -> str:
     return text
 
 
-def _opened(text: str) -> tuple[Part | Dataset, str]:
-    """What a path or a function stands for, and its name."""
+def _opened(data: object) -> tuple[Part | Dataset, str]:
+    """What a text or an object stands for, and its name."""
+    if not isinstance(data, str | Path):
+        name = data.name if isinstance(data, Dataset) else type(data).__name__
+        return of_object(data, name), name
+    text = _checked(data)
+    if text in DATASETS:
+        return load_dataset(text), text
     if is_function(text):
         own = load_own(text)
         return of_object(own.call() if callable(own.value) else own.value, own.title), own.title
@@ -122,7 +142,3 @@ def _stamp(text: str) -> str:
     path = Path(text)
     beside = path.with_name(f"{path.stem}_labels.npy")
     return "".join(stamp_of(p) for p in (path, beside) if p.exists())
-
-
-def _title(data: object) -> str:
-    return data.name if isinstance(data, Dataset) else type(data).__name__

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.data.sources.values import check_kind, check_range, image_shape, to_pixels
+from kdsnn.data.sources.values import PIXELS, UNIT, check_kind, check_range, image_shape, to_pixels
 from kdsnn.errors import InputError
 
-__all__ = ["Part", "Reading", "Source", "read"]
+__all__ = ["Part", "Reading", "Source", "range_said", "read"]
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -27,10 +27,12 @@ class Reading:
     Attributes:
         value_range: what becomes 0 and what becomes 255; None is 0 to 255 for uint8, and 0 to 1 for floats.
         test_share: of images that come without a test split, for the test split; None is 0.2.
+        binding: whether data that say otherwise themselves are refused; else they are right.
     """
 
     value_range: Range | None = None
     test_share: float | None = None
+    binding: bool = True
 
     def __post_init__(self) -> None:
         if self.value_range is not None:
@@ -91,6 +93,14 @@ def read(source: Source, value_range: Range | None, places: Labels | None = None
         images[there if places is None else places[there]] = pixels.reshape(len(chunk), *shape[1:])
         begin += len(chunk)
     return images
+
+
+def range_said(source: Source, reading: Reading) -> Range | None:
+    """What 0 and 255 stand for; None where the values were pixels all along."""
+    said = source.value_range or reading.value_range
+    if source.dtype == np.uint8 and said in (None, PIXELS):
+        return None
+    return said or UNIT
 
 
 def check_memory(name: str, size: int) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kdsnn.data.datasets import SPLIT_SEED, Dataset, Split, stratified_index
-from kdsnn.data.sources.source import Labels, Part, Range, Reading, Source, read
-from kdsnn.data.sources.values import PIXELS, UNIT
+from kdsnn.data.sources.source import Labels, Part, Range, Reading, Source, range_said, read
 from kdsnn.errors import InputError
 
 __all__ = ["dataset_of"]
@@ -22,7 +21,7 @@ def dataset_of(part: Part, name: str, reading: Reading) -> Dataset:
     """
     if isinstance(part, Source):
         return _divided(part, name, reading)
-    if reading.test_share is not None:
+    if reading.test_share is not None and reading.binding:
         raise InputError(f"{name} has a test split of its own", hint="leave out data.test_share")
     train, test = part
     labels = _labels(train), _labels(test)
@@ -32,7 +31,7 @@ def dataset_of(part: Part, name: str, reading: Reading) -> Dataset:
     tested = Split(read(test, _range(test, reading)), labels[1])
     if np.array_equal(labels[0], labels[1]) and _same(learnt, tested, order):
         raise InputError(f"{name}: the test images are the training images")
-    return Dataset(name, learnt, tested, classes, _said(train, reading))
+    return Dataset(name, learnt, tested, classes, range_said(train, reading))
 
 
 def _divided(source: Source, name: str, reading: Reading) -> Dataset:
@@ -49,7 +48,7 @@ def _divided(source: Source, name: str, reading: Reading) -> Dataset:
     order = np.concatenate([test, train])
     images, ordered = read(source, _range(source, reading), _places(order)), labels[order]
     learnt, tested = Split(images[samples:], ordered[samples:]), Split(images[:samples], ordered[:samples])
-    return Dataset(name, learnt, tested, classes, _said(source, reading))
+    return Dataset(name, learnt, tested, classes, range_said(source, reading))
 
 
 def _labels(source: Source) -> Labels:
@@ -83,20 +82,12 @@ def _classes(name: str, said: tuple[str, ...] | None, train: Labels, test: Label
 
 def _range(source: Source, reading: Reading) -> Range | None:
     own, said = source.value_range, reading.value_range
-    if own is not None and said is not None and tuple(own) != tuple(said):
+    if reading.binding and own is not None and said is not None and tuple(own) != tuple(said):
         raise InputError(
             f"{source.name} has values from {own[0]:g} to {own[1]:g}, not from {said[0]:g} to {said[1]:g} as was said",
             hint="leave out data.range",
         )
     return said
-
-
-def _said(source: Source, reading: Reading) -> Range | None:
-    """What 0 and 255 stand for; None where they were pixels all along."""
-    said = source.value_range or reading.value_range
-    if source.dtype == np.uint8 and said in (None, PIXELS):
-        return None
-    return said or UNIT
 
 
 def _places(order: Labels) -> Labels:

@@ -173,7 +173,7 @@ def test_a_data_set_is_read_once_and_again_where_it_was_changed(tmp_path: Path) 
 def test_a_plain_data_set_says_its_split_itself() -> None:
     for data in ("digits", load_dataset("digits")):
         assert load_data(data) is load_dataset("digits")
-        with pytest.raises(InputError, match="says its range and its test split itself"):
+        with pytest.raises(InputError, match="has its range and its test split itself"):
             load_data(data, Reading(test_share=0.5))
 
 
