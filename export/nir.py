@@ -191,7 +191,7 @@ def _differs_within_a_channel(bias: npt.NDArray[np.int64], shape: Shape) -> bool
 def _bias_nodes(
     projection: Projection, source: Shape, target: Population, bias: npt.NDArray[np.int64]
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """A bias that differs within a channel, which NIR's Conv2d cannot say: a convolution that makes ones, and a Scale."""
+    """A bias that differs within a channel, which NIR's Conv2d cannot say: a Scale of ones beside it."""
     op, name = projection.op, _node_name(projection)
     assert isinstance(op, Conv2d)  # noqa: S101  callers pass convolutions
     ones = _conv_node(op, source, np.zeros(op.weight.shape, np.float32), np.ones(target.shape[0], np.float32))

@@ -1,7 +1,7 @@
 """Reading the graph of anybody's NIR file: safely, with graphs in graphs, and with what is broken named.
 
-Not by `nir.read`: nir 1.0.8 infers wrong shapes for grouped and rectangular convolutions, which `type_check=False` keeps
-it from, but not for graphs in the graph; and what it raises does not say which node is broken.
+Not by `nir.read`: nir 1.0.8 infers wrong shapes for grouped and rectangular convolutions; `type_check=False` keeps it
+from that, but not for graphs in the graph. And what it raises does not say which node is broken.
 """
 
 from __future__ import annotations

@@ -73,7 +73,8 @@ class Computed:
         potentials: where the output is an integrator, its potential after the last step, `(N, *shape)` int32 (64 to a
             weight unit); else None.
         versions: of what computed it, such as `{"numpy": "2.4.6"}`.
-        notes: further figures of this target, such as seconds of set-up.
+        notes: further figures of this target, such as seconds of set-up. Where it simulates its energy, the joules of
+            each part are `energy_<part>_j`, and all images' latencies and seconds are `latency_s` and `simulated_s`.
     """
 
     spikes: Mapping[str, npt.NDArray[np.uint8]]

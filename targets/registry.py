@@ -29,14 +29,15 @@ def load_target(name: str, options: Mapping[str, str] | None = None) -> Target:
 
     Raises:
         UsageError: there is none, or an option is wrong; the message names those there are, and all that are wrong.
-        PluginError: its package cannot be imported, or it calls itself otherwise: results are kept under that name.
+        PluginError: its package cannot be imported, or it has another name than it is registered by.
     """
     kind = TARGETS.get(name)
     target: Target = kind(**_arguments(name, kind, options or {}))
-    if target.name != name:
+    own = getattr(target, "name", None)
+    if own != name:
         raise PluginError(
-            f"target {name!r} calls itself {target.name!r}, and its results would be taken for that one's",
-            hint=f'give its class the name under which it is registered: name = "{name}"',
+            f"what is registered as target {name!r} calls itself {own!r}, and results would be kept as that one's",
+            hint=f"let its class say name = {name!r}",
         )
     return target
 

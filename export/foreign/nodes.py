@@ -197,8 +197,8 @@ def _decay(reader: Reader, stream: Stream, tau: Any, r: Any, names: tuple[str, s
     if reader.options.dt is None:
         raise InputError(
             f"it leaks, and NIR does not say the time step ({names[0]} is {taus.flat[0]:g})",
-            hint="say --dt in seconds: snnTorch and spikingjelly write for 1e-4, sinabs for 1, norse for 1e-6"
-            f" (its dt squared); {names[0]} / {names[1]} is {taus.flat[0] / gains.flat[0]:g} here",
+            hint="say --dt in seconds, or who wrote the file: --writer NAME (kdsnn list writers);"
+            f" {names[0]} / {names[1]} is {taus.flat[0] / gains.flat[0]:g} here",
         )
     decays = reader.options.dt / taus if reader.options.solve == "euler" else -np.expm1(-reader.options.dt / taus)
     if np.ptp(decays) > ROUNDING * decays.max():

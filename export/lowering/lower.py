@@ -8,10 +8,11 @@ with projections (see `network_builder.py`). What cannot be carried is refused, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
+import numpy as np
 import snntorch
 import torch
 from torch import nn
@@ -28,7 +29,8 @@ from kdsnn.network import Input, Network, Population, Shape
 __all__ = ["LAYERS", "Lowered", "lower", "lower_module"]
 
 INPUT, READOUT = "input", "readout"
-PIXEL_SCALE = 255.0  # a module sees pixels from 0 to 1
+WHITE = 255
+UNIT = (0.0, 1.0)  # what a student sees of pixels
 LAYERS: tuple[type[nn.Module], ...] = (  # what can be lowered, for those who look for it; also what is made of the same
     *(nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.Conv2d, nn.Dropout, nn.Dropout2d),
     *(nn.Flatten, nn.Identity, nn.Linear, nn.MaxPool2d, snntorch.Leaky, snntorch.Synaptic),
@@ -45,11 +47,13 @@ class Lowered:
     Attributes:
         network: in spiking normal form.
         once_a_step: whether the module has to be called once for each time step.
+        value_range: what the module sees for a pixel of 0, and of 255.
         calls: the calls of its neurons in their order: path of the neuron, population, step.
     """
 
     network: Network
     once_a_step: bool
+    value_range: tuple[float, float]
     calls: tuple[tuple[str, str, int], ...]
 
 
@@ -77,11 +81,12 @@ def lower_module(
     labels: Sequence[str] | None,
     name: str = "network",
     provenance: Mapping[str, str] | None = None,
+    value_range: tuple[float, float] = UNIT,
 ) -> Lowered:
     """The float network that computes what a module computes, spike for spike, and how the module makes it.
 
     Args:
-        model: in eval mode. It maps images in [0, 1], `(B, C, H, W)` or `(B, N)`, to the spikes of its last neurons:
+        model: in eval mode. It maps images, `(B, C, H, W)` or `(B, N)`, to the spikes of its last neurons:
             of all time steps, `(T, B, N)` or `(T * B, N)`, or their sum; or, called once for each step, of that step.
             Where it returns no spikes, the output integrates what it returns at every step, without a leak, and its
             potential after the last is the score. Of several results, the spikes of its last neurons are meant.
@@ -90,16 +95,19 @@ def lower_module(
         labels: name of each output neuron. None: numbers.
         name: of the network.
         provenance: where it comes from; carried along, without influence on the fingerprint.
+        value_range: what the module sees for a pixel of 0, and of 255.
 
     Raises:
         LoweringError: it holds something that cannot be carried exactly; with all that was found.
     """
-    builder = Builder([Population(INPUT, input_shape, Input(bits=8))], input_scale=1 / PIXEL_SCALE)
+    low, high = value_range
+    builder = Builder([Population(INPUT, input_shape, Input(bits=8))], input_scale=(high - low) / WHITE)
+    image = replace(streams.spikes_of(INPUT, input_shape), offset=np.full(input_shape, low))
     tracing = Tracing(model, builder, number_format(model))
     calls = Calls(tracing)
     try:
         with calls.attached(), torch.no_grad():
-            output = _traced_output(tracing, calls, streams.spikes_of(INPUT, input_shape), timesteps)
+            output = _traced_output(tracing, calls, image, timesteps)
         stream, steps = _over_time(tracing, output.parts, timesteps)
         network = _network(builder, stream, steps, labels, name, provenance)
         _check_calls(tracing, calls, network)
@@ -110,6 +118,7 @@ def lower_module(
     return Lowered(
         network=network,
         once_a_step=calls.repeated,
+        value_range=value_range,
         calls=tuple((tracing.names[neuron], cell.name, step) for neuron, cell, step in calls.made),
     )
 

@@ -21,7 +21,7 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 
 from kdsnn.errors import InputError, VerificationError
-from kdsnn.export.lowering.lower import PIXEL_SCALE, Lowered, number_format
+from kdsnn.export.lowering.lower import WHITE, Lowered, number_format
 from kdsnn.export.lowering.neuron_calls import hidden_states
 from kdsnn.export.lowering.places import line_of_error
 from kdsnn.models.neurons import MultiStep
@@ -109,7 +109,8 @@ def run_module(module: nn.Module, lowered: Lowered, images: Images) -> tuple[dic
     Raises:
         InputError: it raised an error.
     """
-    pixels = (torch.from_numpy(images).double() / PIXEL_SCALE).to(number_format(module))
+    low, high = lowered.value_range
+    pixels = (low + torch.from_numpy(images.astype(np.float64)) * ((high - low) / WHITE)).to(number_format(module))
     returned: list[Any] = []
     with torch.no_grad(), _recorded(module) as seen:
         try:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from kdsnn.targets.base import Progress, Target
 
 __all__ = [
-    "CalibrateOption",
     "DatasetOption",
     "DeviceOption",
     "DisagreementOption",
@@ -30,12 +29,8 @@ __all__ = [
     "PoolOption",
     "RecipeArgument",
     "SamplesOption",
-    "ScaleOption",
-    "StepOption",
-    "StepsOption",
     "StockOption",
     "TargetOption",
-    "TieOption",
     "TimeLimitOption",
     "WorkersOption",
     "emit_json",
@@ -89,25 +84,9 @@ SamplesOption = Annotated[int | None, typer.Option("--samples", "-n", min=1, hel
 TimeLimitOption = Annotated[
     float | None, typer.Option("--time-limit", min=0, metavar="SECONDS", help="Give up after so long (exit 7).")
 ]
-CalibrateOption = Annotated[
-    str | None,
-    typer.Option("--calibrate", metavar="DATA", help="NIR: data to calibrate on and to be tested on (docs/data.md)."),
-]
 DisagreementOption = Annotated[
     float,
     typer.Option("--max-disagreement", min=0, max=1, help="Share of predictions that may differ from the float net's."),
-]
-StepsOption = Annotated[
-    int, typer.Option("-T", "--timesteps", min=1, help="NIR: time steps that an image is shown for.")
-]
-StepOption = Annotated[
-    float | None, typer.Option("--dt", help="NIR: seconds in a time step; needed where a neuron leaks.")
-]
-ScaleOption = Annotated[
-    float, typer.Option("--input-scale", help="NIR: what the writer's net saw for a pixel of 1; 1 / 255.")
-]
-TieOption = Annotated[
-    bool, typer.Option("--fires-at-threshold", help="NIR: the writer's neurons fire at v >= threshold.")
 ]
 
 

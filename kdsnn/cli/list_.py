@@ -25,6 +25,7 @@ class Kind(StrEnum):
     noises = "noises"
     methods = "methods"
     targets = "targets"
+    writers = "writers"
     energy_models = "energy-models"
     hardware = "hardware"
     runs = "runs"
@@ -43,6 +44,7 @@ def _names(kind: Kind) -> list[str]:
         Kind.noises: choices.NOISES,
         Kind.methods: choices.METHODS,
         Kind.targets: choices.TARGETS,
+        Kind.writers: choices.WRITERS,
     }
     if kind in chosen:
         return chosen[kind].names()

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 from kdsnn.errors import RecipeError
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from kdsnn.recipes.schema import StudentSection
 
-__all__ = ["StudentKind", "TeacherKind", "image_shape"]
+__all__ = ["CopyKind", "StudentKind", "TeacherKind", "image_shape"]
 
 Shape = tuple[int, int, int]
+Pairs = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,21 @@ class StudentKind:
 
     build: Callable[[StudentSection, Shape, int], nn.Module]
     stages: tuple[str, ...] = ()
+    options: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class CopyKind:
+    """A kind of spiking student that is made of its teacher.
+
+    Attributes:
+        build: from the teacher, a recipe's section, the shape of an image, and training images `(N, C, H, W)` in
+            [0, 1] or None, to its layers, and the names of its populations with those of the teacher's modules whose
+            features they have. Without images its weights are of no use yet.
+        options: as of a `StudentKind`.
+    """
+
+    build: Callable[[nn.Module, StudentSection, tuple[int, ...], torch.Tensor | None], tuple[nn.Module, Pairs]]
     options: frozenset[str] = frozenset()
 
 

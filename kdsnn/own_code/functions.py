@@ -20,10 +20,10 @@ from types import ModuleType
 from typing import Any
 
 from kdsnn.errors import InputError, KdsnnError
-from kdsnn.own_code.source import INSTALLED, digest, source_files
+from kdsnn.own_code.source import INSTALLED, digest, files_of
 from kdsnn.registry import nearest
 
-__all__ = ["OwnCode", "anchored", "is_reference", "load_own"]
+__all__ = ["OwnCode", "anchored", "is_reference", "load_own", "title_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +46,7 @@ class OwnCode:
     @property
     def title(self) -> str:
         """The reference without the folders of its file."""
-        where, _, name = self.reference.rpartition(":")
-        return f"{Path(where).name if self.folder else where}:{name}"
+        return title_of(self.reference)
 
     @property
     def sha256(self) -> str:
@@ -88,7 +87,15 @@ def is_reference(name: str) -> bool:
 def anchored(reference: str, folder: Path) -> str:
     """The same reference with the path of its file, where it has one, taken from a folder."""
     where, colon, function = reference.rpartition(":")
-    return f"{(folder / where).absolute()}:{function}" if colon and where.endswith(".py") else reference
+    return (
+        f"{(folder / Path(where).expanduser()).absolute()}:{function}" if colon and where.endswith(".py") else reference
+    )
+
+
+def title_of(name: str) -> str:
+    """A reference without the folders of its file; any other name as it is."""
+    where, colon, function = name.rpartition(":")
+    return f"{Path(where).name}:{function}" if colon and where.endswith(".py") else name
 
 
 def load_own(reference: str) -> OwnCode:
@@ -101,18 +108,14 @@ def load_own(reference: str) -> OwnCode:
     if not is_reference(reference):
         raise InputError(f"{reference!r} is neither FILE.py:FUNCTION nor MODULE:FUNCTION")
     if where.endswith(".py"):
-        return _of_file(reference, Path(where).expanduser().absolute(), name)
+        return _of_file(reference, Path(where).expanduser().absolute(), name, files_of(reference))
+    files = files_of(reference)
     with _failures(where, "cannot be imported"):
         module = importlib.import_module(where)
-    file = Path(module.__file__) if module.__file__ else None
-    files = {file.name: file.read_bytes()} if file is not None and file.is_file() else {}
     return OwnCode(reference, _member(module, name, reference), files, None)
 
 
-def _of_file(reference: str, path: Path, name: str) -> OwnCode:
-    if not path.is_file():
-        raise InputError(f"there is no file {path}")
-    files = source_files(path)
+def _of_file(reference: str, path: Path, name: str, files: Mapping[str, bytes]) -> OwnCode:
     key = f"kdsnn_own_{digest(files)[:16]}_{path.stem}"
     module = sys.modules.get(key)
     if module is None or module.__file__ != str(path):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from kdsnn.errors import InputError
 
-__all__ = ["INSTALLED", "digest", "source_files"]
+__all__ = ["INSTALLED", "TORCHVISION", "digest", "files_of", "source_files"]
+
+TORCHVISION = "torchvision"  # its models are named by it, and are no user's code
 
 LARGEST = 2**24  # bytes of all files together
 INSTALLED = frozenset({"kdsnn", "numpy", "snntorch", "torch", "torchvision", *sys.stdlib_module_names})
@@ -39,6 +42,27 @@ def source_files(path: Path) -> dict[str, bytes]:
     return found
 
 
+def files_of(reference: str) -> dict[str, bytes]:
+    """What a reference is known by: the files it needs, or the one of an installed module. Nothing of it is executed.
+
+    Raises:
+        InputError: there is no such file or module.
+    """
+    where = reference.rpartition(":")[0]
+    if where == TORCHVISION:
+        return {}
+    if where.endswith(".py"):
+        return source_files(Path(where).expanduser().absolute())
+    try:
+        spec = importlib.util.find_spec(where)  # imports the packages above it
+    except (ImportError, ValueError) as error:
+        raise InputError(f"{where} cannot be imported: {error}") from error
+    if spec is None:
+        raise InputError(f"there is no module {where}", hint="for a file: PATH/TO/FILE.py:FUNCTION")
+    file = Path(spec.origin or "")
+    return {file.name: _read(file)} if file.is_file() else {}
+
+
 def digest(files: Mapping[str, bytes]) -> str:
     """The sha256 of files: of their names and contents."""
     whole = hashlib.sha256()
@@ -48,6 +72,8 @@ def digest(files: Mapping[str, bytes]) -> str:
 
 
 def _read(file: Path) -> bytes:
+    if not file.is_file():
+        raise InputError(f"there is no file {file}")
     try:
         return file.read_bytes()
     except OSError as error:

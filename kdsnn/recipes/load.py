@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from kdsnn.data.sources.reference import absolute
 from kdsnn.errors import RecipeError, UsageError
+from kdsnn.own_code.functions import anchored
 from kdsnn.recipes.paper_rows import DERIVED
 from kdsnn.recipes.schema import Recipe
 from kdsnn.registry import suggestion
@@ -99,15 +100,22 @@ def _override(data: dict[str, Any], override: str) -> None:
         if not isinstance(section, dict):
             raise RecipeError(f"change {override!r}: {part!r} is not a section")
     section[parts[-1]] = value
-    if parts in (["data"], ["data", "dataset"]):
-        _place(data, Path.cwd())
+    if isinstance(changed := data[parts[0]], dict):
+        _place({parts[0]: changed}, Path.cwd())
 
 
 def _place(data: dict[str, Any], folder: Path) -> None:
-    """Makes the path of the data absolute, from the folder where it was written."""
-    section = data.get("data")
-    if isinstance(section, dict) and isinstance(section.get("dataset"), str):
-        section["dataset"] = absolute(section["dataset"], folder)
+    """Makes the paths of the data and of a user's own networks absolute, from the folder where they were written."""
+    for name in ("data", "teacher", "student"):
+        section = data.get(name)
+        if not isinstance(section, dict):
+            continue
+        if isinstance(dataset := section.get("dataset"), str):
+            section["dataset"] = absolute(dataset, folder)
+        if isinstance(model := section.get("model"), str):
+            section["model"] = anchored(model, folder)
+        if isinstance(weights := section.get("weights"), str):
+            section["weights"] = str((folder / Path(weights).expanduser()).absolute())
 
 
 def _as_python(value: Any) -> Any:

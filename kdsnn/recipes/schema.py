@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from kdsnn import choices
 from kdsnn.data.sources.reference import absolute, problem_of
+from kdsnn.own_code.functions import is_reference
 from kdsnn.registry import Registry
 
 __all__ = [
@@ -23,12 +24,14 @@ __all__ = [
 ]
 
 
-def _one_of(registry: Registry[Any]) -> AfterValidator:
-    """Checks that a name is in a list."""
+def _one_of(registry: Registry[Any], *, own: bool = False) -> AfterValidator:
+    """Checks that a name is in a list, or the reference of a user's own."""
 
     def check(name: str) -> str:
+        if own and is_reference(name):
+            return name
         if problem := registry.problem(name):
-            raise ValueError(problem)
+            raise ValueError(problem + ("; your own is named as my_net.py:make" if own else ""))
         return name
 
     return AfterValidator(check)
@@ -121,14 +124,20 @@ class TeacherSection(TrainSection):
     """The teacher and its training.
 
     Attributes:
-        model: name of a teacher.
+        model: name of a teacher, `FILE.py:FUNCTION` or `MODULE:FUNCTION` that returns one, or `torchvision:NAME`.
+        weights: file of its weights, `.safetensors`, or `.pt` that holds a state dict: then it is not trained.
+        mean: of each channel, which is subtracted from images in [0, 1] before it sees them; None leaves them so.
+        std: of each channel, by which they are divided then.
         width: multiplies its channels.
         label_smoothing: of the targets of its cross-entropy.
         seed: of its weights and training, so that students of several seeds share one; None takes the recipe's.
         train_samples: it learns from so many training images; `all`, or None for those that the student learns from.
     """
 
-    model: Annotated[str, _one_of(choices.TEACHERS)] = "cnn"
+    model: Annotated[str, _one_of(choices.TEACHERS, own=True)] = "cnn"
+    weights: str | None = None
+    mean: Annotated[tuple[Finite, ...], Field(min_length=1)] | None = None
+    std: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
     width: Width = 1.0
     label_smoothing: Share = 0.0
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
@@ -139,7 +148,8 @@ class StudentSection(_Section):
     """The student.
 
     Attributes:
-        model: name of a student.
+        model: name of a student, or `FILE.py:FUNCTION` or `MODULE:FUNCTION` that returns one.
+        weights: file of the weights that a student of one's own starts from.
         width: multiplies its channels and hidden neurons.
         timesteps: T.
         surrogate: name of the gradient in place of the step's.
@@ -148,9 +158,11 @@ class StudentSection(_Section):
         hidden: neurons of its hidden layer, instead of the model's own.
         readout: `rate` (the paper's: spikes of the output neurons over T) or `membrane` (they never fire, and the
             score is what they have summed up after T steps).
+        percentile: of the activations of the ANN, which becomes one spike a step in `spiking-copy`.
     """
 
-    model: Annotated[str, _one_of(choices.STUDENTS)] = "2conv"
+    model: Annotated[str, _one_of(choices.STUDENTS, own=True)] = "2conv"
+    weights: str | None = None
     width: Width = 1.0
     timesteps: Annotated[int, Field(ge=1, le=1024)] = 4
     surrogate: Annotated[str, _one_of(choices.SURROGATES)] = "atan"
@@ -158,7 +170,7 @@ class StudentSection(_Section):
     channels: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     hidden: Count | None = None
     readout: Literal["rate", "membrane"] = "rate"
-    percentile: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 99.0
+    percentile: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] | None = None
 
 
 class DistillSection(_Section):

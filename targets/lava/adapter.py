@@ -20,7 +20,7 @@ from kdsnn.network.counters import Counts, Tally, counts_of
 from kdsnn.network.features import CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
 from kdsnn.targets.base import Availability, Computed, Files, Program, Progress, Target, Teacher, Violation
 from kdsnn.targets.lava.bundle import write_bundle
-from kdsnn.targets.lava.environment import LavaEnvironment, find_environment, setup_environment, worker_variables
+from kdsnn.targets.lava.environment import LavaEnvironment, find_environment, worker_variables
 from kdsnn.targets.lava.job import write_job
 from kdsnn.targets.lava.limits import violations
 from kdsnn.targets.lava.shards import lane_count, shares
@@ -81,10 +81,6 @@ class LavaTarget(Target):
         if environment is None:
             return Availability(False, "its Python 3.10 environment is not set up", HINT)
         return Availability(True, str(environment))
-
-    def prepare(self, progress: Callable[[str], None] | None = None) -> None:
-        """Sets up the environment where it is missing; see `setup_environment`."""
-        setup_environment(progress=progress)
 
     def check(self, network: Network) -> list[Violation]:
         """All limits of Lava that the network exceeds."""

@@ -19,7 +19,6 @@ from kdsnn.data import cifar10, datasets, files, mnist, published_files
 from kdsnn.data.datasets import load_dataset
 from kdsnn.errors import InputError
 
-
 FASHION = mnist.DEBIAN_FASHION
 
 
@@ -163,7 +162,7 @@ def test_the_known_checksums_are_those_of_the_real_files() -> None:
     assert sorted(published_files.HELD.values()) == ["fashion-mnist"] * 4 + ["mnist"] * 4
     assert all(len(sha256) == 64 for sha256 in published_files.HELD)
     listed = {"mnist": vision.MNIST, "fashion-mnist": vision.FashionMNIST, "kmnist": vision.KMNIST}
-    assert published_files.PACKED == {md5: name for name, of in listed.items() for _, md5 in of.resources}
+    assert {md5: name for name, of in listed.items() for _, md5 in of.resources} == published_files.PACKED
 
 
 def test_the_real_digits_of_mnist_are_not_taken_for_fashion(tmp_path: Path) -> None:

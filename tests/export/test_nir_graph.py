@@ -1,4 +1,4 @@
-"""Reading NIR graphs of others from files: graphs in graphs as they stand, and what is broken by the name of the node."""
+"""Reading NIR graphs from files: graphs in graphs as they stand, and what is broken by the name of the node."""
 
 from itertools import pairwise
 from pathlib import Path

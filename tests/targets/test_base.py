@@ -75,12 +75,19 @@ def test_each_is_registered_under_its_own_name(name: str) -> None:
     assert load_target(name).name == name
 
 
-def test_results_of_a_plug_in_cannot_pass_for_those_of_another_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    register(monkeypatch, mychip="tests.targets.test_base:Plain")
-    with pytest.raises(PluginError, match="target 'mychip' calls itself 'plain'") as raised:
-        load_target("mychip")
-    assert 'name = "mychip"' in raised.value.hint
-    assert not probe_all()["mychip"].available
+@pytest.mark.parametrize("name", target_names())
+def test_none_has_a_method_outside_the_protocol(name: str) -> None:
+    own = {key for kind in type(load_target(name)).__mro__ for key in vars(kind) if not key.startswith("_")}
+    assert own <= {*vars(base.Target), *base.Target.__annotations__, *vars(object)}
+
+
+def test_a_target_with_another_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its evaluations would be kept as the other's: it is easily forgotten where a class is derived from ours."""
+    register(monkeypatch, board=f"{__name__}:Missing")
+    with pytest.raises(PluginError, match="target 'board' calls itself 'missing'") as wrong:
+        load_target("board")
+    assert "name = 'board'" in wrong.value.hint
+    assert "calls itself 'missing'" in probe_all()["board"].detail
 
 
 def test_an_unknown_target_suggests_a_name() -> None:

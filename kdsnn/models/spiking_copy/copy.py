@@ -6,14 +6,15 @@ import torch
 from torch import fx, nn
 
 from kdsnn.models.blocks import fire, readout
+from kdsnn.models.kinds import CopyKind, Pairs
 from kdsnn.models.neurons import IF, Repeat
 from kdsnn.models.spiking_copy.balance import activations, rescale
 from kdsnn.models.spiking_copy.normal_form import NormalForm, free_name, inputs, normal_form
 from kdsnn.recipes.schema import StudentSection
 
-__all__ = ["spiking_copy"]
+__all__ = ["PERCENTILE", "STUDENT", "spiking_copy"]
 
-Pairs = tuple[tuple[str, str], ...]
+PERCENTILE = 99.0
 
 
 def spiking_copy(
@@ -39,7 +40,7 @@ def spiking_copy(
             "": torch.ones(1)
         }
     else:
-        units = activations(form, images, section.percentile)
+        units = activations(form, images, section.percentile or PERCENTILE)
     rescale(form, units)
     module, pairs = form.module, []
     for name, node in _relus(form).items():
@@ -79,3 +80,6 @@ def _repeat(form: NormalForm, timesteps: int) -> None:
                 repeated = module.graph.call_module(name, (node,))
             for user in in_time:
                 user.replace_input_with(node, repeated)
+
+
+STUDENT = CopyKind(spiking_copy, options=frozenset({"percentile"}))

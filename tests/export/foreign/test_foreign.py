@@ -253,7 +253,7 @@ def test_what_snntorch_writes_fires_as_snntorch_does(beta: float) -> None:
     neuron = nir.LIF(*(np.array(v, dtype=np.float32) for v in (tau, tau / 1e-4, 0, 1)))
     head = (nir.Flatten(None, 0), nir.Affine(last.weight.detach(), last.bias.detach()), neuron)
     conv2d = nir.Conv2d(None, first.weight.detach(), (1, 1), (1, 1), (1, 1), 1, first.bias.detach())
-    network = read(chain(conv2d, neuron, *head), dt=1e-4)
+    network = read(chain(conv2d, neuron, *head), dt=1e-4, reset="zero")
     assert 0.03 < own.mean() < 0.97
     assert np.array_equal(simulate_float(network, pixels)["n4"], own.detach().numpy().astype(bool))
 
