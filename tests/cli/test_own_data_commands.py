@@ -118,7 +118,7 @@ def test_what_cannot_be_data_is_named(cli: Cli, place: Path) -> None:
     for option in ("--dataset", "--images"):
         assert_error(cli("evaluate", run, "-t", "gpu", option, "digit"), 2, "did you mean 'digits'?")
         assert_error(cli("evaluate", run, "-t", "gpu", option, "./nothing"), 3, "there is no file or folder")
-        assert_error(cli("evaluate", run, "-t", "gpu", option, "no_module:load"), 3, "cannot be imported")
+        assert_error(cli("evaluate", run, "-t", "gpu", option, "no_module:load"), 3, "there is no module no_module")
     (place / "bad.py").write_text("def load():\n    return 1 / 0\n")
     assert_error(cli("evaluate", run, "-t", "gpu", "--images", "bad.py:load"), 3, "ZeroDivisionError")
     shutil.copy(run / "model.nir", "alone.nir")
