@@ -15,12 +15,12 @@ from statistics import mean
 
 from kdsnn.steps.quantize import quantize_run
 
-ROWS = {
-    "int8 PTQ, max": {"weight_bits": 8, "method": "max", "qat_epochs": 0},
-    "int8 PTQ, mse": {"weight_bits": 8, "method": "mse", "qat_epochs": 0},
-    "int4 PTQ, mse": {"weight_bits": 4, "method": "mse", "qat_epochs": 0},
-    "int8 QAT": {"weight_bits": 8, "method": "max"},
-    "int4 QAT": {"weight_bits": 4, "method": "mse"},
+ROWS = {  # weight bits, method, whether it is fine-tuned
+    "int8 PTQ, max": (8, "max", False),
+    "int8 PTQ, mse": (8, "mse", False),
+    "int4 PTQ, mse": (4, "mse", False),
+    "int8 QAT": (8, "max", True),
+    "int4 QAT": (4, "mse", True),
 }
 
 
@@ -30,12 +30,12 @@ def main() -> None:
     parser.add_argument("--bits8-epochs", type=int, default=1)
     parser.add_argument("--bits4-epochs", type=int, default=2)
     arguments = parser.parse_args()
-    epochs = {"int8 QAT": arguments.bits8_epochs, "int4 QAT": arguments.bits4_epochs}
+    epochs = {8: arguments.bits8_epochs, 4: arguments.bits4_epochs}
     losses: dict[str, list[float]] = {}
-    for name, options in ROWS.items():
+    for name, (bits, method, tuned) in ROWS.items():
         for run in arguments.runs:
             began = time.perf_counter()
-            done = quantize_run(run, **{"qat_epochs": epochs.get(name), **options})
+            done = quantize_run(run, weight_bits=bits, method=method, qat_epochs=epochs[bits] if tuned else 0)
             row = {"row": name, "run": run, **{k: done.as_json()[k] for k in ("float_accuracy", "integer_accuracy")}}
             losses.setdefault(name, []).append(100 * (row["float_accuracy"] - row["integer_accuracy"]))
             print(json.dumps(row | {"seconds": round(time.perf_counter() - began, 1)}), flush=True)

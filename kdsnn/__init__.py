@@ -1,5 +1,21 @@
 """KDSNN: one network, every machine, the same spikes."""
 
-__all__ = ["__version__"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kdsnn.steps.convert import convert
+
+__all__ = ["__version__", "convert"]
 
 __version__ = "0.1.0"
+
+LAZY = {"convert": "kdsnn.steps.convert"}  # where each function lies: `import kdsnn` alone imports no torch
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(LAZY[name]), name)

@@ -18,6 +18,7 @@ __all__ = [
     "METHODS",
     "NOISES",
     "OPTIMIZERS",
+    "QUICK_TARGET",
     "SCHEDULES",
     "STUDENTS",
     "SURROGATES",
@@ -28,6 +29,7 @@ __all__ = [
     "WRITERS",
 ]
 
+QUICK_TARGET = "gpu"  # of TARGETS: what computes where it does not matter which, for all find the same
 VARIED = ("fashion-mnist", "mnist", "mnist5k")  # data sets that come with noise on their images too, as NAME-VARIANT
 VARIANTS = {"rot": "rotate", "back-rand": "back-rand", "back-image": "back-image", "rot-back-image": "rot-back-image"}
 DATASETS: Registry[Any] = Registry(
@@ -51,6 +53,7 @@ STUDENTS: Registry[Any] = Registry(
         "preresnet20": "kdsnn.models.wrn:PRERESNET20",
         "resnet14": "kdsnn.models.spiking_resnet:RESNET14",
         "resnet18": "kdsnn.models.spiking_resnet:RESNET18",
+        "spiking-copy": "kdsnn.models.spiking_copy.copy:STUDENT",
         "vgg11": "kdsnn.models.vgg:VGG11",
         "vgg16": "kdsnn.models.vgg:VGG16",
         "wrn16-2": "kdsnn.models.wrn:WRN16_2",

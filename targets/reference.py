@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from kdsnn.targets.base import Availability, Target, Violation
 from kdsnn.targets.batches import Activity, BatchProgram
 from kdsnn.targets.fitting import overflow_violations
 
-__all__ = ["Arrives", "ReferenceProgram", "ReferenceTarget", "decay", "simulate", "sums"]
+__all__ = ["Arrives", "ReferenceProgram", "ReferenceTarget", "decay", "exact_in_floats", "simulate", "sums"]
 
 BATCH = 32  # images at once: bounds the memory
 Int64Array = npt.NDArray[np.int64]
@@ -35,7 +36,9 @@ def simulate(
     """
     n, steps = len(images), network.timesteps
     image = counters.input_messages(network, images)
-    of_image = {p.name: sums(p, image) for p in network.projections if p.source == network.input.name}
+    largest = {p.name: 1 for p in network.spiking} | {network.input.name: 2**network.input_bits - 1}
+    projections = {p.name: exact_in_floats(p, largest[p.source]) for p in network.projections}
+    of_image = {name: sums(p, image) for name, p in projections.items() if p.source == network.input.name}
     u = {p.name: np.zeros((n, *p.shape), dtype=np.int64) for p in network.spiking}
     v = {p.name: np.zeros((n, *p.shape), dtype=np.int64) for p in network.spiking}
     spikes: Spikes = {p.name: np.zeros((n, steps, *p.shape), dtype=np.uint8) for p in network.spiking}
@@ -43,7 +46,7 @@ def simulate(
         for population in network.spiking:
             name, neuron = population.name, neuron_of(population)
             bias = neuron.bias.astype(np.int64).reshape(population.shape) << neuron.bias_exponent
-            incoming = network.incoming(name)
+            incoming = [projections[p.name] for p in network.incoming(name)]
             a = sum(of_image[p.name] if p.name in of_image else sums(p, spikes[p.source][:, t]) for p in incoming)
             u[name] = decay(u[name], int(neuron.decay_u)) + (a << MEMBRANE_SHIFT)
             v[name] = decay(v[name], int(neuron.decay_v)) + u[name] + bias
@@ -53,13 +56,23 @@ def simulate(
     return spikes, v[network.output.name].astype(np.int32)
 
 
-def sums(projection: Projection, messages: npt.NDArray[np.uint8]) -> Int64Array:
-    """What messages add up to at each target neuron, in weight units.
+def exact_in_floats(projection: Projection, largest: int) -> Projection:
+    """The projection with its weights as floats, which BLAS multiplies, and in which every sum of it is exact.
 
-    Products and sums in float64 are exact: weights and messages have 8 bits, so that a sum could only reach 2**53 over
-    more than 2**38 synapses of one neuron.
+    No sum of some of a neuron's products, in whatever order, is more than the largest message times the sum of its
+    weights' sizes. Whole numbers up to 2**24 are exact in float32. Those up to 2**53 are in float64: it would take more
+    than 2**38 synapses of one neuron to pass that with weights and messages of 8 bits.
     """
-    return apply(projection.op, messages.astype(np.float64)).astype(np.int64) << projection.exponent
+    weight = projection.op.weight
+    bound = largest * int(np.abs(weight.reshape(len(weight), -1)).sum(axis=1, dtype=np.int64).max())
+    exact = np.float32 if bound <= 2**24 else np.float64
+    return replace(projection, op=replace(projection.op, weight=weight.astype(exact)))
+
+
+def sums(projection: Projection, messages: npt.NDArray[np.uint8]) -> Int64Array:
+    """What messages add up to at each target neuron, in weight units."""
+    op = projection.op
+    return apply(op, messages.astype(op.weight.dtype)).astype(np.int64) << projection.exponent
 
 
 def decay(x: Int64Array, amount: int) -> Int64Array:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
+from itertools import count
 from math import inf, prod
 
 import numpy as np
@@ -30,6 +32,13 @@ class Builder:
     populations: list[Population]
     input_scale: float
     projections: list[Projection] = field(default_factory=list)
+
+    def free_name(self, wanted: str) -> str:
+        """A name like the one that is wanted that no population has yet."""
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", wanted)
+        taken = {population.name for population in self.populations}
+        others = (f"{name}_{i}" for i in count(2))
+        return name if name not in taken else next(other for other in others if other not in taken)
 
     def spiking(
         self,

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DatasetOption",
     "DeviceOption",
+    "DisagreementOption",
     "ImagesOption",
     "JsonOption",
     "ModelArgument",
@@ -73,13 +73,20 @@ OptionOption = Annotated[
     list[str] | None,
     typer.Option("--option", "-O", metavar="KEY=VALUE", help="An option of the target, such as lanes=4"),
 ]
-DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Take the test images of this data set.")]
+DatasetOption = Annotated[
+    str | None, typer.Option("--dataset", metavar="DATA", help="Take the test split of these data (docs/data.md).")
+]
 ImagesOption = Annotated[
-    Path | None, typer.Option("--images", help="Take the images of an .npz file: x (N,C,H,W) uint8, and perhaps y.")
+    str | None,
+    typer.Option("--images", metavar="DATA", help="Take all images of an .npz, an .npy or a folder (docs/data.md)."),
 ]
 SamplesOption = Annotated[int | None, typer.Option("--samples", "-n", min=1, help="At most so many images.")]
 TimeLimitOption = Annotated[
     float | None, typer.Option("--time-limit", min=0, metavar="SECONDS", help="Give up after so long (exit 7).")
+]
+DisagreementOption = Annotated[
+    float,
+    typer.Option("--max-disagreement", min=0, max=1, help="Share of predictions that may differ from the float net's."),
 ]
 
 

@@ -72,6 +72,7 @@ def evaluate(
       kdsnn evaluate --target all --samples 20
     """
     from kdsnn.errors import UsageError
+    from kdsnn.steps.evaluations import identity_of
     from kdsnn.steps.images import select_images
     from kdsnn.steps.models import open_model
 
@@ -88,7 +89,7 @@ def evaluate(
     if dump is not None:
         _dump(dump, result)
     if json:
-        emit_json(result.as_json())
+        emit_json({**result.as_json(), "identity": identity_of(chosen, shown.identity)})
     else:
         show(result)
 
@@ -101,13 +102,17 @@ def show(result: Evaluation) -> None:
         for x in result.counts.layers
     ]
     table(f"{result.target}: {result.samples} images, T = {result.output_spikes.shape[1]}", columns, rows)
-    verdict = (
-        f"matches the reference spike for spike in {len(result.compared)} populations, and in all counts"
+    from kdsnn.evaluation.edges import verdict
+
+    found = (
+        f"every spike equal, matches the reference spike for spike in {len(result.compared)} populations, "
+        "and in all counts"
         if result.compared
         else "this is the reference itself: nothing was compared"
     )
     speed = f"{result.samples / result.wall_s:.1f} images/s"
-    output().print(f"accuracy {percent(result.accuracy)}, {speed}\n{verdict}", markup=False)
+    edges = verdict(result.edges, result.target, found)
+    output().print(f"accuracy {percent(result.accuracy)}, {speed}\n{edges}", markup=False, soft_wrap=True)
 
 
 def _one(model: Model, target: Target, shown: Selection, time_limit_s: float | None, pool: str | None) -> Evaluation:
@@ -126,7 +131,9 @@ def _one(model: Model, target: Target, shown: Selection, time_limit_s: float | N
 def _all(model: Model, shown: Selection, time_limit_s: float | None, *, json: bool) -> None:
     """Runs every target that can run here, prints one table, and fails where one computed something else."""
     from kdsnn.errors import KdsnnError, VerificationError
+    from kdsnn.evaluation.edges import edges_of, verdict
     from kdsnn.steps.evaluate import evaluate_on_targets
+    from kdsnn.steps.evaluations import identity_of
     from kdsnn.targets.registry import target_names
 
     names = target_names()
@@ -139,9 +146,12 @@ def _all(model: Model, shown: Selection, time_limit_s: float | None, *, json: bo
             {
                 "schema": "kdsnn.evaluations/1",
                 "fingerprint": model.network.fingerprint(),
+                "edges": edges_of(model.network),
                 "targets": {
-                    name: {"error": str(o), "exit_code": o.exit_code} if isinstance(o, KdsnnError) else o.as_json()
-                    for name, o in found.items()
+                    name: {"error": str(o), "exit_code": o.exit_code}
+                    if isinstance(o, KdsnnError)
+                    else {**o.as_json(), "identity": identity_of(target, shown.identity)}
+                    for name, target, o in zip(names, targets, outcomes, strict=True)
                 },
             }
         )
@@ -149,6 +159,8 @@ def _all(model: Model, shown: Selection, time_limit_s: float | None, *, json: bo
         columns = ["target", "images", "accuracy", "compared with the reference", "spikes", "images/s"]
         title = f"{model.network.name} {model.network.fingerprint()[:12]}: the same integer network on every machine"
         table(title, columns, [_row(name, outcome) for name, outcome in found.items()])
+        edges = verdict(edges_of(model.network), "machines", "see the table")
+        output().print(edges, markup=False, soft_wrap=True)
     differing = {name: o for name, o in found.items() if isinstance(o, VerificationError)}
     if differing:
         problems = [o.message for o in differing.values()]

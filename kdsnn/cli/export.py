@@ -9,6 +9,7 @@ import typer
 
 from kdsnn.cli.common import (
     DeviceOption,
+    DisagreementOption,
     ImagesOption,
     JsonOption,
     ModelArgument,
@@ -60,6 +61,7 @@ def export(
     reset: ResetOption = None,
     writer: WriterOption = None,
     expect: ExpectOption = None,
+    max_disagreement: DisagreementOption = 0.05,
     device: DeviceOption = None,
     option: OptionOption = None,
     json: JsonOption = False,
@@ -80,6 +82,7 @@ def export(
     A float NIR graph of anybody's is quantized first, to other-int8.nir; kdsnn quantize has more options for that.
     """
     from kdsnn.errors import UsageError
+    from kdsnn.evaluation.edges import edges_of, verdict
     from kdsnn.hardware.limits import load_hardware
     from kdsnn.steps.export import export_bundle
     from kdsnn.steps.images import select_images
@@ -90,8 +93,11 @@ def export(
         raise UsageError("--chips needs --hardware", hint="kdsnn list hardware")
     limits = None if hardware is None else load_hardware(hardware)
     chosen = None if target == "nir" else make_target(target, option, device)
+    limit = 1.0 if dry_run else max_disagreement  # what is only shown is not refused
     foreign = foreign_of(timesteps, dt, input_scale, fires_at_threshold, reset, writer)
-    opened, notes = open_or_quantize(model, foreign, dataset=calibrate, expect=expect, keep=not dry_run)
+    opened, notes = open_or_quantize(
+        model, foreign, dataset=calibrate, expect=expect, keep=not dry_run, max_disagreement=limit
+    )
     for note in notes:
         errors().print(f"note: {note}", markup=False, soft_wrap=True)
     if dry_run:
@@ -111,10 +117,11 @@ def export(
     verified = manifest["verified"]
     lines = [str(folder / name) for name in (*manifest["files"], "manifest.json")]
     if verified:
-        lines.append(
-            f"verified on {target}: {verified['images']} images, {verified['spikes']:,} spikes in "
+        equal = (
+            f"{verified['images']} images, {verified['spikes']:,} spikes in "
             f"{len(verified['populations'])} populations and all counts equal the reference"
         )
+        lines.append(f"verified on {target}. {verdict(edges_of(opened.network), target, equal)}")
     if teacher := manifest["teacher"]:
         agrees = f"the teacher's logits are torch's within {teacher['largest_difference']:.0e} of the largest"
         lines.append(f"no teacher.onnx: {teacher['left_out']}" if teacher["left_out"] else agrees)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdsnn.choices import METHODS
-from kdsnn.cli.common import JsonOption, emit_json, errors, output, percent, table
+from kdsnn.cli.common import DisagreementOption, JsonOption, emit_json, errors, output, percent, table
 from kdsnn.cli.nir_options import (
     CalibrateOption,
     ExpectOption,
@@ -54,10 +54,14 @@ def quantize(
     reset: ResetOption = None,
     writer: WriterOption = None,
     expect: ExpectOption = None,
+    max_disagreement: DisagreementOption = 0.05,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="NIR: the file to write; NAME-int8.nir.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Make the integer network that every target runs: of a run's student, or of a float NIR graph of anybody's.
+
+    Float and integer network then run on the same images; if more predictions differ than --max-disagreement, and more
+    than a point of accuracy is lost, nothing is written (exit 4).
 
     Examples:
       kdsnn quantize --weight-bits 4 --qat-epochs 3
@@ -83,7 +87,15 @@ def quantize(
             method=method or "max",
         )
         foreign = foreign_of(timesteps, dt, input_scale, fires_at_threshold, reset, writer)
-        done = quantize_file(Path(model), foreign, out=out, dataset=calibrate, section=section, expect=expect)
+        done = quantize_file(
+            Path(model),
+            foreign,
+            out=out,
+            dataset=calibrate,
+            section=section,
+            expect=expect,
+            max_disagreement=max_disagreement,
+        )
     else:
         if expect or reset or writer:
             raise UsageError("a run says all of itself: --expect, --reset and --writer are for NIR files of others")
@@ -94,6 +106,7 @@ def quantize(
             method=method,
             qat_epochs=qat_epochs,
             sensitivity=sensitivity,
+            max_disagreement=max_disagreement,
         )
     if json:
         emit_json(done.as_json())
@@ -103,6 +116,7 @@ def quantize(
 
 def show(done: Quantized) -> None:
     """Prints how a network was quantized."""
+    from kdsnn.evaluation.edges import MODULE_TO_FLOAT, edges_of
     from kdsnn.network import NEVER
 
     report = done.report
@@ -132,6 +146,24 @@ def show(done: Quantized) -> None:
             ["bits", "largest weight", "drive error / threshold"],
             [[t.bits, t.largest_weight, f"{100 * t.drive_error:.3f}%"] for t in report.input_trials],
         )
+    table(
+        f"The integer network beside the float network: {done.agreement}",
+        [
+            "layer",
+            "firing rate,\nfloat",
+            "firing\nrate",
+            "neuron-steps\ndiffering",
+            "weights\nnow 0",
+            "channels\nsilenced",
+        ],
+        [
+            [
+                *(x.name, percent(x.float_rate), percent(x.rate), percent(x.differing), percent(x.zeroed)),
+                x.dead_channels,
+            ]
+            for x in done.agreement.layers
+        ],
+    )
     if done.sensitivity:
         table(
             "Only this layer quantized",
@@ -140,11 +172,12 @@ def show(done: Quantized) -> None:
         )
     known = {"float": done.float_accuracy, "integer": done.integer_accuracy}
     accuracy = ", ".join(f"{what} {percent(value)}" for what, value in known.items() if value is not None)
-    if done.checked is not None:
-        output().print(f"file against float network: {done.checked}", markup=False, soft_wrap=True)
     for note in done.notes:
         errors().print(f"note: {note}", markup=False, soft_wrap=True)
-    output().print(f"{done.model.path}\n{accuracy}", markup=False, soft_wrap=True)
+    of_file = done.model.run is None and done.model.network.provenance.get("source") == "nir"
+    file = f"file → float: {edges_of(done.model.network)[MODULE_TO_FLOAT]} · " if of_file else ""
+    said = f"{file}float → integer: {done.agreement}"
+    output().print(f"{done.model.path}\n{accuracy}\n{said}", markup=False, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

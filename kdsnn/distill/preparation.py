@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kdsnn.data.datasets import Dataset, Split, load_dataset, stratified
-from kdsnn.errors import RecipeError
+from kdsnn.choices import DATASETS
+from kdsnn.data.datasets import Dataset, Split, stratified
+from kdsnn.data.sources.load import load_data
+from kdsnn.data.sources.source import Reading
+from kdsnn.errors import InputError, RecipeError
 from kdsnn.recipes.schema import DataSection, Recipe
 
-__all__ = ["Preparation", "for_teacher", "of_teacher", "prepare"]
+__all__ = ["Preparation", "data_of", "for_teacher", "of_teacher", "prepare"]
 
 VALIDATION_SEED = 0
 
@@ -18,7 +21,7 @@ class Preparation:
     """A recipe with its data.
 
     Attributes:
-        recipe: what is trained, and how.
+        recipe: what is trained, and how; with the sha256 of data of one's own.
         dataset: whole.
         split: the training images that are learnt from.
         held_out: training images held out for validation, where the recipe asks for that.
@@ -39,10 +42,30 @@ def prepare(recipe: Recipe) -> Preparation:
     """Loads the data of a recipe.
 
     Raises:
-        RecipeError: validation leaves nothing to learn from.
-        InputError: the data set's files are missing or broken, or it has fewer images than are asked for.
+        RecipeError: validation leaves nothing to learn from, or vectors are to be augmented.
+        InputError: the data set's files are missing, broken or others, or it has fewer images than are asked for.
     """
-    return _prepared(recipe, load_dataset(recipe.data.dataset))
+    dataset = data_of(recipe.data)
+    if recipe.data.dataset not in DATASETS:
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"sha256": dataset.sha256})})
+    if recipe.data.augment != "none" and len(dataset.image_shape) != 3:
+        raise RecipeError(f"data.augment: {recipe.data.augment!r} is for images, and {dataset.name} holds vectors")
+    return _prepared(recipe, dataset)
+
+
+def data_of(section: DataSection) -> Dataset:
+    """The data of a recipe.
+
+    Raises:
+        InputError: they are missing or broken, or not those that the recipe was made with.
+    """
+    dataset = load_data(section.dataset, Reading(section.range, section.test_share))
+    if section.sha256 not in (None, dataset.sha256):
+        raise InputError(
+            f"{section.dataset} is not what the recipe was made with: images or labels were changed, added or removed",
+            hint="put them back, or distil again from a recipe without data.sha256",
+        )
+    return dataset
 
 
 def for_teacher(prepared: Preparation) -> Preparation:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.evaluation.edges import edges_of
 from kdsnn.network import Network
 from kdsnn.network.counters import Counts
 from kdsnn.targets.base import RunResult
@@ -37,6 +38,7 @@ class Evaluation:
         wall_s: seconds the target worked; with a pool, seconds until it had done everything, the comparison included.
         versions: of what computed it.
         notes: further figures of the target, summed over its runs; the highest of any run for those named in `HIGHEST`.
+        edges: what the network says of the edges before this one, in words (`kdsnn.evaluation.edges`).
     """
 
     target: str
@@ -51,6 +53,7 @@ class Evaluation:
     wall_s: float
     versions: Mapping[str, str]
     notes: Mapping[str, float]
+    edges: Mapping[str, str]
 
     @property
     def samples(self) -> int:
@@ -75,6 +78,7 @@ class Evaluation:
             "samples_per_s": self.samples / self.wall_s,
             "versions": dict(self.versions),
             "notes": dict(self.notes),
+            "edges": dict(self.edges),
         }
 
     def arrays(self) -> dict[str, Array]:
@@ -135,6 +139,7 @@ def joined(
         wall_s=sum(r.wall_s for r in results) if wall_s is None else wall_s,
         versions=results[0].versions,
         notes={key: _note(key, [r.notes.get(key, 0.0) for r in results]) for key in results[0].notes},
+        edges=edges_of(network),
     )
 
 

@@ -20,12 +20,12 @@ from kdsnn.network.linear_maps import apply
 from kdsnn.network.network import Network
 from kdsnn.network.populations import neuron_of
 
-__all__ = ["FloatActivity", "on_threshold", "simulate_float"]
+__all__ = ["FloatActivity", "simulate_float"]
 
 FLOAT32_ROUNDING = 1e-5  # of the larger of threshold and potential: sums of thousands of float32 terms, 6e-8 each
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
-Decide = Callable[[str, int, FloatArray, BoolArray], BoolArray]
+Decide = Callable[[str, int, BoolArray], BoolArray]
 
 
 @dataclass(frozen=True)
@@ -35,47 +35,55 @@ class FloatActivity:
     Attributes:
         spikes: of every population but the input, `(N, T, *shape)` uint8.
         potentials: of the output after the last step, `(N, *shape)`.
-        near_threshold: of each population, neuron-steps whose potential lay within float32's rounding of the threshold.
+        near: where a potential lay within rounding of the threshold, of every population, `(N, T, *shape)` bool.
     """
 
     spikes: Mapping[str, npt.NDArray[np.uint8]]
     potentials: FloatArray
-    near_threshold: Mapping[str, int]
+    near: Mapping[str, npt.NDArray[np.bool_]]
+
+    @property
+    def near_threshold(self) -> dict[str, int]:
+        """Of each population, neuron-steps whose potential lay within rounding of the threshold."""
+        return {name: int(near.sum()) for name, near in self.near.items()}
 
 
-def on_threshold(potentials: FloatArray, threshold: float) -> BoolArray:
-    """Where a potential lies within float32's rounding of the threshold: who computes in it may decide otherwise."""
-    room = FLOAT32_ROUNDING * np.maximum(threshold, np.abs(potentials))
-    near: BoolArray = np.abs(potentials - threshold) <= room
-    return near
-
-
-def simulate_float(network: Network, images: npt.NDArray[np.uint8], *, decide: Decide | None = None) -> FloatActivity:
-    """The spikes of a float network on images `(N, C, H, W)` or `(N, F)` uint8; all images are held at once.
+def simulate_float(
+    network: Network,
+    images: npt.NDArray[np.uint8],
+    *,
+    rounding: float = FLOAT32_ROUNDING,
+    decide: Decide | None = None,
+) -> FloatActivity:
+    """The spikes of a float network; all images are held at once.
 
     Args:
-        network: the network.
-        images: what it sees at every step.
-        decide: asked at every step, of each population, which neurons fire, with its name, the step, its potentials
-            `(N, *shape)` and where they are above the threshold; None takes those.
+        network: that runs.
+        images: `(N, C, H, W)` or `(N, F)` uint8.
+        rounding: of whoever computes the same, as a share of the larger of threshold and potential.
+        decide: asked at every step which neurons of a population fire, with its name, the step and those above the
+            threshold, `(N, *shape)`; None takes these.
     """
     n, steps = len(images), network.timesteps
     u = {p.name: np.zeros((n, *p.shape)) for p in network.spiking}
     v = {p.name: np.zeros((n, *p.shape)) for p in network.spiking}
     spikes = {p.name: np.zeros((n, steps, *p.shape), dtype=np.uint8) for p in network.spiking}
-    near = {p.name: 0 for p in network.spiking}
-    pixels = images.reshape(n, *network.input.shape).astype(np.float64)
+    near = {name: np.zeros(trains.shape, dtype=np.bool_) for name, trains in spikes.items()}
+    pixels, entry = images.reshape(n, *network.input.shape).astype(np.float64), network.input.name
+    of_image = {p.name: apply(p.op, pixels) for p in network.projections if p.source == entry}  # the same at every step
     for t in range(steps):
-        sent: dict[str, FloatArray] = {network.input.name: pixels}
+        sent: dict[str, FloatArray] = {}
         for population in network.spiking:
             name, neuron = population.name, neuron_of(population)
-            drive = sum(apply(p.op, sent[p.source]) for p in network.incoming(name))
+            incoming = network.incoming(name)
+            drive = sum(of_image[p.name] if p.source == entry else apply(p.op, sent[p.source]) for p in incoming)
             u[name] = (1 - neuron.decay_u) * u[name] + drive
             v[name] = (1 - neuron.decay_v) * v[name] + u[name] + neuron.bias.reshape(population.shape)
             fired = v[name] > neuron.threshold
             if neuron.fires:
-                near[name] += int(on_threshold(v[name], neuron.threshold).sum())
-                fired = fired if decide is None else decide(name, t, v[name], fired)
+                room = rounding * np.maximum(neuron.threshold, np.abs(v[name]))
+                near[name][:, t] = np.abs(v[name] - neuron.threshold) <= room
+                fired = fired if decide is None else decide(name, t, fired)
             v[name][fired] = 0
             spikes[name][:, t] = fired
             sent[name] = fired.astype(np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.data.datasets import Dataset, Split, load_dataset
+from kdsnn.choices import QUICK_TARGET
+from kdsnn.data.datasets import Dataset, Split
+from kdsnn.data.sources.load import ImageSet, load_calibration
+from kdsnn.data.sources.reference import title_of
 from kdsnn.distill.losses.loss import loss_of
 from kdsnn.distill.preparation import Preparation
 from kdsnn.distill.qat.sensitivity import LayerSensitivity, layer_sensitivity
@@ -18,9 +22,11 @@ from kdsnn.distill.qat.training import QatSettings, qat
 from kdsnn.distill.student import load_student
 from kdsnn.distill.teacher import load_teacher
 from kdsnn.distill.trainer import CHECKPOINT
-from kdsnn.errors import InputError, UsageError
-from kdsnn.export.foreign.convert import Foreign, read_foreign
-from kdsnn.export.foreign.expectation import Agreement, check_recorded
+from kdsnn.errors import UsageError
+from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, Agreement, agreement, ensure_agrees, with_agreement
+from kdsnn.evaluation.edges import MODULE_TO_FLOAT
+from kdsnn.export.foreign.convert import Foreign
+from kdsnn.export.foreign.expectation import FileAgreement, check_recorded
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import is_ours, write_nir
@@ -29,10 +35,20 @@ from kdsnn.models.students import Student
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QatSection, QuantizeSection
 from kdsnn.run_folders import find_run, lock, read_json, remove, write_json
+from kdsnn.steps.calibration import Shown, images_to_agree_on, read_with
+from kdsnn.steps.images import READING
 from kdsnn.steps.models import MODEL_FILE, Model, open_model
-from kdsnn.targets.gpu import GpuTarget
+from kdsnn.targets.registry import load_target
 
-__all__ = ["FIGURES", "Quantized", "figures_of", "open_or_quantize", "quantize_file", "quantize_run"]
+__all__ = [
+    "FIGURES",
+    "Quantized",
+    "figures_of",
+    "open_or_quantize",
+    "quantize_file",
+    "quantize_network",
+    "quantize_run",
+]
 
 FIGURES = "quantization.json"  # in a run, beside the network that it is of
 
@@ -44,6 +60,7 @@ class Quantized:
     Attributes:
         model: the integer network and where it was written.
         report: how it was made.
+        agreement: of the integer network with the float network, on images that the scales were not chosen by.
         float_accuracy: of the float student on the whole test split; None for a foreign file.
         integer_accuracy: of the integer network on the same; None without a data set.
         sensitivity: what quantizing each layer alone costs, where it was asked for.
@@ -53,11 +70,12 @@ class Quantized:
 
     model: Model
     report: QuantizationReport
+    agreement: Agreement
     float_accuracy: float | None
     integer_accuracy: float | None
     sensitivity: tuple[LayerSensitivity, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
-    checked: Agreement | None = None
+    checked: FileAgreement | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What stands in `quantization.json`."""
@@ -68,6 +86,7 @@ class Quantized:
             "integer_accuracy": self.integer_accuracy,
             "sensitivity": [asdict(row) for row in self.sensitivity],
             "notes": list(self.notes),
+            "agreement": self.agreement.as_json(),
             "expected": None if self.checked is None else self.checked.as_json(),
             **asdict(self.report),
         }
@@ -81,6 +100,7 @@ def quantize_run(
     method: str | None = None,
     qat_epochs: int | None = None,
     sensitivity: bool = False,
+    max_disagreement: float = MAX_DISAGREEMENT,
 ) -> Quantized:
     """Lowers and quantizes the student of a run, and writes `model.nir` and `quantization.json` into it.
 
@@ -91,32 +111,39 @@ def quantize_run(
         method: likewise.
         qat_epochs: likewise; 0 leaves out the fine-tuning.
         sensitivity: whether to measure what quantizing each layer alone costs.
+        max_disagreement: share of the predictions in which the integer network may differ from the float network.
 
     Raises:
         InputError: there is no such run, or it has no student.
+        VerificationError: the integer network differs in more, and nothing was written.
         LockedError: another process works on it.
         LoweringError, NetworkError: the student cannot be carried.
     """
     folder = find_run(run)
-    prepared, student = load_student(folder)
-    section = _changed(
-        prepared.recipe.quantize,
-        weight_bits=weight_bits,
-        input_bits=input_bits,
-        method=method,
-        qat_epochs=qat_epochs,
-    )
-    with lock(folder):  # from here on: a run that another process works on shall not cost a fine-tuning
+    with lock(folder):  # before the student is read: nobody shall train another one meanwhile
+        prepared, student = load_student(folder)
+        section = _changed(
+            prepared.recipe.quantize,
+            weight_bits=weight_bits,
+            input_bits=input_bits,
+            method=method,
+            qat_epochs=qat_epochs,
+        )
         dataset, float_network = prepared.dataset, _lowered(folder, prepared, student)
         if section.qat.epochs:
             network, report = _fine_tuned(float_network, prepared, section, folder)
         else:
             network, report = _post_training(float_network, section, dataset.train)
+        float_accuracy = float(read_json(folder / "student.json")["accuracy"])
+        integer_accuracy = _accuracy(network, dataset.test)
+        agreed = _agreement(float_network, network, images_to_agree_on(float_network, dataset, section))
+        ensure_agrees(agreed, max_disagreement, float_accuracy - integer_accuracy)
         done = Quantized(
-            model=Model(network, folder / MODEL_FILE, folder),
+            model=Model(with_agreement(network, agreed), folder / MODEL_FILE, folder),
             report=report,
-            float_accuracy=float(read_json(folder / "student.json")["accuracy"]),
-            integer_accuracy=_accuracy(network, dataset.test),
+            agreement=agreed,
+            float_accuracy=float_accuracy,
+            integer_accuracy=integer_accuracy,
             sensitivity=_sensitivity(float_network, network, report, dataset) if sensitivity else (),
             notes=_notes(prepared.recipe.distill) if section.qat.epochs else (),
         )
@@ -126,13 +153,15 @@ def quantize_run(
 
 def _lowered(folder: Path, prepared: Preparation, student: Student) -> Network:
     recipe = prepared.recipe
+    reading = recipe.data.model_dump(mode="json", include={"range", "test_share"}, exclude_none=True)
+    said = {READING: json.dumps(reading)} if reading else {}
     lowered = lower(
         student.layers,
         input_shape=prepared.dataset.image_shape,
         timesteps=recipe.student.timesteps,
         labels=prepared.dataset.labels,
         name=recipe.name,
-        provenance={"recipe": recipe.name, "dataset": recipe.data.dataset, "run": folder.name},
+        provenance={"recipe": recipe.name, "dataset": title_of(recipe.data.dataset), "run": folder.name, **said},
     )
     return balance(lowered)
 
@@ -158,10 +187,11 @@ def quantize_file(
     foreign: Foreign,
     *,
     out: Path | None = None,
-    dataset: str | None = None,
+    dataset: object = None,
     section: QuantizeSection | None = None,
     expect: Path | None = None,
     keep: bool = True,
+    max_disagreement: float = MAX_DISAGREEMENT,
 ) -> Quantized:
     """Quantizes anybody's float NIR graph, and writes the integer network.
 
@@ -169,12 +199,14 @@ def quantize_file(
         path: of the float graph.
         foreign: what the file leaves open.
         out: of the integer network; None is `NAME-intBITS.nir` beside the graph.
-        dataset: to calibrate on and to be tested on; None does neither.
+        dataset: to calibrate on and, where it has labels, to be tested on; None does neither.
         section: how to quantize.
         expect: what the user's own simulator did, and the float network must do: `kdsnn.export.foreign.recording`.
         keep: whether to write it.
+        max_disagreement: share of the predictions in which the integer network may differ from the float network.
 
     Raises:
+        VerificationError: the integer network differs in more, and nothing was written.
         UsageError: `out` is the float graph itself.
         InputError: the file is broken, or does not fit the data set.
         LoweringError: it holds what cannot be carried, by node name.
@@ -184,43 +216,58 @@ def quantize_file(
     out = out or path.with_name(f"{path.stem}-int{section.weight_bits}.nir")
     if out.resolve() == path.resolve():
         raise UsageError(f"{out} is the float graph itself", hint="write the integer network to another file")
-    data = None if dataset is None else load_dataset(dataset)
-    read = read_foreign(path, foreign if data is None else replace(foreign, input_shape=data.image_shape))
-    if data is not None:
-        if read.input.shape != data.image_shape:
-            raise InputError(f"{path} takes images of {read.input.shape}, and {dataset} has {data.image_shape}")
-        if len(data.labels) == len(read.labels):
-            read = replace(read, labels=data.labels)
-        read = replace(read, provenance={**read.provenance, "dataset": data.name})
+    data = None if dataset is None else load_calibration(dataset)
+    read = read_with(path, foreign, data)
     checked = None if expect is None else check_recorded(read, expect)
     if checked is not None:
-        read = replace(read, provenance={**read.provenance, "expected": str(checked)})
-    network, report = _post_training(balance(read), section, None if data is None else data.train)
+        read = replace(read, provenance={**read.provenance, MODULE_TO_FLOAT: str(checked)})
+    made = quantize_network(balance(read), out, data, section, max_disagreement=max_disagreement)
+    doubt = read.provenance.get("doubt")
+    done = replace(made, checked=checked, notes=(doubt,) if doubt and checked is None else ())
     if keep:
-        write_nir(network, out)
-    tested = data.test if data is not None and len(data.labels) == len(network.labels) else None
-    accuracy = None if tested is None else _accuracy(network, tested)
-    return Quantized(
-        Model(network, out, None),
-        report,
-        float_accuracy=None,
-        integer_accuracy=accuracy,
-        notes=_of_file(read, checked),
-        checked=checked,
-    )
+        write_nir(done.model.network, out)
+    return done
 
 
-def _of_file(network: Network, checked: Agreement | None) -> tuple[str, ...]:
-    """What is not known of a file that nobody compared with its writer's simulator."""
-    if checked is not None:
-        return ()
-    doubt = network.provenance.get("doubt")
-    unchecked = "not checked: whether the float network fires as the file's writer does (--expect recorded.npz)"
-    return (*((doubt,) if doubt else ()), unchecked)
+def quantize_network(
+    network: Network,
+    path: Path,
+    data: Dataset | ImageSet | None,
+    section: QuantizeSection,
+    *,
+    float_accuracy: float | None = None,
+    max_disagreement: float = MAX_DISAGREEMENT,
+) -> Quantized:
+    """The integer network of a float network, compared with it and tested; nothing is written.
+
+    Args:
+        network: float, with relays.
+        path: where the integer network will be.
+        data: to calibrate on and to be tested on; None does neither.
+        section: how to quantize.
+        float_accuracy: of the float network on the whole test split, where it is known.
+        max_disagreement: share of the predictions in which the integer network may differ from the float network.
+
+    Raises:
+        VerificationError: the integer network differs in more.
+    """
+    made, report = _post_training(network, section, data.train if isinstance(data, Dataset) else data)
+    agreed = _agreement(network, made, images_to_agree_on(network, data, section))
+    tested = data.test if isinstance(data, Dataset) and len(data.labels) == len(made.labels) else None
+    accuracy = None if tested is None else _accuracy(made, tested)
+    lost = None if accuracy is None or float_accuracy is None else float_accuracy - accuracy
+    ensure_agrees(agreed, max_disagreement, lost)
+    return Quantized(Model(with_agreement(made, agreed), path, None), report, agreed, float_accuracy, accuracy)
 
 
 def open_or_quantize(
-    model: str | None, foreign: Foreign, *, dataset: str | None = None, expect: Path | None = None, keep: bool = True
+    model: str | None,
+    foreign: Foreign,
+    *,
+    dataset: object = None,
+    expect: Path | None = None,
+    keep: bool = True,
+    max_disagreement: float = MAX_DISAGREEMENT,
 ) -> tuple[Model, tuple[str, ...]]:
     """Opens a run, or a NIR file: one that kdsnn wrote as it is, anybody else's float graph by quantizing it first.
 
@@ -228,7 +275,9 @@ def open_or_quantize(
         The model, and what is not known of the file.
     """
     if model is not None and model.endswith(".nir") and not is_ours(Path(model)):
-        done = quantize_file(Path(model), foreign, dataset=dataset, expect=expect, keep=keep)
+        done = quantize_file(
+            Path(model), foreign, dataset=dataset, expect=expect, keep=keep, max_disagreement=max_disagreement
+        )
         return done.model, done.notes
     if expect is not None:
         raise UsageError("--expect is for float NIR files of others")
@@ -250,7 +299,7 @@ def _changed(
 
 
 def _post_training(
-    network: Network, section: QuantizeSection, calibration: Split | None
+    network: Network, section: QuantizeSection, calibration: Split | ImageSet | None
 ) -> tuple[Network, QuantizationReport]:
     return quantize(
         network,
@@ -295,6 +344,10 @@ def _sensitivity(
     return layer_sensitivity(float_network, network, report, dataset.test.images, dataset.test.labels)
 
 
+def _agreement(float_network: Network, network: Network, shown: Shown) -> Agreement:
+    return agreement(float_network, network, shown.images, shown.labels, shown=shown.what)
+
+
 def _accuracy(network: Network, split: Split) -> float:
-    predictions: npt.NDArray[np.int64] = GpuTarget().compile(network).run(split.images).predictions
+    predictions: npt.NDArray[np.int64] = load_target(QUICK_TARGET).compile(network).run(split.images).predictions
     return float((predictions == split.labels).mean())

@@ -13,8 +13,9 @@ from tests.cli.conftest import Cli
 
 
 def test_fine_tuning_saves_what_few_bits_cost(cli: Cli, run: Path) -> None:
-    plain = cli("quantize", run, "--weight-bits", 3, "--method", "max", "--json")
-    tuned = cli("quantize", run, "--weight-bits", 3, "--method", "max", "--qat-epochs", 5, "--json")
+    few = ("--weight-bits", 3, "--method", "max", "--max-disagreement", 1)
+    plain = cli("quantize", run, *few, "--json")
+    tuned = cli("quantize", run, *few, "--qat-epochs", 5, "--json")
     assert (plain.code, tuned.code) == (0, 0), plain.err + tuned.err
     assert tuned.json["integer_accuracy"] > plain.json["integer_accuracy"] + 0.01
     network = read_nir(run / "model.nir")
@@ -24,7 +25,7 @@ def test_fine_tuning_saves_what_few_bits_cost(cli: Cli, run: Path) -> None:
 
 
 def test_sensitivity_has_a_row_for_each_layer_that_changes(cli: Cli, run: Path) -> None:
-    done = cli("quantize", run, "--weight-bits", 3, "--sensitivity", "--json")
+    done = cli("quantize", run, "--weight-bits", 3, "--sensitivity", "--max-disagreement", 1, "--json")
     assert done.code == 0, done.err
     assert [row["name"] for row in done.json["sensitivity"]] == ["if1", "if2", "if3", "if4"]
     assert all(0 <= row["accuracy"] <= 1 for row in done.json["sensitivity"])
@@ -104,7 +105,8 @@ def test_a_file_that_hides_its_reset_is_asked_for_it(cli: Cli, tmp_path: Path) -
         assert cli(*command, "--writer", "spyking").code == 2
         said = cli(*command, "--writer", "snntorch", "--reset", "zero")
         assert said.code == 0, said.err
-        assert "not checked: whether the float network fires" in said.err
+    done = cli("quantize", tmp_path / "snn.nir", "--writer", "by-hand", "--dt", "1e-4")
+    assert "file → float: not checked (of a file: kdsnn quantize --expect) · float → integer: " in done.out
     assert cli("list", "writers").out.split() == ["by-hand", "norse", "sinabs", "snntorch", "spikingjelly"]
 
 
@@ -131,8 +133,11 @@ def test_what_was_recorded_elsewhere_must_be_what_the_float_network_does(
     options = ("-T", 5, "--input-scale", 1, "--expect", tmp_path / "recorded.npz")
     done = cli("quantize", foreign, *options)
     assert done.code == 0, done.err
-    assert "file against float network: fires as recorded.npz says, on 6 images: 300 values equal of last" in done.out
-    assert "300 values" in read_nir(foreign.with_name("other-int8.nir")).provenance["expected"]
+    assert (
+        "file → float: fires as recorded.npz says, on 6 images: 300 values equal of last · float → integer: "
+        in done.out
+    )
+    assert "300 values" in read_nir(foreign.with_name("other-int8.nir")).provenance["module_to_float"]
     assert cli("quantize", foreign, *options, "--json").json["expected"]["images"] == 6
     assert cli("export", foreign, *options, "--dry-run").code == 0
     foreign.with_name("other-int8.nir").unlink()

@@ -274,8 +274,11 @@ def chain_with(*layers: nn.Module) -> nn.Sequential:
         (chain_with(IF(T), nn.AvgPool2d(2, ceil_mode=True)), "ceil_mode"),
         (chain_with(IF(T), nn.AdaptiveAvgPool2d(4), IF(T)), "does not divide"),
         (chain_with(IF(T), nn.Linear(6, 3), IF(T)), "put a Flatten before it"),
-        (chain_with(IF(T), nn.Flatten(2), IF(T)), "keeps a dimension"),
-        (chain_with(IF(T), nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), IF(T)), "padding_mode is 'reflect'"),
+        (chain_with(IF(T), nn.Flatten(2), IF(T)), r"it makes \(T \* B, 2, 36\) of \(T \* B, 2, 6, 6\)"),
+        (
+            chain_with(IF(T), nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), IF(T)),
+            "operation 'pad' with mode 'reflect'",
+        ),
         (chain_with(nn.BatchNorm2d(2, track_running_stats=False), IF(T)), "no running statistics"),
         (chain_with(IF(T), nn.Conv2d(2, 2, 9), IF(T)), "leaves nothing of an image"),
     ],

@@ -1,0 +1,111 @@
+"""The images that scales are chosen by, and on which an integer network is compared with its float network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import isclose, prod
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.data.datasets import Dataset
+from kdsnn.data.sources.load import ImageSet
+from kdsnn.errors import InputError
+from kdsnn.export.foreign.convert import Foreign, read_foreign
+from kdsnn.network import Network
+from kdsnn.network.operators import Conv2d
+from kdsnn.recipes.schema import QuantizeSection
+
+__all__ = ["Shown", "images_to_agree_on", "read_with", "synthetic_images"]
+
+IMAGES = 200
+FEWEST = 20
+MOST_SUMS = 16e9  # multiply-accumulates of the float simulation: some ten seconds
+DENSEST, SEED = 0.5, 0
+Images = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Images `(N, C, H, W)` uint8, their labels `(N,)` where they are classes of the network, and what they are."""
+
+    images: Images
+    labels: npt.NDArray[np.int64] | None
+    what: str
+
+
+def images_to_agree_on(network: Network, data: Dataset | ImageSet | None, section: QuantizeSection) -> Shown:
+    """Training images after those that the scales were chosen by, or synthetic ones where there are no data.
+
+    As many as the float simulation passes in seconds, 200 at most.
+
+    Args:
+        network: float.
+        data: whose images it takes; without a split, all are for training.
+        section: how many images the scales were chosen by, and the width of an input message.
+    """
+    count = int(np.clip(MOST_SUMS // (network.timesteps * _synapses(network)), FEWEST, IMAGES))
+    if data is None:
+        bits = 8 if section.input_bits == "auto" else section.input_bits
+        return Shown(synthetic_images(network.input.shape, count, bits), None, f"synthetic images of {bits} bits")
+    train, classes = (data.train, data.labels) if isinstance(data, Dataset) else (data, None)
+    begin = min(section.calibration_samples, max(0, len(train.images) - count))
+    labels = None if train.labels is None else train.labels[begin : begin + count]
+    known = classes is not None and len(classes) == len(network.labels)
+    return Shown(train.images[begin : begin + count], labels if known else None, f"training images of {data.name}")
+
+
+def read_with(path: Path, foreign: Foreign, data: Dataset | ImageSet | None) -> Network:
+    """A float NIR graph that takes the images of these data, with the names of their classes.
+
+    Raises:
+        InputError: the file is broken, or the images are others than it takes.
+        LoweringError: it holds what cannot be carried, by node name.
+    """
+    if data is None:
+        return read_foreign(path, foreign)
+    _check_scale(path, foreign, data)
+    shape = data.image_shape
+    read = read_foreign(path, replace(foreign, input_shape=shape))
+    if read.input.shape != shape:
+        raise InputError(f"{path} takes images of {read.input.shape}, and {data.name} has {shape}")
+    if not isinstance(data, Dataset):
+        return read
+    if len(data.labels) == len(read.labels):
+        read = replace(read, labels=data.labels)
+    return replace(read, provenance={**read.provenance, "dataset": data.name})
+
+
+def synthetic_images(shape: tuple[int, ...], count: int, bits: int) -> Images:
+    """Noise of many densities: in each image a share of the pixels is lit, by 255 or, with more bits, by any value."""
+    rng = np.random.default_rng(SEED)
+    density = rng.uniform(0.0, DENSEST, (count, *(1 for _ in shape)))
+    lit = rng.random((count, *shape)) < density
+    light = 255 if bits == 1 else rng.integers(1, 256, lit.shape)
+    return (lit * light).astype(np.uint8)
+
+
+def _check_scale(path: Path, foreign: Foreign, data: Dataset | ImageSet) -> None:
+    """Raises InputError where the numbers of the data are not what the writer's network is said to have seen."""
+    if data.value_range is None:
+        return
+    low, high = data.value_range
+    if low != 0:
+        raise InputError(
+            f"{data.name} has values from {low:g} to {high:g}, and pixels begin at 0, so {path} would see others",
+            hint="give images from 0 up, and put what is subtracted into the first layer of the network",
+        )
+    if not isclose(high, 255 * foreign.input_scale):
+        raise InputError(
+            f"{data.name} has values from 0 to {high:g}, and a pixel of 255 is {255 * foreign.input_scale:g} to {path}",
+            hint=f"say --input-scale {high / 255:g}",
+        )
+
+
+def _synapses(network: Network) -> int:
+    total = 0
+    for projection in network.projections:
+        op, neurons = projection.op, network.population(projection.target).neurons
+        total += neurons * prod(op.weight.shape[1:]) if isinstance(op, Conv2d) else op.weight.size
+    return total
