@@ -27,8 +27,8 @@ from kdsnn.distill.trainer import CHECKPOINT
 from kdsnn.errors import UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, Agreement, agreement, ensure_agrees, with_agreement
 from kdsnn.evaluation.edges import MODULE_TO_FLOAT
-from kdsnn.export.foreign.expectation import RecordedAgreement, check_recorded
-from kdsnn.export.foreign.reader import Foreign
+from kdsnn.export.foreign.convert import Foreign
+from kdsnn.export.foreign.expectation import FileAgreement, check_recorded
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import is_ours, write_nir
@@ -78,7 +78,7 @@ class Quantized:
     integer_accuracy: float | None
     sensitivity: tuple[LayerSensitivity, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
-    checked: RecordedAgreement | None = None
+    checked: FileAgreement | None = None
     data: DataIdentity | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -227,19 +227,12 @@ def quantize_file(
     checked = None if expect is None else check_recorded(read, expect)
     if checked is not None:
         read = replace(read, provenance={**read.provenance, MODULE_TO_FLOAT: str(checked)})
-    done = quantize_network(balance(read), out, data, section, max_disagreement=max_disagreement)
+    made = quantize_network(balance(read), out, data, section, max_disagreement=max_disagreement)
+    doubt = read.provenance.get("doubt")
+    done = replace(made, checked=checked, notes=(doubt,) if doubt and checked is None else ())
     if keep:
         write_nir(done.model.network, out)
-    return replace(done, notes=_of_file(read, checked), checked=checked)
-
-
-def _of_file(network: Network, checked: RecordedAgreement | None) -> tuple[str, ...]:
-    """What is not known of a file that nobody compared with its writer's simulator."""
-    if checked is not None:
-        return ()
-    doubt = network.provenance.get("doubt")
-    unchecked = "not checked: whether the float network fires as the file's writer does (--expect recorded.npz)"
-    return (*((doubt,) if doubt else ()), unchecked)
+    return done
 
 
 def quantize_network(

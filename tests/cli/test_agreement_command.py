@@ -64,7 +64,7 @@ def test_without_a_data_set_the_images_are_synthetic_and_called_so(cli: Cli, out
     assert done.code == 0, done.err
     assert done.json["agreement"]["shown"] == "synthetic images of 1 bits"
     shown = cli("evaluate", outlier.with_name("outlier-int8.nir"), "-t", "gpu", "--images", _images(outlier)).out
-    assert "module → float: not checked (the network came from a file)" in shown
+    assert "module → float: not checked (of a file: kdsnn quantize --expect)" in shown
     assert "predictions agree (synthetic images of 1 bits" in shown
 
 
