@@ -40,7 +40,7 @@ def quantize(
     method: Annotated[
         str | None,
         typer.Option(
-            help=f"How scales are chosen ({', '.join(METHODS)}); mse is best at 3 bits and below.",
+            help=f"How scales are chosen ({', '.join(METHODS)}); spikes, if the recipe says no other.",
             autocompletion=METHODS.names,
         ),
     ] = None,
@@ -82,7 +82,7 @@ def quantize(
         section = QuantizeSection(
             weight_bits=weight_bits or 8,
             input_bits=input_bits or "auto",
-            method=method or "max",
+            method=method or "spikes",
         )
         foreign = Foreign(timesteps, dt, input_scale, fires_at=">=" if fires_at_threshold else ">")
         done = quantize_file(

@@ -29,7 +29,7 @@ from kdsnn.models.students import Student
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QatSection, QuantizeSection
 from kdsnn.run_folders import find_run, lock, read_json, remove, write_json
-from kdsnn.steps.calibration import Shown, images_to_agree_on
+from kdsnn.steps.calibration import Shown, bits_of, images_to_agree_on, images_to_calibrate_on
 from kdsnn.steps.models import MODEL_FILE, Model, open_model
 from kdsnn.targets.gpu import GpuTarget
 
@@ -115,7 +115,9 @@ def quantize_run(
         if section.qat.epochs:
             network, report = _fine_tuned(float_network, prepared, section, folder)
         else:
-            network, report = _post_training(float_network, section, dataset.train)
+            network, report = _post_training(
+                float_network, section, images_to_calibrate_on(float_network, dataset, section)
+            )
         float_accuracy = float(read_json(folder / "student.json")["accuracy"])
         integer_accuracy = _accuracy(network, dataset.test)
         agreed = _agreement(float_network, network, images_to_agree_on(float_network, dataset, section))
@@ -202,7 +204,9 @@ def quantize_file(
             read = replace(read, labels=data.labels)
         read = replace(read, provenance={**read.provenance, "dataset": data.name})
     balanced = balance(read)
-    network, report = _post_training(balanced, section, None if data is None else data.train)
+    if data is None:  # how wide messages are is no matter to decide by made-up images
+        section = section.model_copy(update={"input_bits": bits_of(section)})
+    network, report = _post_training(balanced, section, images_to_calibrate_on(balanced, data, section))
     agreed = _agreement(balanced, network, images_to_agree_on(balanced, data, section))
     ensure_agrees(agreed, max_disagreement)
     network = with_agreement(network, agreed)
@@ -243,13 +247,13 @@ def _changed(
 
 
 def _post_training(
-    network: Network, section: QuantizeSection, calibration: Split | None
+    network: Network, section: QuantizeSection, calibration: npt.NDArray[np.uint8]
 ) -> tuple[Network, QuantizationReport]:
     return quantize(
         network,
         weight_bits=section.weight_bits,
         input_bits=None if section.input_bits == "auto" else section.input_bits,
-        calibration=None if calibration is None else calibration.images[: section.calibration_samples],
+        calibration=calibration,
         method=section.method,
     )
 
