@@ -38,7 +38,7 @@ def quantize(
     method: Annotated[
         str | None,
         typer.Option(
-            help=f"How scales are chosen ({', '.join(METHODS)}); mse is best at 3 bits and below.",
+            help=f"How scales are chosen ({', '.join(METHODS)}); spikes, if the recipe says no other.",
             autocompletion=METHODS.names,
         ),
     ] = None,
@@ -84,7 +84,7 @@ def quantize(
         section = QuantizeSection(
             weight_bits=weight_bits or 8,
             input_bits=input_bits or "auto",
-            method=method or "max",
+            method=method or "spikes",
         )
         foreign = foreign_of(timesteps, dt, input_scale, fires_at_threshold, reset, writer)
         done = quantize_file(

@@ -37,7 +37,7 @@ from kdsnn.models.students import Student
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QatSection, QuantizeSection
 from kdsnn.run_folders import find_run, lock, read_json, remove, write_json
-from kdsnn.steps.calibration import Shown, images_to_agree_on, read_with
+from kdsnn.steps.calibration import Shown, bits_of, images_to_agree_on, images_to_calibrate_on, read_with
 from kdsnn.steps.images import READING
 from kdsnn.steps.models import MODEL_FILE, Model, open_model
 from kdsnn.targets.registry import load_target
@@ -138,7 +138,9 @@ def quantize_run(
         if section.qat.epochs:
             network, report = _fine_tuned(float_network, prepared, section, folder)
         else:
-            network, report = _post_training(float_network, section, dataset.train)
+            network, report = _post_training(
+                float_network, section, images_to_calibrate_on(float_network, dataset, section)
+            )
         float_accuracy = _float_accuracy(folder, student, dataset)
         integer_accuracy = _accuracy(network, dataset.test)
         agreed = _agreement(float_network, network, images_to_agree_on(float_network, dataset, section))
@@ -257,7 +259,9 @@ def quantize_network(
     Raises:
         VerificationError: the integer network differs in more.
     """
-    made, report = _post_training(network, section, data.train if isinstance(data, Dataset) else data)
+    if data is None:  # how wide messages are is no matter to decide by made-up images
+        section = section.model_copy(update={"input_bits": bits_of(section)})
+    made, report = _post_training(network, section, images_to_calibrate_on(network, data, section))
     agreed = _agreement(network, made, images_to_agree_on(network, data, section))
     tested = data.test if isinstance(data, Dataset) and len(data.labels) == len(made.labels) else None
     reached = None if tested is None else _accuracy(made, tested)
@@ -312,13 +316,13 @@ def _changed(
 
 
 def _post_training(
-    network: Network, section: QuantizeSection, calibration: Split | ImageSet | None
+    network: Network, section: QuantizeSection, calibration: npt.NDArray[np.uint8]
 ) -> tuple[Network, QuantizationReport]:
     return quantize(
         network,
         weight_bits=section.weight_bits,
         input_bits=None if section.input_bits == "auto" else section.input_bits,
-        calibration=None if calibration is None else calibration.images[: section.calibration_samples],
+        calibration=calibration,
         method=section.method,
     )
 
