@@ -6,13 +6,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kdsnn.models.spiking_copy.spiking import spiking
     from kdsnn.steps.convert import convert
 
-__all__ = ["__version__", "convert"]
+__all__ = ["__version__", "convert", "spiking"]
 
 __version__ = "0.1.0"
 
-LAZY = {"convert": "kdsnn.steps.convert"}  # where each function lies: `import kdsnn` alone imports no torch
+LAZY = {  # where each function lies: `import kdsnn` alone imports no torch
+    "convert": "kdsnn.steps.convert",
+    "spiking": "kdsnn.models.spiking_copy.spiking",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -129,7 +129,9 @@ class Calls:
             states = [self.tracing.refused(input_.shape) for _ in names]
         for name, value in zip(names, states, strict=True):
             setattr(neuron, name, value)
-        return spikes if neuron.init_hidden and not neuron.output else (spikes, *states)
+        if neuron.init_hidden and not neuron.output:
+            return spikes
+        return (spikes, *(value for name, value in zip(names, states, strict=True) if name != "spk"))
 
     def _step(self, neuron: Any, drive: Traced, state: list[torch.Tensor]) -> tuple[Traced, list[Traced]]:
         """Spikes and states after one step."""

@@ -21,7 +21,7 @@ from kdsnn.errors import LoweringError
 from kdsnn.export.lowering import arithmetic, linear_functions, shape_functions
 from kdsnn.export.lowering.linear_stream import Stream
 from kdsnn.export.lowering.network_builder import Builder
-from kdsnn.export.lowering.places import Place, place_of_call
+from kdsnn.export.lowering.places import Place, line_of_error, place_of_call
 from kdsnn.export.lowering.traced import Drive, Order, Part, Refused, State, Total, Traced, traced_in
 
 __all__ = ["BATCH", "Stopped", "Tracing"]
@@ -63,8 +63,10 @@ class Tracing:
         images = Traced(self, (BATCH, *image.shape), [Drive(image, None)])
         try:
             return self.module(images)
-        except Exception as error:  # noqa: BLE001  the user's code may raise anything
-            self.stop(f"it raised {type(error).__name__}: {str(error)[:300]}")
+        except Exception as error:
+            if self.problems:
+                raise Stopped from error  # it may well be a consequence
+            self.stop(f"it raised {type(error).__name__}: {str(error)[:300]}{line_of_error(error)}")
 
     # What the functions of torch that are called with a traced tensor do.
 
@@ -74,6 +76,8 @@ class Tracing:
         if name in READ or name in ASKED or name == "__len__":
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **kwargs)
+        if name == "data":
+            return args[0].detach()
         try:
             handler = next((table[func] for table in TABLES if func in table), None)
             if handler and any(isinstance(part, Refused) for one in traced_in((args, kwargs)) for part in one.parts):

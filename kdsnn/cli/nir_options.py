@@ -36,7 +36,8 @@ class Reset(StrEnum):
 
 
 CalibrateOption = Annotated[
-    str | None, typer.Option("--calibrate", help="NIR: data set to calibrate on and to be tested on.")
+    str | None,
+    typer.Option("--calibrate", metavar="DATA", help="NIR: data to calibrate on and to be tested on (docs/data.md)."),
 ]
 StepsOption = Annotated[
     int, typer.Option("-T", "--timesteps", min=1, help="NIR: time steps that an image is shown for.")

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from kdsnn.data.datasets import Split
+from kdsnn.data.identity import identify_test
 from kdsnn.data.sources.save import save_data
 from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.checkpoint import load_given, load_model, save_model
@@ -19,7 +20,7 @@ from kdsnn.distill.losses.loss import Loss, loss_of
 from kdsnn.distill.own_networks import bring_along, identity, needs_teacher, recipe_of
 from kdsnn.distill.preparation import IN_MEMORY, Preparation, prepare
 from kdsnn.distill.processes import one_writer
-from kdsnn.distill.teacher import install_teacher, load_teacher, train_teacher
+from kdsnn.distill.teacher import given_teacher, install_teacher, load_teacher, train_teacher
 from kdsnn.distill.tensorboard import check_tensorboard, epoch_log
 from kdsnn.distill.trainer import CHECKPOINT, Plan, fit
 from kdsnn.errors import InputError
@@ -71,6 +72,8 @@ def distill(
         check_tensorboard()
     prepared = prepare(recipe, data)
     recipe = prepared.recipe
+    if recipe.teacher.weights is not None and needs_teacher(recipe):
+        given_teacher(prepared)  # says now what is wrong with it
     torch.manual_seed(recipe.seed + 1)
     student = _new_student(prepared)
     loss = loss_of(recipe.distill)
@@ -103,6 +106,7 @@ def distill(
             result = {
                 "model": title_of(recipe.student.model),
                 "accuracy": accuracy(student, prepared.dataset.test),
+                "data": identify_test(prepared.dataset).as_json(),
                 "parameters": count_parameters(student),
                 "timesteps": recipe.student.timesteps,
                 "seconds": time.perf_counter() - began,

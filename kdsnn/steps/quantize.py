@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from kdsnn.choices import QUICK_TARGET
 from kdsnn.data.datasets import Dataset, Split
+from kdsnn.data.identity import DataIdentity, identify_test
 from kdsnn.data.sources.load import ImageSet, load_calibration
 from kdsnn.data.sources.reference import title_of
+from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.losses.loss import loss_of
 from kdsnn.distill.preparation import Preparation
 from kdsnn.distill.qat.sensitivity import LayerSensitivity, layer_sensitivity
@@ -25,8 +27,8 @@ from kdsnn.distill.trainer import CHECKPOINT
 from kdsnn.errors import UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, Agreement, agreement, ensure_agrees, with_agreement
 from kdsnn.evaluation.edges import MODULE_TO_FLOAT
-from kdsnn.export.foreign.expectation import RecordedAgreement, check_recorded
-from kdsnn.export.foreign.reader import Foreign
+from kdsnn.export.foreign.convert import Foreign
+from kdsnn.export.foreign.expectation import FileAgreement, check_recorded
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import is_ours, write_nir
@@ -35,7 +37,7 @@ from kdsnn.models.students import Student
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QatSection, QuantizeSection
 from kdsnn.run_folders import find_run, lock, read_json, remove, write_json
-from kdsnn.steps.calibration import Shown, images_to_agree_on, read_with
+from kdsnn.steps.calibration import Shown, bits_of, images_to_agree_on, images_to_calibrate_on, read_with
 from kdsnn.steps.images import READING
 from kdsnn.steps.models import MODEL_FILE, Model, open_model
 from kdsnn.targets.registry import load_target
@@ -66,6 +68,7 @@ class Quantized:
         sensitivity: what quantizing each layer alone costs, where it was asked for.
         notes: what was done otherwise than the recipe says, or is not known of a file.
         checked: that the float network of a file fires as recorded, where something was.
+        data: the test images of both accuracies; None without a data set.
     """
 
     model: Model
@@ -75,7 +78,8 @@ class Quantized:
     integer_accuracy: float | None
     sensitivity: tuple[LayerSensitivity, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
-    checked: RecordedAgreement | None = None
+    checked: FileAgreement | None = None
+    data: DataIdentity | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What stands in `quantization.json`."""
@@ -84,6 +88,7 @@ class Quantized:
             "fingerprint": self.model.network.fingerprint(),
             "float_accuracy": self.float_accuracy,
             "integer_accuracy": self.integer_accuracy,
+            "data": None if self.data is None else self.data.as_json(),
             "sensitivity": [asdict(row) for row in self.sensitivity],
             "notes": list(self.notes),
             "agreement": self.agreement.as_json(),
@@ -133,8 +138,10 @@ def quantize_run(
         if section.qat.epochs:
             network, report = _fine_tuned(float_network, prepared, section, folder)
         else:
-            network, report = _post_training(float_network, section, dataset.train)
-        float_accuracy = float(read_json(folder / "student.json")["accuracy"])
+            network, report = _post_training(
+                float_network, section, images_to_calibrate_on(float_network, dataset, section)
+            )
+        float_accuracy = _float_accuracy(folder, student, dataset)
         integer_accuracy = _accuracy(network, dataset.test)
         agreed = _agreement(float_network, network, images_to_agree_on(float_network, dataset, section))
         ensure_agrees(agreed, max_disagreement, float_accuracy - integer_accuracy)
@@ -146,6 +153,7 @@ def quantize_run(
             integer_accuracy=integer_accuracy,
             sensitivity=_sensitivity(float_network, network, report, dataset) if sensitivity else (),
             notes=_notes(prepared.recipe.distill) if section.qat.epochs else (),
+            data=identify_test(dataset),
         )
         _write(done, folder)
     return done
@@ -221,19 +229,12 @@ def quantize_file(
     checked = None if expect is None else check_recorded(read, expect)
     if checked is not None:
         read = replace(read, provenance={**read.provenance, MODULE_TO_FLOAT: str(checked)})
-    done = quantize_network(balance(read), out, data, section, max_disagreement=max_disagreement)
+    made = quantize_network(balance(read), out, data, section, max_disagreement=max_disagreement)
+    doubt = read.provenance.get("doubt")
+    done = replace(made, checked=checked, notes=(doubt,) if doubt and checked is None else ())
     if keep:
         write_nir(done.model.network, out)
-    return replace(done, notes=_of_file(read, checked), checked=checked)
-
-
-def _of_file(network: Network, checked: RecordedAgreement | None) -> tuple[str, ...]:
-    """What is not known of a file that nobody compared with its writer's simulator."""
-    if checked is not None:
-        return ()
-    doubt = network.provenance.get("doubt")
-    unchecked = "not checked: whether the float network fires as the file's writer does (--expect recorded.npz)"
-    return (*((doubt,) if doubt else ()), unchecked)
+    return done
 
 
 def quantize_network(
@@ -258,13 +259,22 @@ def quantize_network(
     Raises:
         VerificationError: the integer network differs in more.
     """
-    made, report = _post_training(network, section, data.train if isinstance(data, Dataset) else data)
+    if data is None:  # how wide messages are is no matter to decide by made-up images
+        section = section.model_copy(update={"input_bits": bits_of(section)})
+    made, report = _post_training(network, section, images_to_calibrate_on(network, data, section))
     agreed = _agreement(network, made, images_to_agree_on(network, data, section))
     tested = data.test if isinstance(data, Dataset) and len(data.labels) == len(made.labels) else None
-    accuracy = None if tested is None else _accuracy(made, tested)
-    lost = None if accuracy is None or float_accuracy is None else float_accuracy - accuracy
+    reached = None if tested is None else _accuracy(made, tested)
+    lost = None if reached is None or float_accuracy is None else float_accuracy - reached
     ensure_agrees(agreed, max_disagreement, lost)
-    return Quantized(Model(with_agreement(made, agreed), path, None), report, agreed, float_accuracy, accuracy)
+    return Quantized(
+        Model(with_agreement(made, agreed), path, None),
+        report,
+        agreed,
+        float_accuracy,
+        reached,
+        data=identify_test(data) if isinstance(data, Dataset) and tested is not None else None,
+    )
 
 
 def open_or_quantize(
@@ -306,13 +316,13 @@ def _changed(
 
 
 def _post_training(
-    network: Network, section: QuantizeSection, calibration: Split | ImageSet | None
+    network: Network, section: QuantizeSection, calibration: npt.NDArray[np.uint8]
 ) -> tuple[Network, QuantizationReport]:
     return quantize(
         network,
         weight_bits=section.weight_bits,
         input_bits=None if section.input_bits == "auto" else section.input_bits,
-        calibration=None if calibration is None else calibration.images[: section.calibration_samples],
+        calibration=calibration,
         method=section.method,
     )
 
@@ -349,6 +359,14 @@ def _sensitivity(
     float_network: Network, network: Network, report: QuantizationReport, dataset: Dataset
 ) -> tuple[LayerSensitivity, ...]:
     return layer_sensitivity(float_network, network, report, dataset.test.images, dataset.test.labels)
+
+
+def _float_accuracy(run: Path, student: Student, dataset: Dataset) -> float:
+    """As the training measured it, unless its test images were others than those that the data set has now."""
+    known = read_json(run / "student.json")
+    if known.get("data") == identify_test(dataset).as_json():
+        return float(known["accuracy"])
+    return accuracy(student, dataset.test)
 
 
 def _agreement(float_network: Network, network: Network, shown: Shown) -> Agreement:

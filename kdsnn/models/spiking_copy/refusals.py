@@ -86,7 +86,7 @@ def _of_node(traced: fx.GraphModule, node: fx.Node, kept: Collection[type[nn.Mod
         name = node.target if isinstance(node.target, str) else node.target.__name__
         if name not in ("add", "add_", "iadd"):
             yield f"operation {node.name!r} ({name}): {_advice(name)}"
-        elif node.target is not operator.add or len(node.all_input_nodes) < 2:
+        elif node.target is not operator.add or not all(isinstance(argument, fx.Node) for argument in node.args):
             yield f"operation {node.name!r} ({name}): only the results of two layers can be added, of the same shape"
 
 
