@@ -207,7 +207,7 @@ def quantize_file(
         path: of the float graph.
         foreign: what the file leaves open.
         out: of the integer network; None is `NAME-intBITS.nir` beside the graph.
-        dataset: to calibrate on and, where it has labels, to be tested on; None does neither.
+        dataset: to calibrate on and, where it has labels, to be tested on; None takes the recorded images, if any.
         section: how to quantize.
         expect: what the user's own simulator did, and the float network must do: `kdsnn.export.foreign.recording`.
         keep: whether to write it.
@@ -229,6 +229,7 @@ def quantize_file(
     checked = None if expect is None else check_recorded(read, expect)
     if checked is not None:
         read = replace(read, provenance={**read.provenance, MODULE_TO_FLOAT: str(checked)})
+        data = load_calibration(expect) if data is None else data
     made = quantize_network(balance(read), out, data, section, max_disagreement=max_disagreement)
     doubt = read.provenance.get("doubt")
     done = replace(made, checked=checked, notes=(doubt,) if doubt and checked is None else ())
