@@ -46,9 +46,7 @@ def test_exponent_doubles() -> None:
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_sum_is_exact_to_the_end_of_the_range(sign: int) -> None:
-    weights = np.array(
-        [[127] * 514 + [126, 3] + [-127] * 515]
-    )  # as much again may lie below a threshold
+    weights = np.array([[127] * 514 + [126, 3] + [-127] * 515])  # as much again may lie below a threshold
     ends = Population("input", (1, 1, weights.size), Input(bits=1)), Projection("input", "out", Dense(weights * sign))
     image = np.where(weights * sign > 0, 255, 0).reshape(1, 1, 1, -1).astype(np.uint8)
     total = int(weights[weights * sign > 0].sum()) * sign
