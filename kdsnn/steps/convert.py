@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from kdsnn.data.datasets import Dataset
@@ -16,18 +15,18 @@ from kdsnn.errors import InputError, UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT
 from kdsnn.evaluation.edges import FLOAT_TO_INTEGER, MODULE_TO_FLOAT, edges_of
 from kdsnn.export.lowering.lower import Lowered, lower_module
-from kdsnn.export.lowering.module_agreement import ModuleAgreement, check_module, run_module, trial_images
+from kdsnn.export.lowering.module_agreement import ModuleAgreement, check_module, run_module
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import write_nir
 from kdsnn.network import Network
 from kdsnn.own_code.functions import load_own
 from kdsnn.recipes.schema import QuantizeSection
 from kdsnn.run_folders import write_json
+from kdsnn.steps.calibration import images_to_check
 from kdsnn.steps.post_training import Quantized, quantize_network
 
 __all__ = ["Converted", "convert", "load_module"]
 
-SHOWN = 64  # images of the data set that module and float network are both shown
 AT_ONCE = 64  # images in a batch of the module
 
 
@@ -115,9 +114,7 @@ def convert(
     )
     network = balance(lowered.network)
     images = shown.train.images if isinstance(shown, Dataset) else shown.images
-    agreement = check_module(
-        module, lowered, network, np.concatenate([images[:SHOWN], trial_images(shown.image_shape)])
-    )
+    agreement = check_module(module, lowered, network, images_to_check(network, images))
     if dataset is not None and len(dataset.labels) == len(network.labels):
         network = replace(network, labels=dataset.labels)
     network = replace(network, provenance={**network.provenance, MODULE_TO_FLOAT: str(agreement)})

@@ -25,7 +25,8 @@ from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, ensure_agrees, with_agr
 from kdsnn.evaluation.edges import MODULE_TO_FLOAT
 from kdsnn.export.foreign.expectation import RecordedAgreement, check_recorded
 from kdsnn.export.foreign.reader import Foreign
-from kdsnn.export.lowering.lower import lower
+from kdsnn.export.lowering.lower import lower_module
+from kdsnn.export.lowering.module_agreement import check_module
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import is_ours, write_nir
 from kdsnn.export.quantization.quantize import QuantizationReport
@@ -33,7 +34,7 @@ from kdsnn.models.students import Student
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QatSection, QuantizeSection
 from kdsnn.run_folders import find_run, lock, read_json, remove, write_json
-from kdsnn.steps.calibration import images_to_agree_on, read_with
+from kdsnn.steps.calibration import images_to_agree_on, images_to_check, read_with
 from kdsnn.steps.images import READING
 from kdsnn.steps.models import MODEL_FILE, Model, open_model
 from kdsnn.steps.post_training import Quantized, agreement_on, post_training, quantize_network, test_accuracy
@@ -113,7 +114,7 @@ def _lowered(folder: Path, prepared: Preparation, student: Student) -> Network:
     recipe = prepared.recipe
     reading = recipe.data.model_dump(mode="json", include={"range", "test_share"}, exclude_none=True)
     said = {READING: json.dumps(reading)} if reading else {}
-    lowered = lower(
+    lowered = lower_module(
         student.layers,
         input_shape=prepared.dataset.image_shape,
         timesteps=recipe.student.timesteps,
@@ -121,7 +122,10 @@ def _lowered(folder: Path, prepared: Preparation, student: Student) -> Network:
         name=recipe.name,
         provenance={"recipe": recipe.name, "dataset": title_of(recipe.data.dataset), "run": folder.name, **said},
     )
-    return balance(lowered)
+    network = balance(lowered.network)
+    images = images_to_check(network, prepared.dataset.train.images)
+    agreed = check_module(student.layers, lowered, network, images)
+    return replace(network, provenance={**network.provenance, MODULE_TO_FLOAT: str(agreed)})
 
 
 def _write(done: Quantized, folder: Path) -> None:
