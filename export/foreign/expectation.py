@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from kdsnn.errors import VerificationError
 from kdsnn.export.foreign.recording import PREDICTIONS, read_recording
-from kdsnn.network import Network, neuron_of
-from kdsnn.network.float_simulation import BoolArray, FloatActivity, FloatArray, on_threshold, simulate_float
+from kdsnn.network import Network
+from kdsnn.network.float_simulation import BoolArray, FloatActivity, FloatArray, simulate_float
 
-__all__ = ["RecordedAgreement", "check_recorded"]
+__all__ = ["FileAgreement", "check_recorded"]
 
 AT_ONCE = 64  # images
 MOST_FLIPS, MOST_TRIED = 8, 32  # potentials on their threshold: decided otherwise in an image, and tried for each
@@ -28,7 +28,7 @@ Choice = tuple[str, int, int]  # population, step, neuron
 
 
 @dataclass(frozen=True)
-class RecordedAgreement:
+class FileAgreement:
     """That the float network fires as recorded.
 
     Attributes:
@@ -70,7 +70,7 @@ class _Difference:
     made: float
 
 
-def check_recorded(network: Network, path: Path) -> RecordedAgreement:
+def check_recorded(network: Network, path: Path) -> FileAgreement:
     """Compares a float network with what the user's own simulator did.
 
     Args:
@@ -98,7 +98,7 @@ def check_recorded(network: Network, path: Path) -> RecordedAgreement:
                 hint="say what a NIR file cannot: --reset, --writer, --dt, --fires-at-threshold, --input-scale",
             )
     values = sum(value.size for value in recorded.values())
-    return RecordedAgreement(path.name, len(images), tuple(recorded), values, len(differing))
+    return FileAgreement(path.name, len(images), tuple(recorded), values, len(differing))
 
 
 def _shown(found: _Difference, image: int, network: Network) -> str:
@@ -163,13 +163,17 @@ def _decided(
     network: Network, image: npt.NDArray[np.uint8], recorded: Mapping[str, FloatArray], chosen: frozenset[Choice]
 ) -> tuple[_Difference | None, list[Choice]]:
     """The first difference of an image once the chosen neurons do the opposite, and all that lie on their threshold."""
-    thresholds = {p.name: neuron_of(p).threshold for p in network.spiking}
-    near: list[Choice] = []
 
-    def decide(name: str, step: int, potentials: FloatArray, fired: BoolArray) -> BoolArray:
-        near.extend((name, step, int(i)) for i in np.flatnonzero(on_threshold(potentials, thresholds[name])))
+    def decide(name: str, step: int, fired: BoolArray) -> BoolArray:
         for _, _, neuron in (c for c in chosen if c[:2] == (name, step)):
             fired.flat[neuron] = not fired.flat[neuron]
         return fired
 
-    return _difference(network, simulate_float(network, image, decide=decide), 0, recorded), near
+    made = simulate_float(network, image, decide=decide)
+    near = [
+        (name, step, int(neuron))
+        for step in range(network.timesteps)
+        for name, places in made.near.items()
+        for neuron in np.flatnonzero(places[0, step])
+    ]
+    return _difference(network, made, 0, recorded), near

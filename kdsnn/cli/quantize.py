@@ -38,7 +38,7 @@ def quantize(
     method: Annotated[
         str | None,
         typer.Option(
-            help=f"How scales are chosen ({', '.join(METHODS)}); mse is best at 3 bits and below.",
+            help=f"How scales are chosen ({', '.join(METHODS)}); spikes, if the recipe says no other.",
             autocompletion=METHODS.names,
         ),
     ] = None,
@@ -50,11 +50,11 @@ def quantize(
     timesteps: StepsOption = 4,
     dt: StepOption = None,
     input_scale: ScaleOption = 1 / 255,
-    max_disagreement: DisagreementOption = 0.05,
     fires_at_threshold: TieOption = None,
     reset: ResetOption = None,
     writer: WriterOption = None,
     expect: ExpectOption = None,
+    max_disagreement: DisagreementOption = 0.05,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="NIR: the file to write; NAME-int8.nir.")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -84,7 +84,7 @@ def quantize(
         section = QuantizeSection(
             weight_bits=weight_bits or 8,
             input_bits=input_bits or "auto",
-            method=method or "max",
+            method=method or "spikes",
         )
         foreign = foreign_of(timesteps, dt, input_scale, fires_at_threshold, reset, writer)
         done = quantize_file(
@@ -116,6 +116,7 @@ def quantize(
 
 def show(done: Quantized) -> None:
     """Prints how a network was quantized."""
+    from kdsnn.evaluation.edges import MODULE_TO_FLOAT, edges_of
     from kdsnn.network import NEVER
 
     report = done.report
@@ -171,11 +172,11 @@ def show(done: Quantized) -> None:
         )
     known = {"float": done.float_accuracy, "integer": done.integer_accuracy}
     accuracy = ", ".join(f"{what} {percent(value)}" for what, value in known.items() if value is not None)
-    if done.checked is not None:
-        output().print(f"file against float network: {done.checked}", markup=False, soft_wrap=True)
     for note in done.notes:
         errors().print(f"note: {note}", markup=False, soft_wrap=True)
-    said = f"float → integer: {done.agreement}"
+    of_file = done.model.run is None and done.model.network.provenance.get("source") == "nir"
+    file = f"file → float: {edges_of(done.model.network)[MODULE_TO_FLOAT]} · " if of_file else ""
+    said = f"{file}float → integer: {done.agreement}"
     output().print(f"{done.model.path}\n{accuracy}\n{said}", markup=False, soft_wrap=True)
 
 

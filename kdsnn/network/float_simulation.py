@@ -20,12 +20,12 @@ from kdsnn.network.linear_maps import apply
 from kdsnn.network.network import Network
 from kdsnn.network.populations import neuron_of
 
-__all__ = ["FloatActivity", "on_threshold", "simulate_float"]
+__all__ = ["FloatActivity", "simulate_float"]
 
 FLOAT32_ROUNDING = 1e-5  # of the larger of threshold and potential: sums of thousands of float32 terms, 6e-8 each
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
-Decide = Callable[[str, int, FloatArray, BoolArray], BoolArray]
+Decide = Callable[[str, int, BoolArray], BoolArray]
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,6 @@ class FloatActivity:
         return {name: int(near.sum()) for name, near in self.near.items()}
 
 
-def on_threshold(potentials: FloatArray, threshold: float, rounding: float = FLOAT32_ROUNDING) -> BoolArray:
-    """Where a potential lies within rounding of the threshold: who computes otherwise may decide otherwise.
-
-    Args:
-        potentials: any shape.
-        threshold: that they are held against.
-        rounding: a share of the larger of threshold and potential.
-    """
-    near: BoolArray = np.abs(potentials - threshold) <= rounding * np.maximum(threshold, np.abs(potentials))
-    return near
-
-
 def simulate_float(
     network: Network,
     images: npt.NDArray[np.uint8],
@@ -73,8 +61,8 @@ def simulate_float(
         network: that runs.
         images: `(N, C, H, W)` or `(N, F)` uint8.
         rounding: of whoever computes the same, as a share of the larger of threshold and potential.
-        decide: asked at every step, of each population, which neurons fire, with its name, the step, its potentials
-            `(N, *shape)` and where they are above the threshold; None takes those.
+        decide: asked at every step which neurons of a population fire, with its name, the step and those above the
+            threshold, `(N, *shape)`; None takes these.
     """
     n, steps = len(images), network.timesteps
     u = {p.name: np.zeros((n, *p.shape)) for p in network.spiking}
@@ -93,8 +81,9 @@ def simulate_float(
             v[name] = (1 - neuron.decay_v) * v[name] + u[name] + neuron.bias.reshape(population.shape)
             fired = v[name] > neuron.threshold
             if neuron.fires:
-                near[name][:, t] = on_threshold(v[name], neuron.threshold, rounding)
-                fired = fired if decide is None else decide(name, t, v[name], fired)
+                room = rounding * np.maximum(neuron.threshold, np.abs(v[name]))
+                near[name][:, t] = np.abs(v[name] - neuron.threshold) <= room
+                fired = fired if decide is None else decide(name, t, fired)
             v[name][fired] = 0
             spikes[name][:, t] = fired
             sent[name] = fired.astype(np.float64)

@@ -125,7 +125,7 @@ def open_study(
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError(f"{folders[0]} is compared with itself", hint="name the run of the student alone")
     recipes = [load_recipe(folder / RECIPE) for folder in folders]
-    if len({recipe.data.dataset for recipe in recipes}) > 1:
+    if len({(r.data.dataset, r.data.range, r.data.test_share, r.data.sha256) for r in recipes}) > 1:
         sets = " and ".join(repr(recipe.data.dataset) for recipe in recipes)
         raise InputError(f"runs {folders[0]} and {folders[1]} have different data sets: {sets}")
     students = [load_student(folder)[1] for folder in folders]
@@ -139,6 +139,9 @@ def open_study(
         if isinstance(subject.network, Network):
             ensure_runnable(target, subject.network)
     shown = select_images(models[0], dataset=recipes[0].data.dataset, samples=samples)
+    for kind in kinds:
+        if shown.images.ndim == 2 and is_on_images(kind) and not NOISES.get(kind).vectors:
+            raise InputError(f"noise {kind!r} is on images, and {shown.identity.name} holds vectors")
     return Study(tuple(subjects), shown, wanted, seeds, target)
 
 

@@ -233,7 +233,7 @@ class QuantizeSection(_Section):
     weight_bits: Annotated[int, Field(ge=2, le=8)] = 8
     input_bits: Literal["auto"] | Annotated[int, Field(ge=1, le=8)] = "auto"
     calibration_samples: Count = 128
-    method: Annotated[str, _one_of(choices.METHODS)] = "max"
+    method: Annotated[str, _one_of(choices.METHODS)] = "spikes"
     qat: QatSection = QatSection()
 
 

@@ -15,15 +15,15 @@ from kdsnn.data.identity import DataIdentity, identify_test
 from kdsnn.data.sources.load import ImageSet
 from kdsnn.distill.qat.sensitivity import LayerSensitivity
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, Agreement, agreement, ensure_agrees, with_agreement
-from kdsnn.export.foreign.expectation import RecordedAgreement
+from kdsnn.export.foreign.expectation import FileAgreement
 from kdsnn.export.quantization.quantize import QuantizationReport, quantize
 from kdsnn.network import Network
 from kdsnn.recipes.schema import QuantizeSection
-from kdsnn.steps.calibration import Shown, images_to_agree_on
+from kdsnn.steps.calibration import Shown, bits_of, images_to_agree_on, images_to_calibrate_on
 from kdsnn.steps.models import Model
 from kdsnn.targets.registry import load_target
 
-__all__ = ["Quantized", "agreement_on", "post_training", "quantize_network", "test_accuracy"]
+__all__ = ["Quantized", "accuracy_on", "agreement_on", "post_training", "quantize_network"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Quantized:
     integer_accuracy: float | None
     sensitivity: tuple[LayerSensitivity, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
-    checked: RecordedAgreement | None = None
+    checked: FileAgreement | None = None
     data: DataIdentity | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -90,10 +90,10 @@ def quantize_network(
     Raises:
         VerificationError: the integer network differs in more.
     """
-    made, report = post_training(network, section, data.train if isinstance(data, Dataset) else data)
+    made, report = post_training(network, data, section)
     agreed = agreement_on(network, made, images_to_agree_on(network, data, section))
     tested = data.test if isinstance(data, Dataset) and len(data.labels) == len(made.labels) else None
-    reached = None if tested is None else test_accuracy(made, tested)
+    reached = None if tested is None else accuracy_on(made, tested)
     lost = None if reached is None or float_accuracy is None else float_accuracy - reached
     ensure_agrees(agreed, max_disagreement, lost)
     return Quantized(
@@ -107,14 +107,15 @@ def quantize_network(
 
 
 def post_training(
-    network: Network, section: QuantizeSection, calibration: Split | ImageSet | None
+    network: Network, data: Dataset | ImageSet | None, section: QuantizeSection
 ) -> tuple[Network, QuantizationReport]:
     """The integer network of a float network, and how it was made."""
+    by_images = section.input_bits == "auto" and data is not None  # not by made-up ones
     return quantize(
         network,
         weight_bits=section.weight_bits,
-        input_bits=None if section.input_bits == "auto" else section.input_bits,
-        calibration=None if calibration is None else calibration.images[: section.calibration_samples],
+        input_bits=None if by_images else bits_of(section),
+        calibration=images_to_calibrate_on(network, data, section),
         method=section.method,
     )
 
@@ -124,7 +125,7 @@ def agreement_on(float_network: Network, network: Network, shown: Shown) -> Agre
     return agreement(float_network, network, shown.images, shown.labels, shown=shown.what)
 
 
-def test_accuracy(network: Network, split: Split) -> float:
+def accuracy_on(network: Network, split: Split) -> float:
     """Of an integer network, as all targets have it."""
     predictions: npt.NDArray[np.int64] = load_target(QUICK_TARGET).compile(network).run(split.images).predictions
     return float((predictions == split.labels).mean())

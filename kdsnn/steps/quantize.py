@@ -23,8 +23,8 @@ from kdsnn.distill.trainer import CHECKPOINT
 from kdsnn.errors import UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, ensure_agrees, with_agreement
 from kdsnn.evaluation.edges import MODULE_TO_FLOAT
-from kdsnn.export.foreign.expectation import RecordedAgreement, check_recorded
-from kdsnn.export.foreign.reader import Foreign
+from kdsnn.export.foreign.convert import Foreign
+from kdsnn.export.foreign.expectation import check_recorded
 from kdsnn.export.lowering.lower import lower_module
 from kdsnn.export.lowering.module_agreement import check_module
 from kdsnn.export.lowering.relays import balance
@@ -37,7 +37,7 @@ from kdsnn.run_folders import find_run, lock, read_json, remove, write_json
 from kdsnn.steps.calibration import images_to_agree_on, images_to_check, read_with
 from kdsnn.steps.images import READING
 from kdsnn.steps.models import MODEL_FILE, Model, open_model
-from kdsnn.steps.post_training import Quantized, agreement_on, post_training, quantize_network, test_accuracy
+from kdsnn.steps.post_training import Quantized, accuracy_on, agreement_on, post_training, quantize_network
 
 __all__ = [
     "FIGURES",
@@ -91,9 +91,9 @@ def quantize_run(
         if section.qat.epochs:
             network, report = _fine_tuned(float_network, prepared, section, folder)
         else:
-            network, report = post_training(float_network, section, dataset.train)
+            network, report = post_training(float_network, dataset, section)
         float_accuracy = _float_accuracy(folder, student, dataset)
-        integer_accuracy = test_accuracy(network, dataset.test)
+        integer_accuracy = accuracy_on(network, dataset.test)
         agreed = agreement_on(float_network, network, images_to_agree_on(float_network, dataset, section))
         ensure_agrees(agreed, max_disagreement, float_accuracy - integer_accuracy)
         done = Quantized(
@@ -161,7 +161,7 @@ def quantize_file(
         path: of the float graph.
         foreign: what the file leaves open.
         out: of the integer network; None is `NAME-intBITS.nir` beside the graph.
-        dataset: to calibrate on and, where it has labels, to be tested on; None does neither.
+        dataset: to calibrate on and, where it has labels, to be tested on; None takes the recorded images, if any.
         section: how to quantize.
         expect: what the user's own simulator did, and the float network must do: `kdsnn.export.foreign.recording`.
         keep: whether to write it.
@@ -183,19 +183,13 @@ def quantize_file(
     checked = None if expect is None else check_recorded(read, expect)
     if checked is not None:
         read = replace(read, provenance={**read.provenance, MODULE_TO_FLOAT: str(checked)})
-    done = quantize_network(balance(read), out, data, section, max_disagreement=max_disagreement)
+        data = load_calibration(expect) if data is None else data
+    made = quantize_network(balance(read), out, data, section, max_disagreement=max_disagreement)
+    doubt = read.provenance.get("doubt")
+    done = replace(made, checked=checked, notes=(doubt,) if doubt and checked is None else ())
     if keep:
         write_nir(done.model.network, out)
-    return replace(done, notes=_of_file(read, checked), checked=checked)
-
-
-def _of_file(network: Network, checked: RecordedAgreement | None) -> tuple[str, ...]:
-    """What is not known of a file that nobody compared with its writer's simulator."""
-    if checked is not None:
-        return ()
-    doubt = network.provenance.get("doubt")
-    unchecked = "not checked: whether the float network fires as the file's writer does (--expect recorded.npz)"
-    return (*((doubt,) if doubt else ()), unchecked)
+    return done
 
 
 def open_or_quantize(
