@@ -22,7 +22,7 @@ from kdsnn.cli.nir_options import (
 )
 
 if TYPE_CHECKING:
-    from kdsnn.steps.quantize import Quantized
+    from kdsnn.steps.post_training import Quantized
 
 __all__ = ["quantize", "register", "show"]
 

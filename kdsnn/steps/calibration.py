@@ -13,11 +13,20 @@ from kdsnn.data.datasets import Dataset
 from kdsnn.data.sources.load import ImageSet
 from kdsnn.errors import InputError
 from kdsnn.export.foreign.convert import Foreign, read_foreign
+from kdsnn.export.lowering.module_agreement import trial_images
 from kdsnn.network import Network
 from kdsnn.network.operators import Conv2d
 from kdsnn.recipes.schema import QuantizeSection
 
-__all__ = ["Shown", "bits_of", "images_to_agree_on", "images_to_calibrate_on", "read_with", "synthetic_images"]
+__all__ = [
+    "Shown",
+    "bits_of",
+    "images_to_agree_on",
+    "images_to_calibrate_on",
+    "images_to_check",
+    "read_with",
+    "synthetic_images",
+]
 
 IMAGES = 200
 FEWEST = 20
@@ -66,6 +75,15 @@ def images_to_agree_on(network: Network, data: Dataset | ImageSet | None, sectio
     labels = None if train.labels is None else train.labels[begin : begin + count]
     known = classes is not None and len(classes) == len(network.labels)
     return Shown(train.images[begin : begin + count], labels if known else None, f"training images of {data.name}")
+
+
+def images_to_check(network: Network, images: Images) -> Images:
+    """Images on which a module and its float network are compared: two thirds of those given, and one of no data set.
+
+    As many as the float simulation passes in seconds, 96 at most.
+    """
+    count = int(np.clip(MOST_SUMS / 4 // (network.timesteps * _synapses(network)), 12, 96))
+    return np.concatenate([images[: count - count // 3], trial_images(network.input.shape, count // 3)])
 
 
 def read_with(path: Path, foreign: Foreign, data: Dataset | ImageSet | None) -> Network:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from kdsnn.choices import QUICK_TARGET
-from kdsnn.data.datasets import Dataset, Split
-from kdsnn.data.identity import DataIdentity, identify_test
-from kdsnn.data.sources.load import ImageSet, load_calibration
+from kdsnn.data.datasets import Dataset
+from kdsnn.data.identity import identify_test
+from kdsnn.data.sources.load import load_calibration
 from kdsnn.data.sources.reference import title_of
 from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.losses.loss import loss_of
@@ -25,76 +21,33 @@ from kdsnn.distill.student import load_student
 from kdsnn.distill.teacher import load_teacher
 from kdsnn.distill.trainer import CHECKPOINT
 from kdsnn.errors import UsageError
-from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, Agreement, agreement, ensure_agrees, with_agreement
+from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, ensure_agrees, with_agreement
 from kdsnn.evaluation.edges import MODULE_TO_FLOAT
 from kdsnn.export.foreign.convert import Foreign
-from kdsnn.export.foreign.expectation import FileAgreement, check_recorded
-from kdsnn.export.lowering.lower import lower
+from kdsnn.export.foreign.expectation import check_recorded
+from kdsnn.export.lowering.lower import lower_module
+from kdsnn.export.lowering.module_agreement import check_module
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import is_ours, write_nir
-from kdsnn.export.quantization.quantize import QuantizationReport, quantize
+from kdsnn.export.quantization.quantize import QuantizationReport
 from kdsnn.models.students import Student
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QatSection, QuantizeSection
 from kdsnn.run_folders import find_run, lock, read_json, remove, write_json
-from kdsnn.steps.calibration import Shown, bits_of, images_to_agree_on, images_to_calibrate_on, read_with
+from kdsnn.steps.calibration import images_to_agree_on, images_to_check, read_with
 from kdsnn.steps.images import READING
 from kdsnn.steps.models import MODEL_FILE, Model, open_model
-from kdsnn.targets.registry import load_target
+from kdsnn.steps.post_training import Quantized, accuracy_on, agreement_on, post_training, quantize_network
 
 __all__ = [
     "FIGURES",
-    "Quantized",
     "figures_of",
     "open_or_quantize",
     "quantize_file",
-    "quantize_network",
     "quantize_run",
 ]
 
 FIGURES = "quantization.json"  # in a run, beside the network that it is of
-
-
-@dataclass(frozen=True)
-class Quantized:
-    """What quantizing made, and what it cost.
-
-    Attributes:
-        model: the integer network and where it was written.
-        report: how it was made.
-        agreement: of the integer network with the float network, on images that the scales were not chosen by.
-        float_accuracy: of the float student on the whole test split; None for a foreign file.
-        integer_accuracy: of the integer network on the same; None without a data set.
-        sensitivity: what quantizing each layer alone costs, where it was asked for.
-        notes: what was done otherwise than the recipe says, or is not known of a file.
-        checked: that the float network of a file fires as recorded, where something was.
-        data: the test images of both accuracies; None without a data set.
-    """
-
-    model: Model
-    report: QuantizationReport
-    agreement: Agreement
-    float_accuracy: float | None
-    integer_accuracy: float | None
-    sensitivity: tuple[LayerSensitivity, ...] = field(default=())
-    notes: tuple[str, ...] = field(default=())
-    checked: FileAgreement | None = None
-    data: DataIdentity | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """What stands in `quantization.json`."""
-        return {
-            "schema": "kdsnn.quantization/1",
-            "fingerprint": self.model.network.fingerprint(),
-            "float_accuracy": self.float_accuracy,
-            "integer_accuracy": self.integer_accuracy,
-            "data": None if self.data is None else self.data.as_json(),
-            "sensitivity": [asdict(row) for row in self.sensitivity],
-            "notes": list(self.notes),
-            "agreement": self.agreement.as_json(),
-            "expected": None if self.checked is None else self.checked.as_json(),
-            **asdict(self.report),
-        }
 
 
 def quantize_run(
@@ -138,12 +91,10 @@ def quantize_run(
         if section.qat.epochs:
             network, report = _fine_tuned(float_network, prepared, section, folder)
         else:
-            network, report = _post_training(
-                float_network, section, images_to_calibrate_on(float_network, dataset, section)
-            )
+            network, report = post_training(float_network, dataset, section)
         float_accuracy = _float_accuracy(folder, student, dataset)
-        integer_accuracy = _accuracy(network, dataset.test)
-        agreed = _agreement(float_network, network, images_to_agree_on(float_network, dataset, section))
+        integer_accuracy = accuracy_on(network, dataset.test)
+        agreed = agreement_on(float_network, network, images_to_agree_on(float_network, dataset, section))
         ensure_agrees(agreed, max_disagreement, float_accuracy - integer_accuracy)
         done = Quantized(
             model=Model(with_agreement(network, agreed), folder / MODEL_FILE, folder),
@@ -163,7 +114,7 @@ def _lowered(folder: Path, prepared: Preparation, student: Student) -> Network:
     recipe = prepared.recipe
     reading = recipe.data.model_dump(mode="json", include={"range", "test_share"}, exclude_none=True)
     said = {READING: json.dumps(reading)} if reading else {}
-    lowered = lower(
+    lowered = lower_module(
         student.layers,
         input_shape=prepared.dataset.image_shape,
         timesteps=recipe.student.timesteps,
@@ -171,7 +122,10 @@ def _lowered(folder: Path, prepared: Preparation, student: Student) -> Network:
         name=recipe.name,
         provenance={"recipe": recipe.name, "dataset": title_of(recipe.data.dataset), "run": folder.name, **said},
     )
-    return balance(lowered)
+    network = balance(lowered.network)
+    images = images_to_check(network, prepared.dataset.train.images)
+    agreed = check_module(student.layers, lowered, network, images)
+    return replace(network, provenance={**network.provenance, MODULE_TO_FLOAT: str(agreed)})
 
 
 def _write(done: Quantized, folder: Path) -> None:
@@ -207,7 +161,7 @@ def quantize_file(
         path: of the float graph.
         foreign: what the file leaves open.
         out: of the integer network; None is `NAME-intBITS.nir` beside the graph.
-        dataset: to calibrate on and, where it has labels, to be tested on; None does neither.
+        dataset: to calibrate on and, where it has labels, to be tested on; None takes the recorded images, if any.
         section: how to quantize.
         expect: what the user's own simulator did, and the float network must do: `kdsnn.export.foreign.recording`.
         keep: whether to write it.
@@ -229,52 +183,13 @@ def quantize_file(
     checked = None if expect is None else check_recorded(read, expect)
     if checked is not None:
         read = replace(read, provenance={**read.provenance, MODULE_TO_FLOAT: str(checked)})
+        data = load_calibration(expect) if data is None else data
     made = quantize_network(balance(read), out, data, section, max_disagreement=max_disagreement)
     doubt = read.provenance.get("doubt")
     done = replace(made, checked=checked, notes=(doubt,) if doubt and checked is None else ())
     if keep:
         write_nir(done.model.network, out)
     return done
-
-
-def quantize_network(
-    network: Network,
-    path: Path,
-    data: Dataset | ImageSet | None,
-    section: QuantizeSection,
-    *,
-    float_accuracy: float | None = None,
-    max_disagreement: float = MAX_DISAGREEMENT,
-) -> Quantized:
-    """The integer network of a float network, compared with it and tested; nothing is written.
-
-    Args:
-        network: float, with relays.
-        path: where the integer network will be.
-        data: to calibrate on and to be tested on; None does neither.
-        section: how to quantize.
-        float_accuracy: of the float network on the whole test split, where it is known.
-        max_disagreement: share of the predictions in which the integer network may differ from the float network.
-
-    Raises:
-        VerificationError: the integer network differs in more.
-    """
-    if data is None:  # how wide messages are is no matter to decide by made-up images
-        section = section.model_copy(update={"input_bits": bits_of(section)})
-    made, report = _post_training(network, section, images_to_calibrate_on(network, data, section))
-    agreed = _agreement(network, made, images_to_agree_on(network, data, section))
-    tested = data.test if isinstance(data, Dataset) and len(data.labels) == len(made.labels) else None
-    reached = None if tested is None else _accuracy(made, tested)
-    lost = None if reached is None or float_accuracy is None else float_accuracy - reached
-    ensure_agrees(agreed, max_disagreement, lost)
-    return Quantized(
-        Model(with_agreement(made, agreed), path, None),
-        report,
-        agreed,
-        float_accuracy,
-        reached,
-        data=identify_test(data) if isinstance(data, Dataset) and tested is not None else None,
-    )
 
 
 def open_or_quantize(
@@ -313,18 +228,6 @@ def _changed(
     if qat_epochs is not None:
         changes["qat"] = QatSection(**{**section.qat.model_dump(), "epochs": qat_epochs})
     return section.model_copy(update={key: value for key, value in changes.items() if value is not None})
-
-
-def _post_training(
-    network: Network, section: QuantizeSection, calibration: npt.NDArray[np.uint8]
-) -> tuple[Network, QuantizationReport]:
-    return quantize(
-        network,
-        weight_bits=section.weight_bits,
-        input_bits=None if section.input_bits == "auto" else section.input_bits,
-        calibration=calibration,
-        method=section.method,
-    )
 
 
 def _fine_tuned(
@@ -367,12 +270,3 @@ def _float_accuracy(run: Path, student: Student, dataset: Dataset) -> float:
     if known.get("data") == identify_test(dataset).as_json():
         return float(known["accuracy"])
     return accuracy(student, dataset.test)
-
-
-def _agreement(float_network: Network, network: Network, shown: Shown) -> Agreement:
-    return agreement(float_network, network, shown.images, shown.labels, shown=shown.what)
-
-
-def _accuracy(network: Network, split: Split) -> float:
-    predictions: npt.NDArray[np.int64] = load_target(QUICK_TARGET).compile(network).run(split.images).predictions
-    return float((predictions == split.labels).mean())
