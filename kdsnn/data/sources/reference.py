@@ -39,7 +39,7 @@ def problem_of(text: str) -> str | None:
     if is_path(text) or is_function(text):
         return None
     problem = DATASETS.problem(text)
-    return None if problem is None else f"no file or folder has that name, and {problem}"
+    return None if problem is None else f"{problem} (nor a file or folder of that name)"
 
 
 def is_function(text: str) -> bool:
