@@ -253,12 +253,12 @@ def quantize_file(
     out = out or path.with_name(f"{path.stem}-int{section.weight_bits}.nir")
     if out.resolve() == path.resolve():
         raise UsageError(f"{out} is the float graph itself", hint="write the integer network to another file")
-    data = None if dataset is None else load_calibration(dataset)
+    shown = expect if dataset is None else dataset
+    data = None if shown is None else load_calibration(shown)
     read = read_with(path, foreign, data)
     checked = None if expect is None else check_recorded(read, expect)
     if checked is not None:
         read = replace(read, provenance={**read.provenance, MODULE_TO_FLOAT: str(checked)})
-        data = load_calibration(expect) if data is None else data
     made = quantize_network(balance(read), out, data, section, max_disagreement=max_disagreement)
     doubt = read.provenance.get("doubt")
     done = replace(made, checked=checked, notes=(doubt,) if doubt and checked is None else ())
