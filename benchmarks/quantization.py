@@ -1,6 +1,6 @@
 """What quantization costs: accuracy of the integer networks of some runs, on the whole test split, against the float.
 
-    uv run python benchmarks/quantization.py RUN... [--bits8-epochs 1] [--bits4-epochs 2]
+    uv run python benchmarks/quantization.py RUN... [--bits8-epochs 1] [--bits4-epochs 2] [--row "int4 PTQ, spikes"]
 
 Runs of one recipe that differ in their seed. Nothing is chosen by the test split: epochs and learning rate are the
 arguments' and the recipe's. The last integer network of each run stays in it.
@@ -17,26 +17,30 @@ from kdsnn.steps.quantize import quantize_run
 
 ROWS = {
     "int8 PTQ, max": {"weight_bits": 8, "method": "max", "qat_epochs": 0},
-    "int8 PTQ, mse": {"weight_bits": 8, "method": "mse", "qat_epochs": 0},
+    "int8 PTQ, spikes": {"weight_bits": 8, "method": "spikes", "qat_epochs": 0},
     "int4 PTQ, mse": {"weight_bits": 4, "method": "mse", "qat_epochs": 0},
-    "int8 QAT": {"weight_bits": 8, "method": "max"},
-    "int4 QAT": {"weight_bits": 4, "method": "mse"},
+    "int4 PTQ, spikes": {"weight_bits": 4, "method": "spikes", "qat_epochs": 0},
+    "int8 QAT": {"weight_bits": 8, "method": "spikes"},
+    "int4 QAT": {"weight_bits": 4, "method": "spikes"},
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+")
+    parser.add_argument("--row", choices=ROWS, help="this row alone")
     parser.add_argument("--bits8-epochs", type=int, default=1)
     parser.add_argument("--bits4-epochs", type=int, default=2)
     arguments = parser.parse_args()
+    wanted = [name for name in ROWS if arguments.row in (None, name)]
     epochs = {"int8 QAT": arguments.bits8_epochs, "int4 QAT": arguments.bits4_epochs}
     losses: dict[str, list[float]] = {}
-    for name, options in ROWS.items():
+    for name, options in ((name, ROWS[name]) for name in wanted):
         for run in arguments.runs:
             began = time.perf_counter()
-            done = quantize_run(run, **{"qat_epochs": epochs.get(name), **options})
+            done = quantize_run(run, **{"qat_epochs": epochs.get(name), **options}, max_disagreement=1)
             row = {"row": name, "run": run, **{k: done.as_json()[k] for k in ("float_accuracy", "integer_accuracy")}}
+            row["agreement"] = 1 - done.agreement.disagreement
             losses.setdefault(name, []).append(100 * (row["float_accuracy"] - row["integer_accuracy"]))
             print(json.dumps(row | {"seconds": round(time.perf_counter() - began, 1)}), flush=True)
     for name, lost in losses.items():
