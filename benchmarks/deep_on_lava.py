@@ -19,7 +19,7 @@ from kdsnn.evaluation import check_same
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.quantization.quantize import quantize
-from kdsnn.models.students import build_student
+from kdsnn.models.students import Student, build_student
 from kdsnn.recipes.schema import StudentSection
 from kdsnn.targets.base import Target
 from kdsnn.targets.gpu import GpuTarget
@@ -29,7 +29,7 @@ from kdsnn.targets.onnx import OnnxTarget
 from kdsnn.targets.reference import ReferenceTarget
 
 
-def awake(student: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
+def awake(student: Student, shape: tuple[int, int, int]) -> Student:
     """The student with BatchNorm statistics of random images, and gains at which spikes reach the output."""
     for module in student.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):

@@ -23,7 +23,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
-from kdsnn.data.datasets import load_dataset
 from kdsnn.distill.accuracy import right_answers
 from kdsnn.distill.student import distill, load_student
 from kdsnn.recipes.load import load_recipe
@@ -104,8 +103,8 @@ def measure(arguments: argparse.Namespace) -> Gain:
 
 def answers(run: Path) -> npt.NDArray[np.bool_]:
     """Whether the float student of a run is right on each test image."""
-    recipe, student = load_student(run)
-    return right_answers(student, load_dataset(recipe.data.dataset).test)
+    prepared, student = load_student(run)
+    return right_answers(student, prepared.dataset.test)
 
 
 def print_gain(gain: Gain) -> None:

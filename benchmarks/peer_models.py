@@ -34,9 +34,11 @@ class Spikingjelly(nn.Module):
 
         def made(module: nn.Module) -> nn.Module:
             if not isinstance(module, IF):
-                return layer.SeqToANNContainer(module)
+                steps: nn.Module = layer.SeqToANNContainer(module)
+                return steps
             gradient = surrogate.ATan(SLOPE)
-            return neuron.IFNode(surrogate_function=gradient, detach_reset=True, step_mode="m")
+            fires: nn.Module = neuron.IFNode(surrogate_function=gradient, detach_reset=True, step_mode="m")
+            return fires
 
         self.before, self.after = before, nn.Sequential(*map(made, after))
         self.timesteps, self.reset = student.timesteps, functional.reset_net
@@ -44,7 +46,8 @@ class Spikingjelly(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         self.reset(self.after)
         x = self.before(images)
-        return self.after(x.unsqueeze(0).expand(self.timesteps, *x.shape))
+        spikes: torch.Tensor = self.after(x.unsqueeze(0).expand(self.timesteps, *x.shape))
+        return spikes
 
 
 class Snntorch(nn.Module):
@@ -57,7 +60,9 @@ class Snntorch(nn.Module):
         def made(module: nn.Module) -> nn.Module:
             if not isinstance(module, IF):
                 return module
-            return snntorch.Leaky(beta=1.0, reset_mechanism="zero", spike_grad=SURROGATES["atan"].gradient(SLOPE))
+            gradient = SURROGATES["atan"].gradient(SLOPE)
+            fires: nn.Module = snntorch.Leaky(beta=1.0, reset_mechanism="zero", spike_grad=gradient)
+            return fires
 
         self.before, self.after = before, nn.ModuleList(map(made, after))
         self.timesteps = student.timesteps
@@ -93,12 +98,13 @@ class Sinabs(nn.Module):
         def made(module: nn.Module) -> nn.Module:
             if not isinstance(module, IF):
                 return module
-            return IAFSqueeze(
+            fires: nn.Module = IAFSqueeze(
                 num_timesteps=student.timesteps,
                 spike_fn=SingleSpike,
                 reset_fn=MembraneReset(),
                 surrogate_grad_fn=gradient,
             )
+            return fires
 
         self.before, self.after = before, nn.Sequential(*map(made, after))
         self.timesteps, self.reset = student.timesteps, sinabs.reset_states

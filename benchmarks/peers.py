@@ -17,6 +17,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median, quantiles
@@ -30,11 +31,12 @@ from deep_on_lava import awake
 from joules import Counter, counter_of, joules_of
 from peer_models import SLOPE, make_peers
 
-from kdsnn.export.teacher_onnx import teacher_onnx
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.relays import balance
+from kdsnn.export.onnx.flavours import Flavour
 from kdsnn.export.onnx.models import to_onnx
 from kdsnn.export.quantization.quantize import quantize
+from kdsnn.export.teacher_onnx import teacher_onnx
 from kdsnn.models.students import Student, build_student
 from kdsnn.models.teachers import build_teacher
 from kdsnn.recipes.schema import StudentSection, TeacherSection
@@ -45,6 +47,7 @@ STUDENTS = {"2conv": (1, 28, 28), "vgg11": (3, 32, 32)}
 TIMESTEPS, CLASSES = 4, 10
 LABELS = tuple(str(i) for i in range(CLASSES))
 PACKAGES = ("torch", "spikingjelly", "snntorch", "sinabs", "onnxruntime", "numpy")
+FLAVOURS: tuple[Flavour, ...] = ("int8", "float32")
 Runs = Mapping[str, Callable[[], object]]
 
 
@@ -93,7 +96,7 @@ def trainings(student: Student, name: str, options: argparse.Namespace) -> Runs:
 
         def run() -> None:
             net.zero_grad(set_to_none=True)
-            F.cross_entropy(net(images).mean(dim=0), labels).backward()
+            torch.autograd.backward(F.cross_entropy(net(images).mean(dim=0), labels))
             _wait(options.device)
 
         return run
@@ -111,12 +114,12 @@ def inferences(student: Student, name: str, options: argparse.Namespace) -> Runs
     width = 0.125 if options.quick else 1.0
     teacher = build_teacher(TeacherSection(model="resnet18", width=width), shape, CLASSES).eval()
     on_cpu = options.device == "cpu"
-    flavours = ["int8", "float32"] if on_cpu and int8_is_exact() else ["float32"]
+    flavours: tuple[Flavour, ...] = FLAVOURS if on_cpu and int8_is_exact() else ("float32",)
     runs: dict[str, Callable[[], object]] = {}
     for flavour in flavours:
         program = GpuTarget(options.device, arithmetic=flavour).compile(integer)
-        runs[f"kdsnn torch target, {flavour}"] = lambda program=program: program.run(images)
-    for flavour in ("float32", "int8"):
+        runs[f"kdsnn torch target, {flavour}"] = partial(program.run, images)
+    for flavour in FLAVOURS:
         model = to_onnx(integer, flavour=flavour).SerializeToString()
         runs[f"ONNX Runtime, our model.onnx, {flavour}"] = _session(model, images, options.threads)
     runs["ONNX Runtime, float teacher (ResNet18)"] = _session(
@@ -140,7 +143,9 @@ def measured(runs: Runs, repeats: int, title: str, counter: Counter | None = Non
         shift = number % len(names)
         rounds.append({name: _timed(runs[name]) for name in (*names[shift:], *names[:shift])})
     ours = names[0]
-    rows = {name: _row([r[name] for r in rounds], [r[ours] for r in rounds]) for name in names}
+    rows: dict[str, dict[str, Any]] = {
+        name: _row([r[name] for r in rounds], [r[ours] for r in rounds]) for name in names
+    }
     print(f"\n{title}: seconds, median (quartiles); time over that of {ours!r} in the same round")
     for name, row in rows.items():
         wall, ratio, cpu = row["wall_s"], row["ratio"], row["cpu_ratio"]
@@ -214,7 +219,8 @@ def _float(net: torch.nn.Module, images: np.ndarray, device: str) -> Callable[[]
 
     def run() -> torch.Tensor:
         with torch.inference_mode():
-            return net(x).mean(dim=0).argmax(dim=1).cpu()
+            spikes: torch.Tensor = net(x)
+            return spikes.mean(dim=0).argmax(dim=1).cpu()
 
     return run
 

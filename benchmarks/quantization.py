@@ -15,13 +15,13 @@ from statistics import mean
 
 from kdsnn.steps.quantize import quantize_run
 
-ROWS = {
-    "int8 PTQ, max": {"weight_bits": 8, "method": "max", "qat_epochs": 0},
-    "int8 PTQ, spikes": {"weight_bits": 8, "method": "spikes", "qat_epochs": 0},
-    "int4 PTQ, mse": {"weight_bits": 4, "method": "mse", "qat_epochs": 0},
-    "int4 PTQ, spikes": {"weight_bits": 4, "method": "spikes", "qat_epochs": 0},
-    "int8 QAT": {"weight_bits": 8, "method": "spikes"},
-    "int4 QAT": {"weight_bits": 4, "method": "spikes"},
+ROWS = {  # weight bits, method, whether it is fine-tuned
+    "int8 PTQ, max": (8, "max", False),
+    "int8 PTQ, spikes": (8, "spikes", False),
+    "int4 PTQ, mse": (4, "mse", False),
+    "int4 PTQ, spikes": (4, "spikes", False),
+    "int8 QAT": (8, "spikes", True),
+    "int4 QAT": (4, "spikes", True),
 }
 
 
@@ -32,13 +32,12 @@ def main() -> None:
     parser.add_argument("--bits8-epochs", type=int, default=1)
     parser.add_argument("--bits4-epochs", type=int, default=2)
     arguments = parser.parse_args()
-    wanted = [name for name in ROWS if arguments.row in (None, name)]
-    epochs = {"int8 QAT": arguments.bits8_epochs, "int4 QAT": arguments.bits4_epochs}
+    epochs = {8: arguments.bits8_epochs, 4: arguments.bits4_epochs}
     losses: dict[str, list[float]] = {}
-    for name, options in ((name, ROWS[name]) for name in wanted):
-        for run in arguments.runs:
-            began = time.perf_counter()
-            done = quantize_run(run, **{"qat_epochs": epochs.get(name), **options}, max_disagreement=1)
+    for name, (bits, method, tuned) in ROWS.items():
+        for run in arguments.runs if arguments.row in (None, name) else ():
+            began, rounds = time.perf_counter(), epochs[bits] if tuned else 0
+            done = quantize_run(run, weight_bits=bits, method=method, qat_epochs=rounds, max_disagreement=1)
             row = {"row": name, "run": run, **{k: done.as_json()[k] for k in ("float_accuracy", "integer_accuracy")}}
             row["agreement"] = 1 - done.agreement.disagreement
             losses.setdefault(name, []).append(100 * (row["float_accuracy"] - row["integer_accuracy"]))

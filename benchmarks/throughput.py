@@ -30,7 +30,7 @@ def main() -> None:
     model = open_model(arguments.run)
     network = model.network
     programs: dict[str, tuple[Program, int]] = {
-        "reference (numpy int64)": (ReferenceTarget().compile(network), arguments.samples),
+        "reference (numpy)": (ReferenceTarget().compile(network), arguments.samples),
         "gpu target on the CPU": (GpuTarget("cpu").compile(network), arguments.samples),
         "onnx, float32": (OnnxTarget().compile(network), arguments.samples),
         "onnx, int8": (OnnxTarget(flavour="int8").compile(network), arguments.samples),

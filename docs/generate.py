@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,13 @@ def _help(command: list[str]) -> str:
 
 def support_page() -> str:
     """What can be lowered, and what each target takes."""
-    from kdsnn.export.lowering.lower import HANDLERS
+    from kdsnn.export.lowering.lower import LAYERS
     from kdsnn.network.features import FEATURES
     from kdsnn.targets.fitting import violations
     from kdsnn.targets.registry import load_target, target_names
     from kdsnn.testing import example_networks
 
-    layers = "\n".join(f"- `{kind.__module__.split('.')[0]}`: `{kind.__name__}`" for kind in sorted_kinds(HANDLERS))
+    layers = "\n".join(f"- `{kind.__module__.split('.')[0]}`: `{kind.__name__}`" for kind in sorted_kinds(LAYERS))
     targets = [load_target(name) for name in target_names()]
     header = "| feature | what it is | " + " | ".join(f"`{target.name}`" for target in targets) + " |"
     line = "|---" * (2 + len(targets)) + "|"
@@ -74,7 +75,8 @@ def support_page() -> str:
     hardware = hardware_tables()
     return (
         f"{MADE}# What is supported\n\n## Layers that can be lowered\n\n{layers}\n\nSums of any of these can be "
-        f"lowered too. Every other layer is refused by name.\n\n## Targets\n\n{about}\n\nWhat each takes beyond plain "
+        "lowered too, and constants that are added or multiply; everything else is refused by name: see "
+        f"[modules](modules.md).\n\n## Targets\n\n{about}\n\nWhat each takes beyond plain "
         f"integrate-and-fire neurons; a network that uses anything else is refused by name:\n\n{table}\n\nThe example "
         f"networks of the conformance suite (`kdsnn.testing`):\n\n{examples}\n\n{hardware}"
     )
@@ -100,9 +102,9 @@ def benchmarks_page() -> str:
     return MADE.replace("the code", "benchmarks/peers.json by its command") + peers_page()
 
 
-def sorted_kinds(handlers: dict[type, object]) -> list[type]:
+def sorted_kinds(kinds: Iterable[type]) -> list[type]:
     """Layer types by package and name."""
-    return sorted(handlers, key=lambda kind: (kind.__module__.split(".")[0], kind.__name__))
+    return sorted(kinds, key=lambda kind: (kind.__module__.split(".")[0], kind.__name__))
 
 
 PAGES = {

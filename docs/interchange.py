@@ -157,7 +157,8 @@ def by_sinabs(graph: nir.NIRGraph, images: torch.Tensor) -> np.ndarray:
     from sinabs.nir import from_nir
 
     made, _ = from_nir(graph, num_timesteps=STEPS)(images.repeat_interleave(STEPS, 0))
-    return made.reshape(-1, STEPS, 5).numpy()
+    spikes: np.ndarray = made.reshape(-1, STEPS, 5).numpy()
+    return spikes
 
 
 def by_spikingjelly(graph: nir.NIRGraph, images: torch.Tensor) -> np.ndarray:

@@ -23,7 +23,7 @@ __all__ = ["Budget", "check_hdf5"]
 class Budget:
     """What a file may hold at the most."""
 
-    depth: int = 8
+    depth: int = 64  # a graph in a NIR graph takes two
     objects: int = 20_000
     bytes: int = 2**32
     name_length: int = 200

@@ -1,14 +1,14 @@
 """The integer network as a NIR file, `model.nir`, and back.
 
 Arrays are float32 that hold integers (biases: multiples of 1/64), so that any simulator that keeps NIR's meaning
-computes the same spikes: `IF` with r = 1 and a hard reset to zero, one time step a step. A threshold stands half of the
+computes the same spikes: `IF` with r = 1 and a hard reset to zero, one time step a step. A bias of each neuron, where
+a convolution has only one a channel, is a `Scale` of ones beside it. A threshold stands half of the
 least step of a potential (1/128) above the integer, where no potential can be: whether a simulator fires at `>` or at
 `>=`, which NIR leaves open, makes no difference. What else NIR cannot say stands in
 the metadata: time steps, input bits, exponents, labels and the fingerprint, which is computed anew on reading: a file
 that was changed is refused. An output that never fires is an `I`, `LI` or `CubaLI`.
 
-nir's own converters and shape inference are not used: nir 1.0.8 infers wrong shapes for grouped and rectangular
-convolutions, so files are written and read with `type_check=False`, and `kdsnn.network` checks every shape.
+nir's own converters and shape inference are not used (see `nir_graph.py`); `kdsnn.network` checks every shape.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ import numpy.typing as npt
 
 from kdsnn.errors import InputError, NetworkError
 from kdsnn.export.hdf5_guard import check_hdf5
+from kdsnn.export.nir_graph import read_graph
 from kdsnn.network import (
     DECAY_UNITY,
     MEMBRANE_SHIFT,
@@ -42,14 +42,14 @@ from kdsnn.network import (
     neuron_of,
 )
 
-__all__ = ["SCHEMA", "is_ours", "read_graph", "read_nir", "to_nir", "write_nir"]
+__all__ = ["SCHEMA", "is_ours", "read_nir", "to_nir", "write_nir"]
 
 SCHEMA = "kdsnn.nir/1"
-MAJOR_VERSION = 1  # of NIR, the newest that we read
 OUTPUT = "output"
 TIE_BREAK = 2.0 ** -(MEMBRANE_SHIFT + 1)  # with 17 bits of threshold, 24 bits: float32 holds them all
 NO_LEAK = 2.0**24  # time steps: a time constant that stands for none
 FLATTEN = "_flatten"  # suffix of the node between an image-shaped population and a dense projection
+ONES, BIAS = "_ones", "_bias"  # suffixes of the nodes that carry a bias of each neuron beside a convolution
 FloatArray = npt.NDArray[np.float32]
 NEURONS = (nir.IF, nir.LIF, nir.CubaLIF, nir.I, nir.LI, nir.CubaLI)
 
@@ -102,32 +102,6 @@ def read_nir(path: Path) -> Network:
     return network
 
 
-def read_graph(path: Path) -> nir.NIRGraph:
-    """The graph of anybody's NIR file; raises InputError where it is unsafe to read, or holds no graph."""
-    check_hdf5(path)
-    _check_version(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            graph = nir.read(path, type_check=False)
-    except Exception as error:
-        raise InputError(f"{path} is not a NIR graph: {type(error).__name__}: {str(error)[:300]}") from error
-    if not isinstance(graph, nir.NIRGraph):
-        raise InputError(f"{path} holds a single {type(graph).__name__}, not a graph")
-    return graph
-
-
-def _check_version(path: Path) -> None:
-    with h5py.File(path, "r") as file:
-        found = file["version"][()] if isinstance(file.get("version"), h5py.Dataset) else None
-    version = found.decode(errors="replace") if isinstance(found, bytes) else found
-    if not isinstance(version, str):
-        raise InputError(f"{path} is not a NIR file: it does not say its version")
-    major = version.split(".")[0]
-    if not major.isdecimal() or int(major) > MAJOR_VERSION:
-        raise InputError(f"{path} is written in NIR {version[:20]!r}, and this version reads up to {MAJOR_VERSION}.x")
-
-
 def to_nir(network: Network) -> nir.NIRGraph:
     """The NIR graph of an integer network."""
     if not network.integer:
@@ -140,6 +114,11 @@ def to_nir(network: Network) -> nir.NIRGraph:
         for projection in network.incoming(population.name):
             source = network.population(projection.source)
             name, upstream = _node_name(projection), projection.source
+            if isinstance(projection.op, Conv2d) and _differs_within_a_channel(bias, population.shape):
+                added, links = _bias_nodes(projection, source.shape, population, bias)
+                nodes |= added
+                edges += links
+                bias = np.zeros_like(bias)
             nodes[name] = _projection_node(projection, source.shape, population, bias)
             if isinstance(projection.op, Dense) and len(source.shape) > 1:
                 upstream = projection.source + FLATTEN
@@ -189,12 +168,10 @@ def _projection_node(
     in_weight_units = (bias / 2**MEMBRANE_SHIFT).astype(np.float32)
     if isinstance(op, Dense):
         return nir.Affine(weight, in_weight_units)
-    by_channel = in_weight_units.reshape(target.shape[0], -1)
-    if (by_channel != by_channel[:, :1]).any():
-        raise NetworkError(
-            f"population {target.name!r} has a bias that differs within a channel, which NIR's Conv2d cannot say",
-            hint="leave out the normalisation of the input, or the padding of the first convolution",
-        )
+    return _conv_node(op, source, weight, in_weight_units.reshape(target.shape[0], -1)[:, 0].copy())
+
+
+def _conv_node(op: Conv2d, source: Shape, weight: FloatArray, bias: FloatArray) -> nir.Conv2d:
     return nir.Conv2d(
         input_shape=source[1:],
         weight=weight,
@@ -202,8 +179,25 @@ def _projection_node(
         padding=op.padding,
         dilation=op.dilation,
         groups=op.groups,
-        bias=by_channel[:, 0].copy(),
+        bias=bias,
     )
+
+
+def _differs_within_a_channel(bias: npt.NDArray[np.int64], shape: Shape) -> bool:
+    by_channel = bias.reshape(shape[0], -1)
+    return bool((by_channel != by_channel[:, :1]).any())
+
+
+def _bias_nodes(
+    projection: Projection, source: Shape, target: Population, bias: npt.NDArray[np.int64]
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """A bias that differs within a channel, which NIR's Conv2d cannot say: a Scale of ones beside it."""
+    op, name = projection.op, _node_name(projection)
+    assert isinstance(op, Conv2d)  # noqa: S101  callers pass convolutions
+    ones = _conv_node(op, source, np.zeros(op.weight.shape, np.float32), np.ones(target.shape[0], np.float32))
+    scale = nir.Scale((bias / 2**MEMBRANE_SHIFT).astype(np.float32).reshape(target.shape))
+    edges = [(projection.source, name + ONES), (name + ONES, name + BIAS), (name + BIAS, target.name)]
+    return {name + ONES: ones, name + BIAS: scale}, edges
 
 
 def _sums_windows(projection: Projection) -> bool:
@@ -295,6 +289,8 @@ def _population(graph: nir.NIRGraph, record: dict[str, Any], projections: list[P
         if projection.target == name:
             part = getattr(graph.nodes[_node_name(projection)], "bias", np.zeros(1))
             bias = bias + (part.reshape(-1, 1, 1) if len(shape) == 3 else part)
+            beside = graph.nodes.get(_node_name(projection) + BIAS)
+            bias = bias if beside is None else bias + beside.scale
     mantissa = _integers(np.ldexp(bias.reshape(-1), MEMBRANE_SHIFT - bias_exponent), np.int32)
     threshold, decays = int(_integers(thresholds, np.int64)[0]), (int(record["decay_u"]), int(record["decay_v"]))
     clips = bool(record.get("clips", False))  # older files have none that does

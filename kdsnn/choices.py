@@ -18,6 +18,7 @@ __all__ = [
     "METHODS",
     "NOISES",
     "OPTIMIZERS",
+    "QUICK_TARGET",
     "SCHEDULES",
     "STUDENTS",
     "SURROGATES",
@@ -25,8 +26,10 @@ __all__ = [
     "TEACHERS",
     "VARIANTS",
     "VARIED",
+    "WRITERS",
 ]
 
+QUICK_TARGET = "gpu"  # of TARGETS: what computes where it does not matter which, for all find the same
 VARIED = ("fashion-mnist", "mnist", "mnist5k")  # data sets that come with noise on their images too, as NAME-VARIANT
 VARIANTS = {"rot": "rotate", "back-rand": "back-rand", "back-image": "back-image", "rot-back-image": "rot-back-image"}
 DATASETS: Registry[Any] = Registry(
@@ -50,6 +53,7 @@ STUDENTS: Registry[Any] = Registry(
         "preresnet20": "kdsnn.models.wrn:PRERESNET20",
         "resnet14": "kdsnn.models.spiking_resnet:RESNET14",
         "resnet18": "kdsnn.models.spiking_resnet:RESNET18",
+        "spiking-copy": "kdsnn.models.spiking_copy.copy:STUDENT",
         "vgg11": "kdsnn.models.vgg:VGG11",
         "vgg16": "kdsnn.models.vgg:VGG16",
         "wrn16-2": "kdsnn.models.wrn:WRN16_2",
@@ -146,4 +150,15 @@ TARGETS: Registry[Any] = Registry(
         "sanafe": "kdsnn.targets.sanafe.adapter:SanafeTarget",
     },
     group="kdsnn.targets",
+)
+WRITERS: Registry[Any] = Registry(
+    "writer of NIR files",
+    "writers of NIR files",
+    {
+        "by-hand": "kdsnn.export.foreign.writers:BY_HAND",
+        "norse": "kdsnn.export.foreign.writers:NORSE",
+        "sinabs": "kdsnn.export.foreign.writers:SINABS",
+        "snntorch": "kdsnn.export.foreign.writers:SNNTORCH",
+        "spikingjelly": "kdsnn.export.foreign.writers:SPIKINGJELLY",
+    },
 )

@@ -111,7 +111,7 @@ class TargetUnavailableError(KdsnnError):
 
 
 class PluginError(KdsnnError):
-    """What an installed package registers cannot be imported."""
+    """What an installed package registers cannot be imported, or used."""
 
     exit_code = 6
 

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kdsnn.errors import InputError, LockedError
+from kdsnn.errors import InputError, LockedError, UsageError
 from kdsnn.registry import suggestion
 
 __all__ = [
@@ -33,6 +33,20 @@ __all__ = [
 ]
 
 RECIPE = "recipe.toml"
+AS_NIR = "write its network as NIR in Python (snntorch.export_nir, then nir.write), and: kdsnn quantize own.nir"
+OTHER_KINDS = {  # by how a name ends: what it is, and what to do with it
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".safetensors"), ("weights without their network", AS_NIR)),
+    ".py": ("Python code", AS_NIR),
+    ".net": ("a network of lava-dl", "build it as a NIR graph with the package nir, and: kdsnn quantize own.nir"),
+    ".onnx": (
+        "an ONNX graph, which has no spiking neurons",
+        "distil a student from a teacher: kdsnn distill RECIPE (kdsnn list recipes, kdsnn list teachers)",
+    ),
+    ".nir": ("a NIR file, which this command does not take", "kdsnn quantize, export and evaluate take one"),
+    **dict.fromkeys((".h5", ".hdf5"), ("an HDF5 file", "if it is a NIR graph, let its name end in .nir")),
+    ".toml": ("a recipe", "train it: kdsnn distill RECIPE.toml"),
+    **dict.fromkeys((".npz", ".npy"), ("images", "kdsnn evaluate takes them: --images FILE.npz")),
+}
 
 
 def runs_root() -> Path:
@@ -81,6 +95,7 @@ def find_run(run: str | None) -> Path:
 
     Raises:
         InputError: there is none.
+        UsageError: it is the name of a file of another kind; says what to do with that.
     """
     found = _runs()
     if run is None:
@@ -90,6 +105,9 @@ def find_run(run: str | None) -> Path:
     for folder in (Path(run), runs_root() / run):
         if (folder / RECIPE).is_file():
             return folder
+    if kind := OTHER_KINDS.get(Path(run).suffix.lower()):
+        what, instead = kind
+        raise UsageError(f"{run!r} is {what}, and a model is a run, or a NIR file (.nir)", hint=instead)
     names = [folder.name for folder in found]
     hint = suggestion(Path(run).name, names, "runs") if names else "make one with: kdsnn distill mnist5k-2conv"
     raise InputError(f"there is no run {run!r}, neither as a path nor under {runs_root()}", hint=hint)

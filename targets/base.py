@@ -1,7 +1,7 @@
 """What every target is: it says whether it can run here, checks a network against its limits, and compiles it.
 
-A new target is one file with a subclass of `Target` and one of `Program`, and one line in `registry.py`, or in another
-package an entry point of the group `kdsnn.targets`; docs/add-a-target.md shows one whole.
+A new target is one file with a subclass of `Target` and one of `Program`, and one line in `kdsnn/choices.py`, or in
+another package an entry point of the group `kdsnn.targets`; docs/add-a-target.md shows one whole.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ class Computed:
         potentials: where the output is an integrator, its potential after the last step, `(N, *shape)` int32 (64 to a
             weight unit); else None.
         versions: of what computed it, such as `{"numpy": "2.4.6"}`.
-        notes: further figures of this target, such as seconds of set-up.
+        notes: further figures of this target, such as seconds of set-up. Where it simulates its energy, the joules of
+            each part are `energy_<part>_j`, and all images' latencies and seconds are `latency_s` and `simulated_s`.
     """
 
     spikes: Mapping[str, npt.NDArray[np.uint8]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,19 +15,20 @@ from kdsnn.targets.base import Availability, Target, Violation
 from kdsnn.targets.batches import Activity, BatchProgram
 from kdsnn.targets.fitting import overflow_violations
 
-__all__ = ["Arrives", "ReferenceProgram", "ReferenceTarget", "decay", "simulate", "sums"]
+__all__ = ["Arrives", "ReferenceProgram", "ReferenceTarget", "decay", "in_floats", "simulate", "sums"]
 
 BATCH = 32  # images at once: bounds the memory
-Int64Array = npt.NDArray[np.int64]
+Int32Array = npt.NDArray[np.int32]
 Spikes = dict[str, npt.NDArray[np.uint8]]
-Potentials = npt.NDArray[np.int32]
 Arrives = Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]]  # of those that fired, those whose spike arrives
 
 
 def simulate(
     network: Network, images: npt.NDArray[np.uint8], arrives: Arrives | None = None
-) -> tuple[Spikes, Potentials]:
+) -> tuple[Spikes, Int32Array]:
     """What a network does on images `(N, C, H, W)` uint8.
+
+    State has 24 bits, and no image takes a network that `ReferenceTarget.check` accepts beyond them: 32 are enough.
 
     Returns:
         The spikes of every population but the input, `(N, T, *shape)` uint8, and the potential of the output after the
@@ -35,41 +37,51 @@ def simulate(
     """
     n, steps = len(images), network.timesteps
     image = counters.input_messages(network, images)
-    of_image = {p.name: sums(p, image) for p in network.projections if p.source == network.input.name}
-    u = {p.name: np.zeros((n, *p.shape), dtype=np.int64) for p in network.spiking}
-    v = {p.name: np.zeros((n, *p.shape), dtype=np.int64) for p in network.spiking}
+    projections = {p.name: in_floats(p) for p in network.projections}
+    of_image = {name: sums(p, image) for name, p in projections.items() if p.source == network.input.name}
+    u = {p.name: np.zeros((n, *p.shape), dtype=np.int32) for p in network.spiking}
+    v = {p.name: np.zeros((n, *p.shape), dtype=np.int32) for p in network.spiking}
     spikes: Spikes = {p.name: np.zeros((n, steps, *p.shape), dtype=np.uint8) for p in network.spiking}
     for t in range(steps):
         for population in network.spiking:
             name, neuron = population.name, neuron_of(population)
-            bias = neuron.bias.astype(np.int64).reshape(population.shape) << neuron.bias_exponent
-            incoming = network.incoming(name)
+            bias = neuron.bias.astype(np.int32).reshape(population.shape) << neuron.bias_exponent
+            incoming = [projections[p.name] for p in network.incoming(name)]
             a = sum(of_image[p.name] if p.name in of_image else sums(p, spikes[p.source][:, t]) for p in incoming)
             u[name] = decay(u[name], int(neuron.decay_u)) + (a << MEMBRANE_SHIFT)
             v[name] = decay(v[name], int(neuron.decay_v)) + u[name] + bias
             if neuron.clips:
                 v[name] = np.maximum(v[name], LOWEST)
             fired = v[name] > int(neuron.threshold) << MEMBRANE_SHIFT
-            v[name][fired] = 0
+            v[name] *= ~fired
             spikes[name][:, t] = fired if arrives is None else arrives(fired)
-    return spikes, v[network.output.name].astype(np.int32)
+    return spikes, v[network.output.name]
 
 
-def sums(projection: Projection, messages: npt.NDArray[np.uint8]) -> Int64Array:
-    """What messages add up to at each target neuron, in weight units.
+def in_floats(projection: Projection) -> Projection:
+    """The projection with weights in float32, which BLAS multiplies.
 
-    Products and sums in float64 are exact: weights and messages have 8 bits, so that a sum could only reach 2**53 over
-    more than 2**38 synapses of one neuron.
+    That is exact: in a network that `ReferenceTarget.check` accepts, a neuron's products of one sign never add up to
+    more than 2**17 weight units (2**23, 64 to a unit), nor does any part of a sum, and float32 has all whole numbers up
+    to 2**24.
     """
-    return apply(projection.op, messages.astype(np.float64)).astype(np.int64) << projection.exponent
+    return replace(projection, op=replace(projection.op, weight=projection.op.weight.astype(np.float32)))
 
 
-def decay(x: Int64Array, amount: int) -> Int64Array:
+def sums(projection: Projection, messages: npt.NDArray[np.uint8]) -> Int32Array:
+    """What messages add up to at each target neuron, in weight units."""
+    made: Int32Array = apply(projection.op, messages.astype(np.float32)).astype(np.int32) << projection.exponent
+    return made
+
+
+def decay(x: Int32Array, amount: int) -> Int32Array:
     """`x` less `amount` 4096ths of it, rounded towards zero."""
     if amount in (0, DECAY_UNITY):
         return x if amount == 0 else np.zeros_like(x)
-    left: Int64Array = np.sign(x) * (np.abs(x) * (DECAY_UNITY - amount) >> 12)
-    return left
+    left: npt.NDArray[np.int64] = np.sign(x) * (
+        np.abs(x).astype(np.int64) * (DECAY_UNITY - amount) >> 12
+    )  # 24 and 12 bits make 36
+    return left.astype(np.int32)
 
 
 class ReferenceTarget(Target):

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from pydantic import ConfigDict, ValidationError, create_model
 
 from kdsnn.choices import TARGETS
-from kdsnn.errors import KdsnnError, UsageError
+from kdsnn.errors import KdsnnError, PluginError, UsageError
 from kdsnn.targets.base import Availability, Target
 
 __all__ = ["load_target", "probe_all", "target_names"]
@@ -29,10 +29,16 @@ def load_target(name: str, options: Mapping[str, str] | None = None) -> Target:
 
     Raises:
         UsageError: there is none, or an option is wrong; the message names those there are, and all that are wrong.
-        PluginError: its package cannot be imported.
+        PluginError: its package cannot be imported, or it has another name than it is registered by.
     """
     kind = TARGETS.get(name)
     target: Target = kind(**_arguments(name, kind, options or {}))
+    own = getattr(target, "name", None)
+    if own != name:
+        raise PluginError(
+            f"what is registered as target {name!r} calls itself {own!r}, and results would be kept as that one's",
+            hint=f"let its class say name = {name!r}",
+        )
     return target
 
 

@@ -1,9 +1,8 @@
-"""The examples of CONTRIBUTING and of docs/add-a-target.md: a file and a line each, and the thing can be used."""
+"""The examples of CONTRIBUTING: a file and a line each, and the thing can be used."""
 
 import re
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,8 @@ from kdsnn.recipes.load import load_recipe
 from kdsnn.registry import Registry
 from kdsnn.run_folders import read_json
 from kdsnn.steps.quantize import quantize_run
+from tests.pages import blocks
 
-ROOT = Path(__file__).parents[1]
 RECIPE = """
 name = "added"
 data = { dataset = "stripes" }
@@ -29,11 +28,9 @@ distill = { kind = "cosine" }
 train = { epochs = 1 }
 quantize = { method = "powers" }
 """
-REGISTRIES: dict[str, Registry[object]] = {name: getattr(choices, name) for name in choices.__all__ if name != "VARIED"}
-
-
-def blocks(page: str) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+REGISTRIES: dict[str, Registry[object]] = {
+    name: thing for name, thing in vars(choices).items() if isinstance(thing, Registry)
+}
 
 
 @pytest.fixture
@@ -41,7 +38,7 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
     """All five things, each in a file of its own and with its line in the list; and their names."""
     monkeypatch.syspath_prepend(tmp_path)
     names = []
-    for block in blocks("CONTRIBUTING.md"):
+    for block in blocks("CONTRIBUTING.md", "python"):
         said = re.match(r'# \S+?(\w+)\.py, and in (\w+): "([\w-]+)": "[\w.]+:(\w+)"\n', block)
         assert said, block[:80]
         module, registry, name, attribute = said.groups()
@@ -82,15 +79,3 @@ def test_the_example_noise_leaves_images_at_level_0_as_they_are(added: list[str]
     noise = choices.NOISES.get("dead-pixels")
     assert np.array_equal(noise.add(images, 0.0, 3, "test"), images)
     assert not noise.add(images, 1.0, 3, "test").any()
-
-
-def test_the_example_target_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    target, conformance = blocks("docs/add-a-target.md")
-    (tmp_path / "mychip.py").write_text(target)
-    scope: dict[str, object] = {}
-    exec(compile(conformance, "conformance", "exec"), scope)  # noqa: S102  our own page
-    scope["test_mychip_computes_the_same_spikes"]()  # type: ignore[operator]
-    chip = import_module("mychip").MyChip
-    monkeypatch.setitem(choices.TARGETS.own, "mychip", "mychip:MyChip")  # type: ignore[arg-type]
-    assert chip.name in CliRunner().invoke(app, ["targets"]).output

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kdsnn.errors import InputError
+from kdsnn.errors import InputError, UsageError
 from kdsnn.run_folders import find_run, lock, new_run, read_json, run_names, runs_root, write_atomic, write_json
 
 
@@ -50,6 +50,16 @@ def test_a_run_that_is_not_there_is_answered_with_a_hint() -> None:
     with pytest.raises(InputError, match="there is no run 'mnist5k-2conv-20260101-00000'") as raised:
         find_run("mnist5k-2conv-20260101-00000")
     assert raised.value.hint == "did you mean 'mnist5k-2conv-20260101-000000'?"
+
+
+@pytest.mark.parametrize(
+    "name", ["own.pt", "a/own.PTH", "own.onnx", "own.py", "x.net", "my.toml", "images.npz", "m.nir"]
+)
+def test_files_of_other_kinds_are_told_what_to_do_with(name: str) -> None:
+    made("mine", 0)
+    with pytest.raises(UsageError, match=rf"'{name}' is .*, and a model is a run, or a NIR file \(\.nir\)\n.*kdsnn "):
+        find_run(name)
+    assert find_run(str(made(name, 1))) == runs_root() / name, "a run may have any name"
 
 
 def test_a_root_that_is_a_file(tmp_path: Path) -> None:

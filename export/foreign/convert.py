@@ -1,17 +1,8 @@
 """A float NIR graph of anybody's, by hand or of snnTorch, norse, sinabs or spikingjelly, as a float network.
 
 NIR says what a neuron's differential equation is, and neither the time step nor how writers step it. Read here as:
-synchronous and feed-forward, one step per `dt`, a spike reaches the next neuron within its step. `foreign_nodes.py` has
-the equations of each node. What else a file leaves open is in `Foreign`.
-
-Files as their writers make them (releases snntorch 1.0.0, norse 1.1.0, sinabs 2.0.3, spikingjelly 2.0.0):
-
-    writer          dt      fires   remarks
-    snnTorch        1e-4    >       writes a reset to zero whatever the neuron's reset is; beta = 1 as tau = r = inf
-    spikingjelly    1e-4    >=      refuses to write soft resets; IF with r = 1 / dt
-    norse           1e-6    >       writes tau as dt / tau_inv, so the dt that undoes it is its dt (1e-3) squared; its
-                                    CubaLIF adds spikes to the current undamped, so files mean less than norse computes
-    sinabs          1       >=      always writes a reset to zero; computes decays as exp(-1 / tau): solve="exact"
+synchronous and feed-forward, one step per `dt`, a spike reaches the next neuron within its step. `nodes.py` has the
+equations of each node, `writers.py` what each tool's files mean beyond what they say, and `Foreign` what is left open.
 """
 
 from __future__ import annotations
@@ -25,9 +16,10 @@ import nir
 from kdsnn.errors import InputError, LoweringError
 from kdsnn.export.foreign.nodes import lower_node
 from kdsnn.export.foreign.reader import Foreign, Port, Reader, shown
+from kdsnn.export.foreign.writers import doubts, settled
 from kdsnn.export.lowering import linear_stream as streams
 from kdsnn.export.lowering.linear_stream import Stream
-from kdsnn.export.nir import read_graph
+from kdsnn.export.nir_graph import read_graph
 from kdsnn.network import Network, neuron_of
 
 __all__ = ["Foreign", "from_graph", "read_foreign"]
@@ -45,7 +37,7 @@ def read_foreign(path: Path, options: Foreign) -> Network:
         options: what the file leaves open.
 
     Raises:
-        InputError: not HDF5, unsafe, no NIR graph, or a broken one.
+        InputError: not HDF5, unsafe, no NIR graph, or a broken one; or it cannot say what matters, and nobody says it.
         LoweringError: a node that no target can run exactly; names it.
     """
     graph = read_graph(path)
@@ -62,6 +54,7 @@ def from_graph(graph: nir.NIRGraph, options: Foreign, *, name: str = "foreign") 
     order = _in_order(nodes, edges)
     start, end = _only(nodes, nir.Input, "Input"), _only(nodes, nir.Output, "Output")
     _check_reach(nodes, edges, start, end)
+    doubt, options = doubts(options, nodes), settled(options, nodes)
     reader = Reader(options)
     values: dict[Key, Stream] = {}
     for key in order:
@@ -74,8 +67,6 @@ def from_graph(graph: nir.NIRGraph, options: Foreign, *, name: str = "foreign") 
         values[key] = entering if key == end else lower_node(reader, entering, nodes[key], "_".join(key))
     _check_end(reader, values[end])
     output = reader.found.populations[-1]
-    said = {"source": "nir", "fires_at": options.fires_at, "solve": options.solve}
-    said["input_scale"] = f"{options.input_scale:g}"
     return Network(
         name=name,
         populations=tuple(reader.found.populations),
@@ -83,8 +74,23 @@ def from_graph(graph: nir.NIRGraph, options: Foreign, *, name: str = "foreign") 
         timesteps=options.timesteps,
         labels=tuple(map(str, range(output.neurons)) if options.labels is None else options.labels),
         integer=False,
-        provenance=said if options.dt is None else said | {"dt": f"{options.dt:g}"},
+        provenance=_said(options, doubt),
     )
+
+
+def _said(options: Foreign, doubt: str) -> dict[str, str]:
+    """What the file was taken to mean."""
+    said = {
+        "source": "nir",
+        "writer": options.writer,
+        "reset": "zero",
+        "fires_at": options.fires_at,
+        "solve": options.solve,
+        "input_scale": f"{options.input_scale:g}",
+        "dt": None if options.dt is None else f"{options.dt:g}",
+        "doubt": doubt,
+    }
+    return {key: value for key, value in said.items() if value}
 
 
 def _flattened(graph: nir.NIRGraph, inside: Key, depth: int) -> tuple[dict[Key, Any], list[Edge]]:

@@ -27,7 +27,7 @@ import torch
 from kdsnn.errors import InputError, LoweringError
 from kdsnn.export.foreign.reader import MAX_CELLS, Port, Reader, shown
 from kdsnn.export.lowering import linear_stream as streams
-from kdsnn.export.lowering.composition import same_sized, scaled
+from kdsnn.export.lowering.composition import same_sized
 from kdsnn.export.lowering.linear_stream import FloatArray, Stream
 from kdsnn.network import Conv2d, Shape
 
@@ -116,7 +116,7 @@ def _linear(_reader: Reader, stream: Stream, node: nir.Linear | nir.Affine, _nam
 
 
 def _scale(_reader: Reader, stream: Stream, node: nir.Scale, _name: str) -> Stream:
-    return scaled(stream, _spread(node.scale, "scale", stream.shape))
+    return streams.scale(stream, _spread(node.scale, "scale", stream.shape))
 
 
 def _flatten(_reader: Reader, stream: Stream, node: nir.Flatten, _name: str) -> Stream:
@@ -136,7 +136,7 @@ def _flatten(_reader: Reader, stream: Stream, node: nir.Flatten, _name: str) -> 
 
 def _if(reader: Reader, stream: Stream, node: nir.IF | nir.I, name: str) -> Stream:
     stream, threshold = _neurons(stream, node)
-    stream = scaled(stream, _if_gain(reader, _spread(node.r, "r", stream.shape)))
+    stream = streams.scale(stream, _if_gain(reader, _spread(node.r, "r", stream.shape)))
     return reader.spiking(stream, name, threshold, np.zeros(stream.shape), 1.0, 0.0)
 
 
@@ -160,7 +160,7 @@ def _lif(reader: Reader, stream: Stream, node: nir.LIF | nir.LI, name: str) -> S
     stream, threshold = _neurons(stream, node)
     decay, gain = _decay(reader, stream, node.tau, node.r, ("tau", "r"))
     leak = _spread(node.v_leak, "v_leak", stream.shape)
-    return reader.spiking(scaled(stream, gain), name, threshold, decay * leak, 1.0, decay)
+    return reader.spiking(streams.scale(stream, gain), name, threshold, decay * leak, 1.0, decay)
 
 
 def _cuba_lif(reader: Reader, stream: Stream, node: nir.CubaLIF | nir.CubaLI, name: str) -> Stream:
@@ -168,7 +168,7 @@ def _cuba_lif(reader: Reader, stream: Stream, node: nir.CubaLIF | nir.CubaLI, na
     decay_u, into_current = _decay(reader, stream, node.tau_syn, node.w_in, ("tau_syn", "w_in"))
     decay_v, into_potential = _decay(reader, stream, node.tau_mem, node.r, ("tau_mem", "r"))
     leak = _spread(node.v_leak, "v_leak", stream.shape)
-    stream = scaled(stream, into_current * into_potential)
+    stream = streams.scale(stream, into_current * into_potential)
     return reader.spiking(stream, name, threshold, decay_v * leak, decay_u, decay_v)
 
 
@@ -197,8 +197,8 @@ def _decay(reader: Reader, stream: Stream, tau: Any, r: Any, names: tuple[str, s
     if reader.options.dt is None:
         raise InputError(
             f"it leaks, and NIR does not say the time step ({names[0]} is {taus.flat[0]:g})",
-            hint="say --dt in seconds: snnTorch and spikingjelly write for 1e-4, sinabs for 1, norse for 1e-6"
-            f" (its dt squared); {names[0]} / {names[1]} is {taus.flat[0] / gains.flat[0]:g} here",
+            hint="say --dt in seconds, or who wrote the file: --writer NAME (kdsnn list writers);"
+            f" {names[0]} / {names[1]} is {taus.flat[0] / gains.flat[0]:g} here",
         )
     decays = reader.options.dt / taus if reader.options.solve == "euler" else -np.expm1(-reader.options.dt / taus)
     if np.ptp(decays) > ROUNDING * decays.max():

@@ -14,7 +14,6 @@ import numpy as np
 
 from kdsnn.errors import InputError
 from kdsnn.export.lowering import linear_stream as streams
-from kdsnn.export.lowering.composition import scaled
 from kdsnn.export.lowering.linear_stream import FloatArray, Stream
 from kdsnn.export.lowering.network_builder import STEADY, Builder
 from kdsnn.network import Input, Population, Shape
@@ -23,6 +22,7 @@ __all__ = ["MAX_CELLS", "Foreign", "Port", "Reader", "shown"]
 
 MAX_CELLS = 2**24  # of a stream, padding included
 NAME_LENGTH = 80  # leaves room for what is added to a name
+CHOICES = {"fires_at": (">", ">="), "solve": ("euler", "exact"), "reset": ("zero", "subtract", "none")}
 
 
 class Port(Enum):
@@ -48,8 +48,11 @@ class Foreign:
         input_scale: what the writer's network saw for a pixel of 1. Folds into the first weights.
         input_shape: `(C, H, W)` of an image, where the graph's Input is flat or has no shape.
         labels: name of each output neuron; None numbers them.
-        fires_at: whether a potential equal to the threshold fires.
-        solve: how a leak is stepped: decay dt / tau (Euler), or 1 - exp(-dt / tau) (exact while the input is constant).
+        fires_at: whether a potential equal to the threshold fires; None is as the writer does it.
+        solve: how a leak is stepped: decay dt / tau (Euler), or 1 - exp(-dt / tau) (exact while the input is constant);
+            None is as the writer does it.
+        writer: name of the tool that wrote the file, in `kdsnn.choices.WRITERS`; None is not known.
+        reset: what the neurons did at a spike; None is what the file says.
 
     Raises:
         InputError: a value that makes no sense.
@@ -60,18 +63,19 @@ class Foreign:
     input_scale: float = 1 / 255
     input_shape: Shape | None = None
     labels: Sequence[str] | None = None
-    fires_at: Literal[">", ">="] = ">"
-    solve: Literal["euler", "exact"] = "euler"
+    fires_at: Literal[">", ">="] | None = None
+    solve: Literal["euler", "exact"] | None = None
+    writer: str | None = None
+    reset: Literal["zero", "subtract", "none"] | None = None
 
     def __post_init__(self) -> None:
         if self.dt is not None and not (isfinite(self.dt) and self.dt > 0):
             raise InputError(f"dt must be a positive number of seconds, not {self.dt}")
         if not (isfinite(self.input_scale) and self.input_scale > 0):
             raise InputError(f"input_scale must be a positive number, not {self.input_scale}")
-        if self.fires_at not in (">", ">="):
-            raise InputError(f"fires_at must be '>' or '>=', not {self.fires_at!r}")
-        if self.solve not in ("euler", "exact"):
-            raise InputError(f"solve must be 'euler' or 'exact', not {self.solve!r}")
+        for what, allowed in CHOICES.items():
+            if (value := getattr(self, what)) not in (None, *allowed):
+                raise InputError(f"{what} must be {' or '.join(map(repr, allowed))}, not {value!r}")
 
 
 @dataclass
@@ -121,7 +125,7 @@ class Reader:
         it is reset to zero.
         """
         if (threshold != threshold.flat[0]).any():
-            stream, bias, threshold = scaled(stream, 1 / threshold), bias / threshold, np.ones(1)
+            stream, bias, threshold = streams.scale(stream, 1 / threshold), bias / threshold, np.ones(1)
         level = float(threshold.flat[0])
         if self.options.fires_at == ">=" and isfinite(level):
             level = float(np.nextafter(level, 0))

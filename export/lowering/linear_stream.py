@@ -2,21 +2,21 @@
 
 A `Stream` is a sum of terms, each a linear map of one population's spikes, plus a constant offset for every neuron.
 Linear layers (convolution, BatchNorm, average pooling, sums) map streams to streams; they fold into the terms.
-Everything is in float64, so that folding adds no error that matters.
+Everything is in float64, so that folding adds no error that matters. A term may be a matrix where the stream is an
+image: it makes the image's elements in row-major order, and the population that the stream ends in is flat.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import product
 from math import prod
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
 
 from kdsnn.errors import LoweringError
+from kdsnn.export.lowering.composing import composed
+from kdsnn.export.lowering.unrolling import diagonal, unrolled
 from kdsnn.network import Conv2d, Dense, Shape
 from kdsnn.network.linear_maps import apply
 
@@ -26,9 +26,10 @@ __all__ = [
     "add",
     "average_pool",
     "convolve",
-    "diagonal",
     "flatten",
+    "identity",
     "multiply",
+    "scale",
     "scale_channels",
     "spikes_of",
 ]
@@ -46,7 +47,7 @@ class Term:
 
     @property
     def shape(self) -> Shape:
-        """Shape that the source is mapped to."""
+        """Shape that the source is mapped to: flat, where the map is a matrix."""
         return self.source_shape if self.op is None else self.op.output_shape(self.source_shape)
 
 
@@ -85,22 +86,38 @@ def flatten(stream: Stream) -> Stream:
 def scale_channels(stream: Stream, factor: FloatArray, shift: FloatArray) -> Stream:
     """`factor * stream + shift`, both `(channels,)`: what BatchNorm and normalisation do."""
     column = (-1, *([1] * (len(stream.shape) - 1)))
-    offset = stream.offset * factor.reshape(column) + shift.reshape(column)
-    return replace(stream, terms=tuple(_scaled(t, factor) for t in stream.terms), offset=offset)
+    scaled = scale(stream, np.broadcast_to(factor.reshape(column), stream.shape))
+    return replace(scaled, offset=scaled.offset + shift.reshape(column))
 
 
-def _scaled(term: Term, factor: FloatArray) -> Term:
-    if term.op is None:
-        return replace(term, op=diagonal(factor, term.source_shape))
-    weight = term.op.weight
-    return replace(term, op=replace(term.op, weight=weight * factor.reshape(-1, *([1] * (weight.ndim - 1)))))
+def scale(stream: Stream, factor: FloatArray) -> Stream:
+    """The stream times a factor for each element, `stream.shape`.
+
+    Raises:
+        LoweringError: the factor differs within a channel, and the matrix that this takes would be too large.
+    """
+    if (factor == 1).all():
+        return stream
+    terms = tuple(replace(t, op=_scaled(t, factor)) for t in stream.terms)
+    return replace(stream, terms=terms, offset=stream.offset * factor)
 
 
-def diagonal(factor: FloatArray, shape: Shape) -> Conv2d | Dense:
-    """The map that multiplies each channel, or each flat element, by a factor of its own."""
+def _scaled(term: Term, factor: FloatArray) -> Conv2d | Dense:
+    """A convolution while each of its channels has one factor, else a matrix."""
+    op = identity(term.source_shape) if term.op is None else term.op
+    if isinstance(op, Conv2d):
+        channel = factor.reshape(len(op.weight), -1)
+        if (channel == channel[:, :1]).all():
+            return replace(op, weight=op.weight * channel[:, 0].reshape(-1, 1, 1, 1))
+        op = unrolled(op, term.source_shape)
+    return Dense(op.weight * factor.reshape(-1, 1))
+
+
+def identity(shape: Shape) -> Conv2d | Dense:
+    """The map of a population's spikes to themselves."""
     if len(shape) == 3:
-        return Conv2d(factor.reshape(-1, 1, 1, 1), groups=shape[0])
-    return Dense(np.diag(factor))
+        return Conv2d(np.ones((shape[0], 1, 1, 1)), groups=shape[0])
+    return diagonal(np.ones(shape))
 
 
 def average_pool(
@@ -114,94 +131,16 @@ def average_pool(
 
 def convolve(stream: Stream, op: Conv2d, bias: FloatArray | None = None) -> Stream:
     """The convolution of a stream, zero padding and all. `bias` is `(C_out,)`."""
-    terms = tuple(replace(t, op=op if t.op is None else _compose(t, op)) for t in stream.terms)
+    shape = op.output_shape(stream.shape)
     offset = apply(op, stream.offset[None])[0]
-    if bias is not None:
-        offset = offset + bias.reshape(-1, 1, 1)
-    return Stream(op.output_shape(stream.shape), terms, offset)
+    return Stream(shape, _through(stream, op), offset if bias is None else offset + bias.reshape(-1, 1, 1))
 
 
 def multiply(stream: Stream, weight: FloatArray, bias: FloatArray | None = None) -> Stream:
     """The matrix product with a flat stream. `weight` is `(out, in)`, `bias` is `(out,)`."""
-    op = Dense(weight)
-    terms = tuple(replace(t, op=op if t.op is None else _compose_dense(t, op)) for t in stream.terms)
     offset = weight @ stream.offset
-    return Stream((len(weight),), terms, offset if bias is None else offset + bias)
+    return Stream((len(weight),), _through(stream, Dense(weight)), offset if bias is None else offset + bias)
 
 
-def _compose(term: Term, second: Conv2d) -> Conv2d:
-    """One convolution that equals `second` after the term's own; one of the two must keep channels apart."""
-    first = term.op
-    if not isinstance(first, Conv2d):
-        raise LoweringError("a convolution after a linear layer, with no neuron between them")
-    if any(second.padding) and not _covers_exactly(first, term.source_shape):
-        raise LoweringError(
-            "a padded convolution after another that reaches beyond the image, with no neuron between them: "
-            "the two together are no convolution",
-            hint="put a neuron between them, or make the pooled size a divisor of the image size",
-        )
-    if _is_depthwise(first):
-        kernels, groups = _expand(first, second), second.groups
-    elif _is_depthwise(second):
-        kernels, groups = first.weight, first.groups
-    else:
-        raise LoweringError("two convolutions in a row, with no neuron between them", hint="put a neuron between them")
-    reach = [d * s for d, s in zip(second.dilation, first.stride, strict=True)]
-    spread = [d * (k - 1) + 1 for d, k in zip(first.dilation, first.weight.shape[2:], strict=True)]
-    size = [r * (k - 1) + n for r, k, n in zip(reach, second.weight.shape[2:], spread, strict=True)]
-    weight = np.zeros((*kernels.shape[:2], *size))
-    for y, x in product(*map(range, second.weight.shape[2:])):
-        rows = slice(y * reach[0], y * reach[0] + spread[0], first.dilation[0])
-        columns = slice(x * reach[1], x * reach[1] + spread[1], first.dilation[1])
-        weight[:, :, rows, columns] += second.weight[:, :, y, x][:, :, None, None] * kernels
-    pairs = zip(first.stride, second.stride, first.padding, second.padding, strict=True)
-    stride_padding = [(s1 * s2, p1 + p2 * s1) for s1, s2, p1, p2 in pairs]
-    strides, paddings = zip(*stride_padding, strict=True)
-    return Conv2d(weight, strides, paddings, groups=groups)
-
-
-def _expand(first: Conv2d, second: Conv2d) -> FloatArray:
-    """The depthwise kernels of `first`, `(C_out, C_in / groups, kh, kw)`, for each channel that `second` reads."""
-    c_out, c_in = second.weight.shape[:2]
-    group = np.arange(c_out) // (c_out // second.groups)
-    kernels: FloatArray = first.weight[group[:, None] * c_in + np.arange(c_in)[None, :], 0]
-    return kernels
-
-
-def _is_depthwise(op: Conv2d) -> bool:
-    return bool(op.groups == op.weight.shape[0] and op.weight.shape[1] == 1)
-
-
-def _covers_exactly(op: Conv2d, source: Shape) -> bool:
-    """Whether a window beyond the output would lie wholly outside the image, so that zero padding stays zero."""
-    return all(
-        k == s and p == 0 and d == 1 and n % k == 0
-        for k, s, p, d, n in zip(op.weight.shape[2:], op.stride, op.padding, op.dilation, source[1:], strict=True)
-    )
-
-
-def _compose_dense(term: Term, second: Dense) -> Dense:
-    """One matrix that equals `second` after the term's own map: its rows, sent back through that map's adjoint."""
-    first = term.op
-    if isinstance(first, Dense):
-        return Dense(second.weight @ first.weight)
-    if first is None:
-        return second
-    rows = torch.tensor(second.weight.reshape(-1, *term.shape))
-    reached = [
-        (n - 1) * s - 2 * p + d * (k - 1) + 1
-        for n, s, p, d, k in zip(
-            term.shape[1:], first.stride, first.padding, first.dilation, first.weight.shape[2:], strict=True
-        )
-    ]
-    missing = [n - r for n, r in zip(term.source_shape[1:], reached, strict=True)]
-    back = F.conv_transpose2d(
-        rows,
-        torch.tensor(first.weight),
-        stride=first.stride,
-        padding=first.padding,
-        output_padding=missing,
-        groups=first.groups,
-        dilation=first.dilation,
-    )
-    return Dense(back.flatten(1).numpy())
+def _through(stream: Stream, op: Conv2d | Dense) -> tuple[Term, ...]:
+    return tuple(replace(t, op=composed(t.op, t.source_shape, op, stream.shape)) for t in stream.terms)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
+from itertools import count
 from math import inf, prod
 
 import numpy as np
 
-from kdsnn.errors import LoweringError
 from kdsnn.export.lowering import linear_stream as streams
-from kdsnn.export.lowering.composition import identity, merged
-from kdsnn.export.lowering.linear_stream import FloatArray, Stream, Term
+from kdsnn.export.lowering.composition import as_matrices, merged
+from kdsnn.export.lowering.linear_stream import FloatArray, Stream, Term, identity
 from kdsnn.network import Conv2d, Dense, Neuron, Population, Projection, Shape
 
 __all__ = ["STEADY", "Builder"]
@@ -32,6 +33,13 @@ class Builder:
     input_scale: float
     projections: list[Projection] = field(default_factory=list)
 
+    def free_name(self, wanted: str) -> str:
+        """A name like the one that is wanted that no population has yet."""
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", wanted)
+        taken = {population.name for population in self.populations}
+        others = (f"{name}_{i}" for i in count(2))
+        return name if name not in taken else next(other for other in others if other not in taken)
+
     def spiking(
         self,
         stream: Stream,
@@ -48,18 +56,25 @@ class Builder:
         decays enters as the spikes of a steady population. An infinite threshold makes integrators that never fire.
         """
         stream = merged(stream)
-        shape = stream.terms[0].shape
         bias = np.zeros(stream.shape) if bias is None else bias
         if decay_u == 1:
             bias = bias + stream.offset
         elif stream.offset.any():
-            stream = replace(stream, terms=(*stream.terms, self._steady(stream.offset.reshape(shape), name)))
+            stream = self._driven(stream, name)
+        shape = stream.terms[0].shape
         neuron = Neuron(threshold, bias.reshape(-1), decay_u=decay_u, decay_v=decay_v, fires=threshold < inf)
         self.populations.append(Population(name, shape, neuron))
         for term in stream.terms:
             self._project(term.source, name, term.op if term.op is not None else identity(term.source_shape))
-        made = streams.spikes_of(name, shape)
-        return made if shape == stream.shape else streams.flatten(made)
+        return replace(streams.spikes_of(name, shape), shape=stream.shape, offset=np.zeros(stream.shape))
+
+    def _driven(self, stream: Stream, name: str) -> Stream:
+        """The stream with its offset as one more term: convolutions, while a channel has one drive, else matrices."""
+        channel = stream.offset.reshape(stream.shape[0], -1)
+        if len(self.populations[0].shape) != 3 or (channel != channel[:, :1]).any():
+            stream = as_matrices(stream)
+        drive = stream.offset.reshape(stream.terms[0].shape)
+        return replace(stream, terms=(*stream.terms, self._steady(drive, name)))
 
     def _steady(self, drive: FloatArray, name: str) -> Term:
         """A constant drive as a term: a population that fires at every step, with the drive as its weights.
@@ -73,11 +88,8 @@ class Builder:
             op: Conv2d | Dense = Dense(drive.reshape(-1, 1))
             silent: Conv2d | Dense = Dense(np.zeros((1, source.neurons)))
         else:
-            channel = drive.reshape(len(drive), -1)
-            if len(source.shape) != 3 or (channel != channel[:, :1]).any():
-                raise LoweringError("a current with memory has a bias that differs within a channel")
             shape = (1, *drive.shape[1:])
-            op, silent = Conv2d(channel[:, :1].reshape(-1, 1, 1, 1)), _silent(source.shape, shape)
+            op, silent = Conv2d(drive[:, 0, 0].reshape(-1, 1, 1, 1)), _silent(source.shape, shape)
         made = STEADY + name
         self.populations.append(Population(made, shape, Neuron(0.5, np.ones(prod(shape)), decay_u=1.0, decay_v=0.0)))
         self._project(source.name, made, silent)

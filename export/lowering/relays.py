@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from kdsnn.errors import LoweringError
-from kdsnn.export.lowering.linear_stream import diagonal
+from kdsnn.export.lowering.linear_stream import identity
 from kdsnn.network import Network, Neuron, Population, Projection
 
 __all__ = ["balance"]
@@ -44,7 +44,10 @@ def balance(network: Network) -> Network:
             before, shape = relayed(source, delay - 1), network.population(source).shape
             neuron = Neuron(RELAY_THRESHOLD, np.zeros(network.population(source).neurons), decay_u=1.0)
             population = Population(name, shape, neuron, relay=True)
-            relays[source, delay] = population, Projection(before, name, diagonal(np.ones(shape[0]), shape))
+            try:
+                relays[source, delay] = population, Projection(before, name, identity(shape))
+            except LoweringError as error:
+                raise LoweringError(f"population {source!r} needs relays: {error.message}", hint=error.hint) from error
         return name
 
     projections = []

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from kdsnn.targets.base import Progress, Target
 
 __all__ = [
-    "CalibrateOption",
     "DatasetOption",
     "DeviceOption",
     "DisagreementOption",
@@ -31,12 +29,8 @@ __all__ = [
     "PoolOption",
     "RecipeArgument",
     "SamplesOption",
-    "ScaleOption",
-    "StepOption",
-    "StepsOption",
     "StockOption",
     "TargetOption",
-    "TieOption",
     "TimeLimitOption",
     "WorkersOption",
     "emit_json",
@@ -79,32 +73,20 @@ OptionOption = Annotated[
     list[str] | None,
     typer.Option("--option", "-O", metavar="KEY=VALUE", help="An option of the target, such as lanes=4"),
 ]
-DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Take the test images of this data set.")]
+DatasetOption = Annotated[
+    str | None, typer.Option("--dataset", metavar="DATA", help="Take the test split of these data (docs/data.md).")
+]
 ImagesOption = Annotated[
-    Path | None, typer.Option("--images", help="Take the images of an .npz file: x (N,C,H,W) uint8, and perhaps y.")
+    str | None,
+    typer.Option("--images", metavar="DATA", help="Take all images of an .npz, an .npy or a folder (docs/data.md)."),
 ]
 SamplesOption = Annotated[int | None, typer.Option("--samples", "-n", min=1, help="At most so many images.")]
 TimeLimitOption = Annotated[
     float | None, typer.Option("--time-limit", min=0, metavar="SECONDS", help="Give up after so long (exit 7).")
 ]
-CalibrateOption = Annotated[
-    str | None, typer.Option("--calibrate", help="NIR: data set to calibrate on and to be tested on.")
-]
 DisagreementOption = Annotated[
     float,
     typer.Option("--max-disagreement", min=0, max=1, help="Share of predictions that may differ from the float net's."),
-]
-StepsOption = Annotated[
-    int, typer.Option("-T", "--timesteps", min=1, help="NIR: time steps that an image is shown for.")
-]
-StepOption = Annotated[
-    float | None, typer.Option("--dt", help="NIR: seconds in a time step; needed where a neuron leaks.")
-]
-ScaleOption = Annotated[
-    float, typer.Option("--input-scale", help="NIR: what the writer's net saw for a pixel of 1; 1 / 255.")
-]
-TieOption = Annotated[
-    bool, typer.Option("--fires-at-threshold", help="NIR: the writer's neurons fire at v >= threshold.")
 ]
 
 

@@ -46,8 +46,11 @@ def distill(
         raise UsageError("several processes need --run: which folder shall they share?")
     folder = train_student(loaded, run=run or new_run(loaded.name), resume=resume, tensorboard=tensorboard)
     if state.is_main_process:
-        result = read_json(folder / "student.json")
-        output().print(f"{folder}\nstudent accuracy {percent(result['accuracy'])}", markup=False)
+        told, result = folder / "teacher.json", read_json(folder / "student.json")
+        lines = [str(folder), f"student accuracy {percent(result['accuracy'])}"]
+        if told.is_file() and "weights" in (given := read_json(told)):
+            lines.insert(1, f"teacher accuracy {percent(given['accuracy'])} ({given['model']} with {given['weights']})")
+        output().print("\n".join(lines), markup=False)
 
 
 def register(app: typer.Typer) -> None:

@@ -10,7 +10,7 @@ __all__ = ["doctor", "register"]
 
 
 def doctor(json: JsonOption = False) -> None:
-    """Check this installation: versions, folders, targets. Exit 6 if the reference, gpu or lava target is missing."""
+    """Check this installation: versions, folders, targets. Exit 6 if any is missing."""
     from kdsnn.doctor import diagnose
 
     findings = diagnose()

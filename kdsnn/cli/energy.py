@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kdsnn.choices import QUICK_TARGET
 from kdsnn.cli.common import (
     DatasetOption,
     DeviceOption,
@@ -34,7 +35,7 @@ def energy(
     energy_model: Annotated[
         str, typer.Option("--model", help="One of kdsnn list energy-models, or the path of a TOML file.")
     ] = "loihi1",
-    target: TargetOption = "gpu",
+    target: TargetOption = QUICK_TARGET,
     dataset: DatasetOption = None,
     images: ImagesOption = None,
     samples: SamplesOption = None,
@@ -54,6 +55,7 @@ def energy(
     from kdsnn.energy.models import load_energy_model
     from kdsnn.evaluation import evaluate
     from kdsnn.steps.energy import energy_of
+    from kdsnn.steps.evaluations import identity_of
     from kdsnn.steps.images import select_images
     from kdsnn.steps.models import open_model
 
@@ -65,7 +67,8 @@ def energy(
         result = evaluate(opened.network, chosen, shown.images, shown.labels, progress=progress)
     report = energy_of(opened, result, energy_model)
     if json:
-        emit_json({**result.as_json(), "energy": report.as_json()})
+        identity = identity_of(chosen, shown.identity)
+        emit_json({**result.as_json(), "identity": identity, "energy": report.as_json()})
     else:
         show(report)
         show_simulated(result)
@@ -92,8 +95,9 @@ def show_simulated(result: Evaluation) -> None:
         return
     rows = [[name, f"{1e6 * joules:.4f}"] for name, joules in {**parts, "total": sum(parts.values())}.items()]
     table(f"simulated by {result.target}", ["part", "uJ a sample"], rows)
-    latency, seconds = (1e6 * result.notes[name] / result.samples for name in ("latency_s", "simulated_s"))
-    output().print(f"latency of a sample {latency:.1f} us; one every {seconds:.1f} us in a stream", markup=False)
+    if {"latency_s", "simulated_s"} <= result.notes.keys():
+        latency, seconds = (1e6 * result.notes[name] / result.samples for name in ("latency_s", "simulated_s"))
+        output().print(f"latency of a sample {latency:.1f} us; one every {seconds:.1f} us in a stream", markup=False)
 
 
 def register(app: typer.Typer) -> None:

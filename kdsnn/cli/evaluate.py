@@ -72,6 +72,7 @@ def evaluate(
       kdsnn evaluate --target all --samples 20
     """
     from kdsnn.errors import UsageError
+    from kdsnn.steps.evaluations import identity_of
     from kdsnn.steps.images import select_images
     from kdsnn.steps.models import open_model
 
@@ -88,7 +89,7 @@ def evaluate(
     if dump is not None:
         _dump(dump, result)
     if json:
-        emit_json(result.as_json())
+        emit_json({**result.as_json(), "identity": identity_of(chosen, shown.identity)})
     else:
         show(result)
 
@@ -132,6 +133,7 @@ def _all(model: Model, shown: Selection, time_limit_s: float | None, *, json: bo
     from kdsnn.errors import KdsnnError, VerificationError
     from kdsnn.evaluation.edges import edges_of, verdict
     from kdsnn.steps.evaluate import evaluate_on_targets
+    from kdsnn.steps.evaluations import identity_of
     from kdsnn.targets.registry import target_names
 
     names = target_names()
@@ -146,8 +148,10 @@ def _all(model: Model, shown: Selection, time_limit_s: float | None, *, json: bo
                 "fingerprint": model.network.fingerprint(),
                 "edges": edges_of(model.network),
                 "targets": {
-                    name: {"error": str(o), "exit_code": o.exit_code} if isinstance(o, KdsnnError) else o.as_json()
-                    for name, o in found.items()
+                    name: {"error": str(o), "exit_code": o.exit_code}
+                    if isinstance(o, KdsnnError)
+                    else {**o.as_json(), "identity": identity_of(target, shown.identity)}
+                    for name, target, o in zip(names, targets, outcomes, strict=True)
                 },
             }
         )

@@ -8,19 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kdsnn.cli.common import (
-    CalibrateOption,
     DeviceOption,
     DisagreementOption,
     ImagesOption,
     JsonOption,
     ModelArgument,
     OptionOption,
-    StepOption,
-    StepsOption,
     emit_json,
+    errors,
     make_target,
     output,
     table,
+)
+from kdsnn.cli.nir_options import (
+    CalibrateOption,
+    ExpectOption,
+    ResetOption,
+    ScaleOption,
+    StepOption,
+    StepsOption,
+    TieOption,
+    WriterOption,
+    foreign_of,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +56,11 @@ def export(
     calibrate: CalibrateOption = None,
     timesteps: StepsOption = 4,
     dt: StepOption = None,
+    input_scale: ScaleOption = 1 / 255,
+    fires_at_threshold: TieOption = None,
+    reset: ResetOption = None,
+    writer: WriterOption = None,
+    expect: ExpectOption = None,
     max_disagreement: DisagreementOption = 0.05,
     device: DeviceOption = None,
     option: OptionOption = None,
@@ -69,7 +83,6 @@ def export(
     """
     from kdsnn.errors import UsageError
     from kdsnn.evaluation.edges import edges_of, verdict
-    from kdsnn.export.foreign.convert import Foreign
     from kdsnn.hardware.limits import load_hardware
     from kdsnn.steps.export import export_bundle
     from kdsnn.steps.images import select_images
@@ -81,9 +94,12 @@ def export(
     limits = None if hardware is None else load_hardware(hardware)
     chosen = None if target == "nir" else make_target(target, option, device)
     limit = 1.0 if dry_run else max_disagreement  # what is only shown is not refused
-    opened = open_or_quantize(
-        model, Foreign(timesteps, dt), dataset=calibrate, keep=not dry_run, max_disagreement=limit
+    foreign = foreign_of(timesteps, dt, input_scale, fires_at_threshold, reset, writer)
+    opened, notes = open_or_quantize(
+        model, foreign, dataset=calibrate, expect=expect, keep=not dry_run, max_disagreement=limit
     )
+    for note in notes:
+        errors().print(f"note: {note}", markup=False, soft_wrap=True)
     if dry_run:
         placement = None if limits is None else place(opened.network, limits, chips=chips)
         _dry_run(opened, chosen, placement, json)

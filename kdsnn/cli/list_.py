@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -25,6 +25,7 @@ class Kind(StrEnum):
     noises = "noises"
     methods = "methods"
     targets = "targets"
+    writers = "writers"
     energy_models = "energy-models"
     hardware = "hardware"
     runs = "runs"
@@ -43,6 +44,7 @@ def _names(kind: Kind) -> list[str]:
         Kind.noises: choices.NOISES,
         Kind.methods: choices.METHODS,
         Kind.targets: choices.TARGETS,
+        Kind.writers: choices.WRITERS,
     }
     if kind in chosen:
         return chosen[kind].names()
@@ -92,7 +94,7 @@ def list_(
 def _evaluations(run: str | None, *, json: bool) -> None:
     """All evaluations that a run keeps: of which network, on which target, of which images."""
     from kdsnn.run_folders import find_run
-    from kdsnn.steps.evaluations import kept
+    from kdsnn.steps.evaluations import data_of, kept, target_of
     from kdsnn.steps.models import MODEL_FILE, open_model
 
     folder = find_run(run)
@@ -103,25 +105,19 @@ def _evaluations(run: str | None, *, json: bool) -> None:
         rows = [{**{key: e[key] for key in keys}, "is_of_this_network": e["fingerprint"] == now} for e in found]
         emit_json({"run": folder.name, "evaluations": rows})
         return
-    columns = ["target", "settings", "images", "accuracy", "data", "selection", "compared", "network", "this network"]
-    table(f"evaluations of {folder.name}", columns, [_evaluation_row(e, now) for e in found])
-
-
-def _evaluation_row(evaluation: dict[str, Any], now: str | None) -> list[Any]:
-    data = evaluation["identity"]["data"]
-    name = " ".join(filter(None, (data["name"], data["split"])))
-    settings = evaluation["identity"]["target"]["settings"]
-    return [
-        evaluation["target"],
-        ", ".join(f"{key}={value}" for key, value in settings.items()),
-        evaluation["samples"],
-        percent(evaluation["accuracy"]),
-        name,
-        data["selection"],
-        "equal" if evaluation["matches_reference"] else "no",
-        evaluation["fingerprint"][:12],
-        "yes" if evaluation["fingerprint"] == now else "no",
+    columns = ["target", "images", "of", "accuracy", "network", "this network"]
+    cells = [
+        [
+            target_of(e),
+            e["samples"],
+            data_of(e),
+            percent(e["accuracy"]),
+            e["fingerprint"][:12],
+            "yes" if e["fingerprint"] == now else "no",
+        ]
+        for e in found
     ]
+    table(f"evaluations of {folder.name}", columns, cells)
 
 
 def register(app: typer.Typer) -> None:

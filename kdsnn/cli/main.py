@@ -8,6 +8,7 @@ import sys
 import typer
 
 from kdsnn.cli import (
+    convert,
     demo,
     distill,
     doctor,
@@ -64,7 +65,7 @@ def _options(
         os.environ["KDSNN_DEBUG"] = "1"
 
 
-for module in (demo, teach, distill, quantize, export, evaluate, energy, noise, report):
+for module in (demo, convert, teach, distill, quantize, export, evaluate, energy, noise, report):
     module.register(app)
 for module in (targets, doctor, setup, list_, recipe, paper):
     module.register(app)

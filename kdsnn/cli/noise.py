@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kdsnn.choices import NOISES
+from kdsnn.choices import NOISES, QUICK_TARGET
 from kdsnn.cli.common import (
     DeviceOption,
     JsonOption,
@@ -24,8 +24,6 @@ from kdsnn.cli.common import (
 )
 
 __all__ = ["noise", "register", "show"]
-
-DEFAULT_TARGET = "gpu"
 
 
 def noise(
@@ -90,7 +88,7 @@ def noise(
         levels=None if levels is None else _numbers(levels),
         seeds=seeds,
         samples=samples,
-        target=make_target(target or DEFAULT_TARGET, option, device),
+        target=make_target(target or QUICK_TARGET, option, device),
     )
     with progress_bar("noise", study.size) as progress:
         data = measure(study, progress=progress).as_json()

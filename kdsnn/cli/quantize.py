@@ -8,23 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdsnn.choices import METHODS
-from kdsnn.cli.common import (
+from kdsnn.cli.common import DisagreementOption, JsonOption, emit_json, errors, output, percent, table
+from kdsnn.cli.nir_options import (
     CalibrateOption,
-    DisagreementOption,
-    JsonOption,
+    ExpectOption,
+    ResetOption,
     ScaleOption,
     StepOption,
     StepsOption,
     TieOption,
-    emit_json,
-    errors,
-    output,
-    percent,
-    table,
+    WriterOption,
+    foreign_of,
 )
 
 if TYPE_CHECKING:
-    from kdsnn.steps.quantize import Quantized
+    from kdsnn.steps.post_training import Quantized
 
 __all__ = ["quantize", "register", "show"]
 
@@ -52,7 +50,10 @@ def quantize(
     timesteps: StepsOption = 4,
     dt: StepOption = None,
     input_scale: ScaleOption = 1 / 255,
-    fires_at_threshold: TieOption = False,
+    fires_at_threshold: TieOption = None,
+    reset: ResetOption = None,
+    writer: WriterOption = None,
+    expect: ExpectOption = None,
     max_disagreement: DisagreementOption = 0.05,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="NIR: the file to write; NAME-int8.nir.")] = None,
     json: JsonOption = False,
@@ -68,9 +69,10 @@ def quantize(
       kdsnn quantize runs/mine --sensitivity
 
       kdsnn quantize other.nir --calibrate mnist5k --timesteps 8 --dt 1e-4 -o other-int8.nir
+
+      kdsnn quantize other.nir -T 8 --writer snntorch --reset zero --expect recorded.npz
     """
     from kdsnn.errors import UsageError
-    from kdsnn.export.foreign.convert import Foreign
     from kdsnn.recipes.schema import QuantizeSection
     from kdsnn.steps.quantize import quantize_file, quantize_run
 
@@ -84,11 +86,19 @@ def quantize(
             input_bits=input_bits or "auto",
             method=method or "spikes",
         )
-        foreign = Foreign(timesteps, dt, input_scale, fires_at=">=" if fires_at_threshold else ">")
+        foreign = foreign_of(timesteps, dt, input_scale, fires_at_threshold, reset, writer)
         done = quantize_file(
-            Path(model), foreign, out=out, dataset=calibrate, section=section, max_disagreement=max_disagreement
+            Path(model),
+            foreign,
+            out=out,
+            dataset=calibrate,
+            section=section,
+            expect=expect,
+            max_disagreement=max_disagreement,
         )
     else:
+        if expect or reset or writer:
+            raise UsageError("a run says all of itself: --expect, --reset and --writer are for NIR files of others")
         done = quantize_run(
             model,
             weight_bits=weight_bits,
@@ -106,6 +116,7 @@ def quantize(
 
 def show(done: Quantized) -> None:
     """Prints how a network was quantized."""
+    from kdsnn.evaluation.edges import MODULE_TO_FLOAT, edges_of
     from kdsnn.network import NEVER
 
     report = done.report
@@ -168,7 +179,9 @@ def show(done: Quantized) -> None:
     accuracy = ", ".join(f"{what} {percent(value)}" for what, value in known.items() if value is not None)
     for note in done.notes:
         errors().print(f"note: {note}", markup=False, soft_wrap=True)
-    said = f"float → integer: {done.agreement}"
+    of_file = done.model.run is None and done.model.network.provenance.get("source") == "nir"
+    file = f"file → float: {edges_of(done.model.network)[MODULE_TO_FLOAT]} · " if of_file else ""
+    said = f"{file}float → integer: {done.agreement}"
     output().print(f"{done.model.path}\n{accuracy}\n{said}", markup=False, soft_wrap=True)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import hashlib
 import socket
 import struct
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.data.published_files import data_set_of, data_set_of_bytes
 from kdsnn.errors import InputError
 
 __all__ = [
@@ -33,33 +33,22 @@ __all__ = [
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 IDX_NAMES = [f"{s}-{k}" for s in ("train", "t10k") for k in ("images-idx3-ubyte", "labels-idx1-ubyte")]
-LARGEST_LABELS = 2**20  # bytes that are read of a file of labels to know it by
 CIFAR_RECORD = 1 + 3 * 32 * 32
 CIFAR_FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
 LARGEST = 2**31  # bytes of one array
 LARGEST_BATCH = 2**28  # bytes of one CIFAR-10 batch; the real ones have 3e7
-KNOWN = {  # sha256 of what the files of MNIST and Fashion-MNIST hold, unpacked; they have the same names
-    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db": "mnist",  # train, images
-    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5": "mnist",  # train, labels
-    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7": "mnist",  # t10k, images
-    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2": "mnist",  # t10k, labels
-    "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888": "fashion-mnist",  # train, images
-    "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9": "fashion-mnist",  # train, labels
-    "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b": "fashion-mnist",  # t10k, images
-    "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34": "fashion-mnist",  # t10k, labels
-}
 SILENCE_S = 30.0  # a server that sends nothing for so long is given up
 
 
 def has_idx(folder: Path) -> bool:
     """Whether a folder holds the four files."""
-    return all(_idx_file(folder, name) is not None for name in IDX_NAMES)
+    return all(_idx_files(folder, name) for name in IDX_NAMES)
 
 
-def known_as(folder: Path) -> set[str]:
-    """The data sets to which a folder's labels belong, as far as their contents are known; empty where none is."""
-    contents = (_sha256(folder, name) for name in IDX_NAMES if "labels" in name)
-    return {KNOWN[sha256] for sha256 in contents if sha256 in KNOWN}
+def known_as(folder: Path, name: str) -> set[str]:
+    """The data sets to which the labels belong that `name` would be given of a folder, as far as they are known."""
+    found = {data_set_of(path) for kind in IDX_NAMES if "labels" in kind if (path := _idx_file(folder, kind, name))}
+    return {known for known in found if known is not None}
 
 
 def read_idx(folder: Path, split: str, name: str) -> tuple[Images, Labels]:
@@ -78,24 +67,21 @@ def read_idx(folder: Path, split: str, name: str) -> tuple[Images, Labels]:
     return images[:, None], labels.astype(np.int64)
 
 
-def _idx_file(folder: Path, name: str) -> Path | None:
-    return next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
+def _idx_files(folder: Path, file_name: str) -> list[Path]:
+    return [path for path in (folder / file_name, folder / f"{file_name}.gz") if path.is_file()]
 
 
-def _sha256(folder: Path, name: str) -> str:
-    """Of what a file holds, unpacked; empty where it cannot be read: whoever reads it as data says why."""
-    path = _idx_file(folder, name)
-    if path is None:
-        return ""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            return hashlib.sha256(file.read(LARGEST_LABELS)).hexdigest()
-    except (OSError, EOFError, zlib.error):
-        return ""
+def _idx_file(folder: Path, file_name: str, name: str) -> Path | None:
+    """The file, plain or packed; where both are there, the one that is of this data set, or of none that is known."""
+    there = _idx_files(folder, file_name)
+    if len(there) > 1:
+        of = {path: data_set_of(path) for path in there}
+        there.sort(key=lambda path: (of[path] not in (name, None), of[path] != name))
+    return next(iter(there), None)
 
 
 def _read_idx_file(folder: Path, file_name: str, dimensions: int, name: str) -> Images:
-    path = _idx_file(folder, file_name)
+    path = _idx_file(folder, file_name, name)
     if path is None:
         raise InputError(f"there is no file {folder / file_name}")
     try:
@@ -111,8 +97,8 @@ def _read_idx_file(folder: Path, file_name: str, dimensions: int, name: str) -> 
     if len(data) != size:
         what = f"truncated: {len(data)} of" if len(data) < size else "longer than its"
         raise InputError(f"{path} is {what} {size} bytes", hint="fetch it again")
-    known = KNOWN.get(hashlib.sha256(head + data).hexdigest(), name)
-    if known != name:
+    known = data_set_of_bytes(head + data) or data_set_of(path)
+    if known not in (name, None):
         raise InputError(f"{path} is a file of {known}, not of {name}", hint=f"keep {known} in a folder of its own")
     return np.frombuffer(data, dtype=np.uint8).reshape(shape)
 

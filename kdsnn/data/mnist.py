@@ -43,7 +43,7 @@ def load(name: str, root: Path) -> Dataset:
 
 def _strangers(name: str, places: Sequence[Path]) -> dict[Path, str]:
     """The places that hold files of another data set, and what to say of each."""
-    others = {place: files.known_as(place) - {name} for place in places if files.has_idx(place)}
+    others = {place: files.known_as(place, name) - {name} for place in places if files.has_idx(place)}
     return {place: f"{place} holds files of {', '.join(sorted(known))}" for place, known in others.items() if known}
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.errors import InputError
+from kdsnn.network.arrays import freeze
 
 __all__ = ["MIN_DEVIATION", "Part", "patches", "regions"]
 
@@ -66,6 +67,7 @@ def regions(part: Part, channels: int = 1) -> tuple[Images, ...]:
         border = round(len(pixels) * TRAIN_SHARE)
         region = pixels[:border] if part == "train" else pixels[border:]
         found.append(np.ascontiguousarray(np.moveaxis(region, -1, 0)))
+    freeze(*found)
     return tuple(found)
 
 
@@ -78,9 +80,11 @@ def _places(part: Part, height: int, width: int) -> npt.NDArray[np.int64]:
             continue
         values, area = grey.astype(np.int64), height * width
         scaled_variance = area * _sums(values**2, height, width) - _sums(values, height, width) ** 2
-        places = np.argwhere(scaled_variance >= MIN_DEVIATION**2 * area**2)
-        found.append(np.insert(places, 0, number, axis=1))
-    return np.concatenate(found)
+        textured = np.argwhere(scaled_variance >= MIN_DEVIATION**2 * area**2)
+        found.append(np.insert(textured, 0, number, axis=1))
+    places = np.concatenate(found)
+    freeze(places)
+    return places
 
 
 def _sums(values: npt.NDArray[np.int64], height: int, width: int) -> npt.NDArray[np.int64]:

@@ -15,7 +15,7 @@ from kdsnn.distill.optimizers import moments_of
 from kdsnn.errors import InputError
 from kdsnn.run_folders import write_atomic
 
-__all__ = ["load_model", "load_tensors", "load_training", "save_model", "save_training"]
+__all__ = ["load_given", "load_model", "load_tensors", "load_training", "read_given", "save_model", "save_training"]
 
 COPIES = ("ema", "best")  # of the model's weights, that a training may keep
 
@@ -34,6 +34,26 @@ def load_model(model: nn.Module, path: Path) -> None:
     tensors = load_tensors(path)
     _check(model.state_dict(), tensors, path)
     model.load_state_dict(tensors)
+
+
+def load_given(model: nn.Module, path: Path) -> None:
+    """Sets the weights and buffers of a model from a user's file; see `read_given`.
+
+    Raises:
+        InputError: the file is broken, holds more than tensors, or is of another model.
+    """
+    tensors = read_given(path)
+    _check(model.state_dict(), tensors, path)
+    model.load_state_dict(tensors)
+
+
+def read_given(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a user's file: safetensors, or a `.pt` or `.pth` that holds a state dict and nothing else.
+
+    Raises:
+        InputError: the file is missing or broken, or holds more than tensors.
+    """
+    return _contiguous(_unpickled(path) if path.suffix.lower() in (".pt", ".pth") else load_tensors(path))
 
 
 def save_training(
@@ -104,6 +124,21 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise InputError(f"{path} is not a readable safetensors file: {error}", hint="it may be truncated") from error
 
 
+def _unpickled(path: Path) -> dict[str, torch.Tensor]:
+    """The state dict of a file of torch's, read in the way that runs no code."""
+    hint = "save the state dict alone: torch.save(model.state_dict(), 'ann.pt'), or better as safetensors"
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch has many, with a page of text each
+        raise InputError(f"{path} cannot be read as tensors alone: {str(error).splitlines()[0]}", hint=hint) from error
+    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
+        inside = f"a dict of {', '.join(map(str, found))}"[:100] if isinstance(found, dict) else type(found).__name__
+        raise InputError(f"{path} holds no state dict, but {inside}", hint=hint)
+    return dict(found)
+
+
 def _parts(tensors: Mapping[str, torch.Tensor], path: Path) -> dict[str, dict[str, torch.Tensor]]:
     """The tensors of a checkpoint by what they belong to."""
     parts: dict[str, dict[str, torch.Tensor]] = {}
@@ -116,7 +151,8 @@ def _parts(tensors: Mapping[str, torch.Tensor], path: Path) -> dict[str, dict[st
 
 
 def _contiguous(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    """Tensors as safetensors wants them: each by itself, also where layers share one."""
+    return {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
 
 
 def _check_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[int, Mapping[str, Any]], path: Path) -> None:

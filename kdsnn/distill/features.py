@@ -10,15 +10,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from kdsnn.choices import STUDENTS, TEACHERS
 from kdsnn.errors import RecipeError
-from kdsnn.models.students import Student
+from kdsnn.models.students import Student, student_stages
+from kdsnn.models.teachers import teacher_stages
+from kdsnn.own_code.functions import title_of
 from kdsnn.recipes.schema import Recipe
 from kdsnn.registry import nearest
 
 __all__ = ["Pair", "default_pairs", "find_pairs", "watching"]
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,10 @@ def default_pairs(student: str, teacher: str) -> tuple[tuple[str, str], ...]:
     Raises:
         RecipeError: no stages are known of one of them.
     """
-    ours, theirs = STUDENTS.get(student).stages, TEACHERS.get(teacher).stages
+    ours, theirs = student_stages(student), teacher_stages(teacher)
     if not ours or not theirs:
-        raise RecipeError(f"no stages are known of {student!r} or {teacher!r}", hint="name modules: distill.pairs")
+        names = f"{title_of(student)!r} or {title_of(teacher)!r}"
+        raise RecipeError(f"no stages are known of {names}", hint="name modules: distill.pairs")
     pairs = zip(reversed(ours), reversed(theirs), strict=False)
     return tuple(reversed(tuple(pairs)))
 
@@ -82,7 +84,7 @@ def find_pairs(recipe: Recipe, student: Student, teacher: nn.Module, input_shape
     Raises:
         RecipeError: a name is wrong, or its module puts out no feature map; all such names at once.
     """
-    names = recipe.distill.pairs or default_pairs(recipe.student.model, recipe.teacher.model)
+    names = recipe.distill.pairs or student.pairs or default_pairs(recipe.student.model, recipe.teacher.model)
     ours = {
         name: shape
         for name, shape in _shapes(student, student.layers, input_shape).items()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from kdsnn.data.datasets import Dataset, Split, load_dataset, stratified
-from kdsnn.errors import RecipeError
+from kdsnn.choices import DATASETS
+from kdsnn.data.datasets import Dataset, Split, stratified
+from kdsnn.data.sources.load import load_data
+from kdsnn.data.sources.source import Reading
+from kdsnn.errors import InputError, RecipeError
 from kdsnn.recipes.schema import DataSection, Recipe
 
-__all__ = ["Preparation", "for_teacher", "of_teacher", "prepare"]
+__all__ = ["IN_MEMORY", "Preparation", "data_of", "for_teacher", "of_teacher", "prepare"]
 
 VALIDATION_SEED = 0
+IN_MEMORY = "data.npz"  # of a run, from its folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +23,7 @@ class Preparation:
     """A recipe with its data.
 
     Attributes:
-        recipe: what is trained, and how.
+        recipe: what is trained, and how; with the sha256 of data of one's own.
         dataset: whole.
         split: the training images that are learnt from.
         held_out: training images held out for validation, where the recipe asks for that.
@@ -35,14 +40,42 @@ class Preparation:
         return len(self.dataset.labels)
 
 
-def prepare(recipe: Recipe) -> Preparation:
-    """Loads the data of a recipe.
+def prepare(recipe: Recipe, data: object = None) -> Preparation:
+    """Loads the data of a recipe, or takes others, which its run shall keep as `IN_MEMORY` where they have no place.
 
     Raises:
-        RecipeError: validation leaves nothing to learn from.
-        InputError: the data set's files are missing or broken, or it has fewer images than are asked for.
+        RecipeError: validation leaves nothing to learn from, or vectors are to be augmented.
+        InputError: the data set's files are missing, broken or others, or it has fewer images than are asked for.
     """
-    return _prepared(recipe, load_dataset(recipe.data.dataset))
+    section = recipe.data
+    if isinstance(data, str | Path):
+        section = section.model_copy(update={"dataset": DataSection(dataset=str(data)).dataset, "sha256": None})
+    if data is None or isinstance(data, str | Path):
+        dataset = data_of(section)
+    else:
+        dataset = load_data(data, Reading(section.range, section.test_share))
+        section = section.model_copy(update={"dataset": IN_MEMORY, "range": None, "test_share": None})
+    if section.dataset not in DATASETS:
+        section = section.model_copy(update={"sha256": dataset.sha256})
+    recipe = recipe.model_copy(update={"data": section})
+    if recipe.data.augment != "none" and len(dataset.image_shape) != 3:
+        raise RecipeError(f"data.augment: {recipe.data.augment!r} is for images, and {dataset.name} holds vectors")
+    return _prepared(recipe, dataset)
+
+
+def data_of(section: DataSection) -> Dataset:
+    """The data of a recipe.
+
+    Raises:
+        InputError: they are missing or broken, or not those that the recipe was made with.
+    """
+    dataset = load_data(section.dataset, Reading(section.range, section.test_share))
+    if section.sha256 not in (None, dataset.sha256):
+        raise InputError(
+            f"{section.dataset} is not what the recipe was made with: images or labels were changed, added or removed",
+            hint="put them back, or distil again from a recipe without data.sha256",
+        )
+    return dataset
 
 
 def for_teacher(prepared: Preparation) -> Preparation:

@@ -10,31 +10,43 @@ import torch
 from torch import nn
 
 from kdsnn.data.datasets import Split
+from kdsnn.data.identity import identify_test
+from kdsnn.data.sources.save import save_data
 from kdsnn.distill.accuracy import accuracy
-from kdsnn.distill.checkpoint import load_model, save_model
+from kdsnn.distill.checkpoint import load_given, load_model, save_model
 from kdsnn.distill.distiller import Distiller, Learner
 from kdsnn.distill.features import Pair, find_pairs
 from kdsnn.distill.losses.loss import Loss, loss_of
-from kdsnn.distill.preparation import Preparation, prepare
+from kdsnn.distill.own_networks import bring_along, identity, needs_teacher, recipe_of
+from kdsnn.distill.preparation import IN_MEMORY, Preparation, prepare
 from kdsnn.distill.processes import one_writer
-from kdsnn.distill.teacher import install_teacher, load_teacher, train_teacher
+from kdsnn.distill.teacher import given_teacher, install_teacher, load_teacher, train_teacher
 from kdsnn.distill.tensorboard import check_tensorboard, epoch_log
 from kdsnn.distill.trainer import CHECKPOINT, Plan, fit
 from kdsnn.errors import InputError
+from kdsnn.export.lowering.lower import lower
 from kdsnn.models.operations import count_parameters
-from kdsnn.models.students import Student, build_student
+from kdsnn.models.students import Student, build_student, is_copy
 from kdsnn.models.teachers import build_teacher
-from kdsnn.recipes.load import load_recipe, recipe_toml
+from kdsnn.own_code.functions import is_reference, title_of
+from kdsnn.recipes.load import recipe_toml
 from kdsnn.recipes.schema import Recipe
 from kdsnn.run_folders import RECIPE, write_atomic, write_json
 
 __all__ = ["distill", "load_student"]
 
 WEIGHTS, RESULT = "student.safetensors", "student.json"
+BALANCED_ON = 512  # training images
 
 
 def distill(
-    recipe: Recipe, *, run: Path, resume: bool = False, device: str | None = None, tensorboard: bool = False
+    recipe: Recipe,
+    *,
+    run: Path,
+    data: object = None,
+    resume: bool = False,
+    device: str | None = None,
+    tensorboard: bool = False,
 ) -> Path:
     """Distils the student of a recipe into a run folder, from a teacher that is trained first if need be.
 
@@ -45,6 +57,8 @@ def distill(
     Args:
         recipe: what to train.
         run: the folder, made if missing.
+        data: arrays, a torch data set, or what else `kdsnn.data.sources.load.load_data` takes, instead of the recipe's
+            data set; the run keeps what is in memory alone, as `data.npz`.
         resume: go on where a run of the same recipe was interrupted; a finished one is left as it is.
         device: `cpu`, or None for what accelerate finds.
         tensorboard: write the metrics for TensorBoard, too.
@@ -56,28 +70,33 @@ def distill(
     """
     if tensorboard:
         check_tensorboard()
-    prepared = prepare(recipe)
+    prepared = prepare(recipe, data)
+    recipe = prepared.recipe
+    if recipe.teacher.weights is not None and needs_teacher(recipe):
+        given_teacher(prepared)  # says now what is wrong with it
     torch.manual_seed(recipe.seed + 1)
-    student = build_student(recipe.student, prepared.dataset.image_shape, prepared.classes)
+    student = _new_student(prepared)
     loss = loss_of(recipe.distill)
     pairs = _pairs(prepared, student, loss)
     learner = Learner(student, pairs)
     with one_writer(run, device) as state:
         if state.is_main_process:
-            _claim(recipe, run, resume=resume)
+            _claim(prepared, run, resume=resume)
         state.wait_for_everyone()
         if all((run / name).is_file() for name in (WEIGHTS, RESULT)):
             return run
         teacher = None
-        if loss.needs_teacher:
+        if needs_teacher(recipe):
             folder = train_teacher(prepared, device=device, tensorboard=tensorboard)
             if state.is_main_process:
                 install_teacher(folder, run)
             state.wait_for_everyone()
             teacher = load_teacher(run, prepared)
+        if is_copy(recipe.student.model):
+            learner.student = student = _new_student(prepared, teacher)
         plan = Plan(recipe.train, prepared.split, recipe.data.augment, recipe.seed + 1, "student")
         unchanged = prepared.split.images if recipe.data.augment == "none" else None
-        forward = Distiller(recipe.distill, teacher, pairs, unchanged)
+        forward = Distiller(recipe.distill, teacher if loss.needs_teacher else None, pairs, unchanged)
         validate = None if prepared.held_out is None else _student_accuracy(prepared.held_out)
         began = time.perf_counter()
         with epoch_log(run, wanted=tensorboard and state.is_main_process) as log:
@@ -85,8 +104,9 @@ def distill(
         if state.is_main_process:
             save_model(student, run / WEIGHTS)
             result = {
-                "model": recipe.student.model,
+                "model": title_of(recipe.student.model),
                 "accuracy": accuracy(student, prepared.dataset.test),
+                "data": identify_test(prepared.dataset).as_json(),
                 "parameters": count_parameters(student),
                 "timesteps": recipe.student.timesteps,
                 "seconds": time.perf_counter() - began,
@@ -102,15 +122,42 @@ def load_student(run: Path) -> tuple[Preparation, Student]:
     Raises:
         InputError: the run has no student yet, or a file is broken.
     """
-    recipe = load_recipe(str(run / RECIPE))
+    recipe = recipe_of(run)
     if not (run / WEIGHTS).is_file():
         raise InputError(
             f"run {run} has no student yet", hint=f"go on with: kdsnn distill {run / RECIPE} --run {run} --resume"
         )
     prepared = prepare(recipe)
-    student = build_student(recipe.student, prepared.dataset.image_shape, prepared.classes)
+    shape, classes = prepared.dataset.image_shape, prepared.classes
+    teacher = build_teacher(recipe.teacher, shape, classes) if is_copy(recipe.student.model) else None
+    student = build_student(recipe.student, shape, classes, teacher=teacher)
     load_model(student, run / WEIGHTS)
     return prepared, student.eval()
+
+
+def _new_student(prepared: Preparation, teacher: nn.Module | None = None) -> Student:
+    """The student of a recipe before its training, which can be lowered.
+
+    Args:
+        prepared: the recipe with its data.
+        teacher: what a copy starts from; None makes one whose weights are of no use yet.
+    """
+    section, shape, classes = prepared.recipe.student, prepared.dataset.image_shape, prepared.classes
+    if not is_copy(section.model):
+        student = build_student(section, shape, classes)
+    elif teacher is None:
+        teacher = build_teacher(prepared.recipe.teacher, shape, classes)
+        student = build_student(section, shape, classes, teacher=teacher)
+    else:
+        images = torch.tensor(prepared.split.images[:BALANCED_ON]).float() / 255
+        student = build_student(section, shape, classes, teacher=teacher, images=images)
+    if section.weights is not None:
+        load_given(student.layers, Path(section.weights))
+    if is_copy(section.model) or is_reference(section.model):  # others can be; these shall say so before the training
+        student.eval()
+        lower(student.layers, input_shape=shape, timesteps=section.timesteps, labels=prepared.dataset.labels)
+        student.train()
+    return student
 
 
 def _pairs(prepared: Preparation, student: Student, loss: Loss) -> tuple[Pair, ...]:
@@ -118,7 +165,8 @@ def _pairs(prepared: Preparation, student: Student, loss: Loss) -> tuple[Pair, .
     if not loss.needs_teacher:
         return ()
     recipe, shape = prepared.recipe, prepared.dataset.image_shape
-    with torch.device("meta"):
+    own = is_reference(recipe.teacher.model)  # whose code may load what is not there on a device without numbers
+    with torch.device("cpu" if own else "meta"):
         teacher = build_teacher(recipe.teacher, shape, prepared.classes)
     return find_pairs(recipe, student, teacher, shape) if loss.needs_features else ()
 
@@ -131,14 +179,21 @@ def _student_accuracy(split: Split) -> Callable[[nn.Module], float]:
     return of
 
 
-def _claim(recipe: Recipe, run: Path, *, resume: bool) -> None:
+def _claim(prepared: Preparation, run: Path, *, resume: bool) -> None:
     """Makes the folder this recipe's, or raises where it is another's. The caller holds its lock."""
-    path = run / RECIPE
-    text = recipe_toml(recipe).encode()
+    path, recipe = run / RECIPE, prepared.recipe
     if not path.is_file():
-        write_atomic(path, text)
+        if recipe.data.dataset == IN_MEMORY:
+            save_data(prepared.dataset, run / IN_MEMORY)
+        write_atomic(path, recipe_toml(bring_along(recipe, run)).encode())
         return
     if not resume:
         raise InputError(f"{run} holds a run already", hint="take another folder, or go on with --resume")
-    if load_recipe(str(path)) != recipe:
-        raise InputError(f"{run} holds a run of another recipe", hint=f"resume with its own: {path}")
+    kept, now = identity(recipe_of(run)), identity(recipe)
+    if recipe.data.dataset == IN_MEMORY:
+        now = now.model_copy(update={"data": now.data.model_copy(update={"dataset": kept.data.dataset})})
+    same_data = kept.model_copy(update={"data": kept.data.model_copy(update={"sha256": now.data.sha256})})
+    if kept != now == same_data:
+        raise InputError(f"the data of {run} were changed since", hint="put them back, or take another folder")
+    if kept != now:
+        raise InputError(f"{run} holds a run of another recipe, or of other code", hint=f"resume with its own: {path}")

@@ -20,7 +20,7 @@ MODULE_TO_FLOAT, FLOAT_TO_INTEGER = "module_to_float", "float_to_integer"  # in 
 def edges_of(network: Network) -> dict[str, str]:
     """What is known of the edges (1) and (2), in words, by their names."""
     known = network.provenance
-    why = " (the network came from a file)" if known.get("source") == "nir" else ""
+    why = " (of a file: kdsnn quantize --expect)" if known.get("source") == "nir" else ""
     return {
         MODULE_TO_FLOAT: known.get(MODULE_TO_FLOAT, f"not checked{why}"),
         FLOAT_TO_INTEGER: known.get(FLOAT_TO_INTEGER, "not checked"),

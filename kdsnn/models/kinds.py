@@ -6,14 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kdsnn.errors import RecipeError
+
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from kdsnn.recipes.schema import StudentSection
 
-__all__ = ["StudentKind", "TeacherKind"]
+__all__ = ["CopyKind", "StudentKind", "TeacherKind", "image_shape"]
 
 Shape = tuple[int, int, int]
+Pairs = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,21 @@ class StudentKind:
 
 
 @dataclass(frozen=True)
+class CopyKind:
+    """A kind of spiking student that is made of its teacher.
+
+    Attributes:
+        build: from the teacher, a recipe's section, the shape of an image, and training images `(N, C, H, W)` in
+            [0, 1] or None, to its layers, and the names of its populations with those of the teacher's modules whose
+            features they have. Without images its weights are of no use yet.
+        options: as of a `StudentKind`.
+    """
+
+    build: Callable[[nn.Module, StudentSection, tuple[int, ...], torch.Tensor | None], tuple[nn.Module, Pairs]]
+    options: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class TeacherKind:
     """A kind of ANN teacher.
 
@@ -46,3 +65,11 @@ class TeacherKind:
 
     build: Callable[[int, int, float], nn.Module]
     stages: tuple[str, ...] = ()
+
+
+def image_shape(shape: tuple[int, ...], what: str) -> Shape:
+    """The shape of an image for a network that takes images alone; raises RecipeError for vectors."""
+    if len(shape) != 3:
+        raise RecipeError(f"{what} takes images (C, H, W), and the data are vectors of {shape[0]} numbers")
+    channels, height, width = shape
+    return channels, height, width

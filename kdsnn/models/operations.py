@@ -31,7 +31,7 @@ def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def count_operations(model: nn.Module, input_shape: tuple[int, int, int]) -> Operations:
+def count_operations(model: nn.Module, input_shape: tuple[int, ...]) -> Operations:
     """Operations of a model for one image of the given shape `(C, H, W)`. Bias additions are not counted."""
     macs = normalised = 0
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["read_only"]
+__all__ = ["freeze", "read_only"]
 
 
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -17,6 +17,15 @@ def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     copy = array.copy()
     copy.flags.writeable = False
     return copy
+
+
+def freeze(*arrays: npt.NDArray[Any]) -> None:
+    """Lets nobody write to the memory of arrays any more, through whichever view; nothing is copied."""
+    for array in arrays:
+        owner: object = array
+        while isinstance(owner, np.ndarray):
+            owner.flags.writeable = False
+            owner = owner.base
 
 
 def _writable(array: npt.NDArray[Any]) -> bool:

@@ -10,7 +10,7 @@ then fire there and not here: such neuron-steps are counted apart, as `near_thre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,8 @@ __all__ = ["FloatActivity", "simulate_float"]
 
 FLOAT32_ROUNDING = 1e-5  # of the larger of threshold and potential: sums of thousands of float32 terms, 6e-8 each
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+Decide = Callable[[str, int, BoolArray], BoolArray]
 
 
 @dataclass(frozen=True)
@@ -33,21 +35,40 @@ class FloatActivity:
     Attributes:
         spikes: of every population but the input, `(N, T, *shape)` uint8.
         potentials: of the output after the last step, `(N, *shape)`.
-        near_threshold: of each population, neuron-steps whose potential lay within float32's rounding of the threshold.
+        near: where a potential lay within rounding of the threshold, of every population, `(N, T, *shape)` bool.
     """
 
     spikes: Mapping[str, npt.NDArray[np.uint8]]
     potentials: FloatArray
-    near_threshold: Mapping[str, int]
+    near: Mapping[str, npt.NDArray[np.bool_]]
+
+    @property
+    def near_threshold(self) -> dict[str, int]:
+        """Of each population, neuron-steps whose potential lay within rounding of the threshold."""
+        return {name: int(near.sum()) for name, near in self.near.items()}
 
 
-def simulate_float(network: Network, images: npt.NDArray[np.uint8]) -> FloatActivity:
-    """The spikes of a float network on images `(N, C, H, W)` or `(N, F)` uint8; all images are held at once."""
+def simulate_float(
+    network: Network,
+    images: npt.NDArray[np.uint8],
+    *,
+    rounding: float = FLOAT32_ROUNDING,
+    decide: Decide | None = None,
+) -> FloatActivity:
+    """The spikes of a float network; all images are held at once.
+
+    Args:
+        network: that runs.
+        images: `(N, C, H, W)` or `(N, F)` uint8.
+        rounding: of whoever computes the same, as a share of the larger of threshold and potential.
+        decide: asked at every step which neurons of a population fire, with its name, the step and those above the
+            threshold, `(N, *shape)`; None takes these.
+    """
     n, steps = len(images), network.timesteps
     u = {p.name: np.zeros((n, *p.shape)) for p in network.spiking}
     v = {p.name: np.zeros((n, *p.shape)) for p in network.spiking}
     spikes = {p.name: np.zeros((n, steps, *p.shape), dtype=np.uint8) for p in network.spiking}
-    near = {p.name: 0 for p in network.spiking}
+    near = {name: np.zeros(trains.shape, dtype=np.bool_) for name, trains in spikes.items()}
     pixels, entry = images.reshape(n, *network.input.shape).astype(np.float64), network.input.name
     of_image = {p.name: apply(p.op, pixels) for p in network.projections if p.source == entry}  # the same at every step
     for t in range(steps):
@@ -60,8 +81,9 @@ def simulate_float(network: Network, images: npt.NDArray[np.uint8]) -> FloatActi
             v[name] = (1 - neuron.decay_v) * v[name] + u[name] + neuron.bias.reshape(population.shape)
             fired = v[name] > neuron.threshold
             if neuron.fires:
-                room = FLOAT32_ROUNDING * np.maximum(neuron.threshold, np.abs(v[name]))
-                near[name] += int((np.abs(v[name] - neuron.threshold) <= room).sum())
+                room = rounding * np.maximum(neuron.threshold, np.abs(v[name]))
+                near[name][:, t] = np.abs(v[name] - neuron.threshold) <= room
+                fired = fired if decide is None else decide(name, t, fired)
             v[name][fired] = 0
             spikes[name][:, t] = fired
             sent[name] = fired.astype(np.float64)

@@ -28,7 +28,7 @@ def apply(op: Conv2d | Dense, messages: Array) -> Array:
     Returns:
         `(B, *target shape)`.
     """
-    weight = op.weight.astype(messages.dtype)
+    weight = op.weight.astype(messages.dtype, copy=False)
     if isinstance(op, Dense):
         sums: Array = messages.reshape(len(messages), -1) @ weight.T
         return sums
@@ -41,7 +41,7 @@ def _conv2d(op: Conv2d, weight: Array, messages: Array) -> Array:
     extent = [d * (k - 1) + 1 for d, k in zip(op.dilation, weight.shape[2:], strict=True)]
     windows = np.lib.stride_tricks.sliding_window_view(padded, extent, axis=(2, 3))
     windows = windows[:, :, :: op.stride[0], :: op.stride[1], :: op.dilation[0], :: op.dilation[1]]
-    # (groups, C_out / groups, taps) @ (B, groups, taps, H W), where taps are C_in / groups times the kernel's
-    taps = windows.transpose(0, 1, 4, 5, 2, 3).reshape(batch, op.groups, -1, height * width)
+    # (groups, C_out / groups, taps) @ (groups, taps, B H W), where taps are C_in / groups times the kernel's
+    taps = windows.transpose(1, 4, 5, 0, 2, 3).reshape(op.groups, -1, batch * height * width)
     sums: Array = weight.reshape(op.groups, c_out // op.groups, -1) @ taps
-    return sums.reshape(batch, c_out, height, width)
+    return sums.reshape(c_out, batch, height, width).swapaxes(0, 1)

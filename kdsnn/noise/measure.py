@@ -6,7 +6,6 @@ Noise on images (`kdsnn.data.image_noise`) is seen by all of them, the same imag
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -127,12 +126,12 @@ class Robustness:
         ]
         return {
             "schema": SCHEMA,
-            "dataset": study.dataset,
+            "dataset": study.shown.identity.name,
             "samples": len(study.images),
             "seeds": study.seeds,
             "target": study.target.name,
             "settings": study.target.settings,
-            "images_sha256": hashlib.sha256(np.ascontiguousarray(study.images).data).hexdigest(),
+            "data": study.shown.identity.as_json(),
             "networks": networks,
             "noise": noise,
         }

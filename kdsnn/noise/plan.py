@@ -20,7 +20,7 @@ from kdsnn.network import WEIGHT_BITS, Network
 from kdsnn.recipes.load import load_recipe
 from kdsnn.recipes.schema import Recipe
 from kdsnn.run_folders import RECIPE, find_run
-from kdsnn.steps.images import select_images
+from kdsnn.steps.images import Selection, select_images
 from kdsnn.steps.models import open_model
 from kdsnn.targets.base import Target
 from kdsnn.targets.fitting import ensure_runnable
@@ -50,12 +50,21 @@ class Study:
     """What shall be measured: the test images, who sees them, and the noise. See `open_study`."""
 
     subjects: tuple[Subject, ...]
-    images: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.int64]
-    dataset: str
+    shown: Selection
     levels: Mapping[str, tuple[float, ...]]
     seeds: int
     target: Target
+
+    @property
+    def images(self) -> npt.NDArray[np.uint8]:
+        """Test images `(N, C, H, W)`."""
+        return self.shown.images
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """Of the images, `(N,)`."""
+        assert self.shown.labels is not None  # noqa: S101  data sets have labels
+        return self.shown.labels
 
     @property
     def size(self) -> int:
@@ -116,7 +125,7 @@ def open_study(
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError(f"{folders[0]} is compared with itself", hint="name the run of the student alone")
     recipes = [load_recipe(folder / RECIPE) for folder in folders]
-    if len({recipe.data.dataset for recipe in recipes}) > 1:
+    if len({(r.data.dataset, r.data.range, r.data.test_share, r.data.sha256) for r in recipes}) > 1:
         sets = " and ".join(repr(recipe.data.dataset) for recipe in recipes)
         raise InputError(f"runs {folders[0]} and {folders[1]} have different data sets: {sets}")
     students = [load_student(folder)[1] for folder in folders]
@@ -129,9 +138,11 @@ def open_study(
     for subject in subjects:
         if isinstance(subject.network, Network):
             ensure_runnable(target, subject.network)
-    shown = select_images(models[0], samples=samples)
-    assert shown.labels is not None  # noqa: S101  data sets have labels
-    return Study(tuple(subjects), shown.images, shown.labels, recipes[0].data.dataset, wanted, seeds, target)
+    shown = select_images(models[0], dataset=recipes[0].data.dataset, samples=samples)
+    for kind in kinds:
+        if shown.images.ndim == 2 and is_on_images(kind) and not NOISES.get(kind).vectors:
+            raise InputError(f"noise {kind!r} is on images, and {shown.identity.name} holds vectors")
+    return Study(tuple(subjects), shown, wanted, seeds, target)
 
 
 def _levels(levels: Sequence[float]) -> tuple[float, ...]:

@@ -15,10 +15,9 @@ from kdsnn.errors import InputError
 from kdsnn.models.operations import count_operations, count_parameters
 from kdsnn.models.students import build_student
 from kdsnn.models.teachers import build_teacher
-from kdsnn.network import Network
 from kdsnn.paper.runs import finished_runs
 from kdsnn.recipes.schema import StudentSection, TeacherSection
-from kdsnn.steps.evaluations import belongs_to, kept
+from kdsnn.steps.evaluations import of_model
 from kdsnn.steps.models import open_model
 
 __all__ = ["Table3Row", "table3"]
@@ -109,19 +108,16 @@ def _synops(dataset: str, student: str) -> float | None:
     for folder, recipe in finished_runs():
         if recipe.data.dataset != dataset or recipe.student != StudentSection(model=student):
             continue
-        evaluations = kept(folder)
-        network = _network(folder) if evaluations else None
-        for evaluation in evaluations:
-            if network is not None and belongs_to(evaluation, network):
-                return _millions(round(evaluation["counts"]["synops_dense"] / evaluation["samples"]))
+        for evaluation in _evaluations(folder):
+            return _millions(round(evaluation["counts"]["synops_dense"] / evaluation["samples"]))
     return None
 
 
-def _network(run: Path) -> Network | None:
+def _evaluations(run: Path) -> list[dict[str, Any]]:
     try:
-        return open_model(str(run)).network
-    except InputError:  # whoever runs it is told why
-        return None
+        return of_model(open_model(str(run)))
+    except InputError:  # of a network or a data set that is not there: whoever runs it is told why
+        return []
 
 
 def _millions(count: int) -> float:

@@ -11,7 +11,9 @@ from typing import Any
 import tomlkit
 from pydantic import ValidationError
 
+from kdsnn.data.sources.reference import absolute
 from kdsnn.errors import RecipeError, UsageError
+from kdsnn.own_code.functions import anchored
 from kdsnn.recipes.paper_rows import DERIVED
 from kdsnn.recipes.schema import Recipe
 from kdsnn.registry import suggestion
@@ -29,18 +31,20 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe, checked.
 
     Args:
-        recipe: name of one that ships with the package, or path of a TOML file.
-        overrides: changes, such as `distill.alpha=0.5`; values are TOML, or else text.
+        recipe: name of one that ships with the package, or path of a TOML file, from whose folder a path in it starts.
+        overrides: changes, such as `distill.alpha=0.5`; values are TOML, or else text. A path in one starts from the
+            working directory.
 
     Raises:
         RecipeError: with all problems at once.
         UsageError: there is no recipe of that name.
     """
     data = _read(str(recipe))
+    _place(data, Path(recipe).parent)
     for override in overrides:
         _override(data, override)
     try:
-        return Recipe.model_validate(_as_python(data))
+        return Recipe.model_validate(_as_python(data), context={"placed": True})
     except ValidationError as error:
         raise RecipeError(f"recipe {str(recipe)!r} is not valid", problems=list(_problems(error))) from error
     except RecursionError as error:
@@ -96,6 +100,22 @@ def _override(data: dict[str, Any], override: str) -> None:
         if not isinstance(section, dict):
             raise RecipeError(f"change {override!r}: {part!r} is not a section")
     section[parts[-1]] = value
+    if isinstance(changed := data[parts[0]], dict):
+        _place({parts[0]: changed}, Path.cwd())
+
+
+def _place(data: dict[str, Any], folder: Path) -> None:
+    """Makes the paths of the data and of a user's own networks absolute, from the folder where they were written."""
+    for name in ("data", "teacher", "student"):
+        section = data.get(name)
+        if not isinstance(section, dict):
+            continue
+        if isinstance(dataset := section.get("dataset"), str):
+            section["dataset"] = absolute(dataset, folder)
+        if isinstance(model := section.get("model"), str):
+            section["model"] = anchored(model, folder)
+        if isinstance(weights := section.get("weights"), str):
+            section["weights"] = str((folder / Path(weights).expanduser()).absolute())
 
 
 def _as_python(value: Any) -> Any:

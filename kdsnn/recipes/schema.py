@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from kdsnn import choices
+from kdsnn.data.sources.reference import absolute, problem_of
+from kdsnn.own_code.functions import is_reference
 from kdsnn.registry import Registry
 
 __all__ = [
@@ -21,15 +24,25 @@ __all__ = [
 ]
 
 
-def _one_of(registry: Registry[Any]) -> AfterValidator:
-    """Checks that a name is in a list."""
+def _one_of(registry: Registry[Any], *, own: bool = False) -> AfterValidator:
+    """Checks that a name is in a list, or the reference of a user's own."""
 
     def check(name: str) -> str:
+        if own and is_reference(name):
+            return name
         if problem := registry.problem(name):
-            raise ValueError(problem)
+            raise ValueError(problem + ("; your own is named as my_net.py:make" if own else ""))
         return name
 
     return AfterValidator(check)
+
+
+def _placed(text: str, info: ValidationInfo) -> str:
+    """Checks where data are, and makes a path absolute, unless that was done by whoever knows from where it starts."""
+    where = text if (info.context or {}).get("placed") else absolute(text, Path.cwd())
+    if problem := problem_of(where):
+        raise ValueError(problem)
+    return where
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,60}$")]
@@ -37,6 +50,7 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Width = Annotated[float, Field(gt=0, le=64, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -45,20 +59,37 @@ class _Section(BaseModel):
 
 
 class DataSection(_Section):
-    """What is learnt.
+    """What is learnt. `docs/data.md` shows each kind of data.
 
     Attributes:
-        dataset: name of a data set.
+        dataset: name of a data set, path of an `.npz`, an `.npy` or a folder of images, or `my_data.py:load`. A path
+            in a recipe starts from its folder, one given on the command line or in Python from the working
+            directory; a run keeps it absolute.
+        range: what becomes 0 and what becomes 255, of data that are no pixels; None takes floats to be from 0 to 1.
+        test_share: of data without a test split, for the test split, stratified; None is 0.2.
+        sha256: of the data; others are refused. A run keeps it of data of one's own.
         augment: name of what happens to a training image, in `kdsnn.choices.AUGMENTATIONS`.
         train_samples: take so many training images, stratified, other ones with each seed; None takes all.
         validation_samples: hold so many out before, stratified, the same ones with each seed; the weights that are best
             on them are kept.
     """
 
-    dataset: Annotated[str, _one_of(choices.DATASETS)] = "mnist5k"
+    dataset: Annotated[str, AfterValidator(_placed)] = "mnist5k"
+    range: tuple[Finite, Finite] | None = None
+    test_share: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     augment: Annotated[str, _one_of(choices.AUGMENTATIONS)] = "none"
     train_samples: Count | None = None
     validation_samples: Count | None = None
+
+    @model_validator(mode="after")
+    def _others_say_it_themselves(self) -> DataSection:
+        if self.range is not None and self.range[0] >= self.range[1]:
+            raise ValueError(f"range: the smaller number comes first, not {list(self.range)}")
+        said = [name for name in ("range", "test_share") if getattr(self, name) is not None]
+        if said and self.dataset in choices.DATASETS:
+            raise ValueError(f"{said[0]}: data set {self.dataset!r} has its own; leave it out")
+        return self
 
 
 class TrainSection(_Section):
@@ -93,14 +124,20 @@ class TeacherSection(TrainSection):
     """The teacher and its training.
 
     Attributes:
-        model: name of a teacher.
+        model: name of a teacher, `FILE.py:FUNCTION` or `MODULE:FUNCTION` that returns one, or `torchvision:NAME`.
+        weights: file of its weights, `.safetensors`, or `.pt` that holds a state dict: then it is not trained.
+        mean: of each channel, which is subtracted from images in [0, 1] before it sees them; None leaves them so.
+        std: of each channel, by which they are divided then.
         width: multiplies its channels.
         label_smoothing: of the targets of its cross-entropy.
         seed: of its weights and training, so that students of several seeds share one; None takes the recipe's.
         train_samples: it learns from so many training images; `all`, or None for those that the student learns from.
     """
 
-    model: Annotated[str, _one_of(choices.TEACHERS)] = "cnn"
+    model: Annotated[str, _one_of(choices.TEACHERS, own=True)] = "cnn"
+    weights: str | None = None
+    mean: Annotated[tuple[Finite, ...], Field(min_length=1)] | None = None
+    std: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
     width: Width = 1.0
     label_smoothing: Share = 0.0
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
@@ -111,7 +148,8 @@ class StudentSection(_Section):
     """The student.
 
     Attributes:
-        model: name of a student.
+        model: name of a student, or `FILE.py:FUNCTION` or `MODULE:FUNCTION` that returns one.
+        weights: file of the weights that a student of one's own starts from.
         width: multiplies its channels and hidden neurons.
         timesteps: T.
         surrogate: name of the gradient in place of the step's.
@@ -120,9 +158,11 @@ class StudentSection(_Section):
         hidden: neurons of its hidden layer, instead of the model's own.
         readout: `rate` (the paper's: spikes of the output neurons over T) or `membrane` (they never fire, and the
             score is what they have summed up after T steps).
+        percentile: of the activations of the ANN, which becomes one spike a step in `spiking-copy`.
     """
 
-    model: Annotated[str, _one_of(choices.STUDENTS)] = "2conv"
+    model: Annotated[str, _one_of(choices.STUDENTS, own=True)] = "2conv"
+    weights: str | None = None
     width: Width = 1.0
     timesteps: Annotated[int, Field(ge=1, le=1024)] = 4
     surrogate: Annotated[str, _one_of(choices.SURROGATES)] = "atan"
@@ -130,6 +170,7 @@ class StudentSection(_Section):
     channels: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     hidden: Count | None = None
     readout: Literal["rate", "membrane"] = "rate"
+    percentile: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] | None = None
 
 
 class DistillSection(_Section):

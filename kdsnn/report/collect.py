@@ -8,25 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from kdsnn.data.datasets import load_dataset
 from kdsnn.energy.estimate import estimate
 from kdsnn.energy.models import energy_model_names, load_energy_model
-from kdsnn.errors import InputError, KdsnnError
+from kdsnn.errors import InputError
 from kdsnn.evaluation.agreement import agreement_of
 from kdsnn.evaluation.edges import edges_of
 from kdsnn.network.counters import Counts, LayerCounts
-from kdsnn.noise.measurements import measurements
+from kdsnn.noise.measurements import judged as noise_judged
+from kdsnn.report.left_out import left_out
 from kdsnn.run_folders import read_json
-from kdsnn.steps.evaluations import kept, of_model
+from kdsnn.steps.evaluations import judged, target_of
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
 from kdsnn.steps.quantize import FIGURES, figures_of
 from kdsnn.targets.reference import simulate
-from kdsnn.targets.registry import load_target
 
 __all__ = ["collect"]
 
 SCHEMA = "kdsnn.report/1"
+TEACHER = "teacher.json"
 
 
 def collect(model: Model) -> dict[str, Any]:
@@ -37,29 +37,36 @@ def collect(model: Model) -> dict[str, Any]:
     """
     if model.run is None:
         raise InputError(f"{model.path} belongs to no run", hint="report a run, not a file")
-    fingerprint = model.network.fingerprint()
-    evaluations = of_model(model)
-    others = len(kept(model.run)) - len(evaluations)
+    found = judged(model)
+    evaluations = [evaluation for evaluation, why_not in found if why_not is None]
     if not evaluations:
         raise InputError(
-            f"run {model.run} was not evaluated on its own test images since it was quantized"
-            + (f"; {others} evaluations are of other networks or images" if others else ""),
+            f"run {model.run} was not evaluated on its own test images since it was quantized",
+            problems=[f"{row['what']}: {row['why']}" for row in left_out(found)],
             hint=f"run: kdsnn evaluate {model.run}",
         )
+    test = select_images(model).identity.as_json()
+    noise, teacher = noise_judged(model), _optional(model.run / TEACHER)
+    quantization = figures_of(model.run, model.network)
+    others = [name for name, of in ((TEACHER, teacher), (FIGURES, quantization)) if of and of.get("data", test) != test]
+    missed = left_out(found, noise, unknown=quantization is None, of_other_images=others)
     widest = evaluations[0]
     counts = _counts(widest)
-    teacher = _optional(model.run / "teacher.json")
-    quantization = figures_of(model.run, model.network)
-    noise = _noise(model.run, fingerprint)
+    measured = sorted((m for m, why_not in noise if why_not is None), key=lambda m: -m["samples"] * m["seeds"])
     return {
         "schema": SCHEMA,
         "name": model.network.name,
         "run": model.run.name,
-        "fingerprint": fingerprint,
+        "fingerprint": model.network.fingerprint(),
         "timesteps": model.network.timesteps,
         "provenance": dict(model.network.provenance),
-        "accuracy": _accuracies(model, teacher, quantization, evaluations),
-        "left_out": _left_out(quantization, others),
+        "accuracy": _accuracies(
+            None if TEACHER in others else teacher,
+            None if FIGURES in others else quantization,
+            evaluations,
+            whole=test["samples"],
+        ),
+        "left_out": missed,
         "counted_on": {
             "target": widest["target"],
             "samples": widest["samples"],
@@ -71,8 +78,8 @@ def collect(model: Model) -> dict[str, Any]:
         "targets": [_target_row(e) for e in evaluations],
         "energy": [_energy(name, counts, teacher) for name in energy_model_names()],
         "teacher": teacher,
-        "noise": noise[0] if noise else None,
-        "noise_measurements": noise,
+        "noise": measured[0] if measured else None,
+        "noise_measurements": measured,
         "image": _one_image(model),
     }
 
@@ -87,13 +94,13 @@ def _counts(evaluation: dict[str, Any]) -> Counts:
 
 
 def _accuracies(
-    model: Model,
     teacher: dict[str, Any] | None,
     quantization: dict[str, Any] | None,
     evaluations: Sequence[dict[str, Any]],
+    *,
+    whole: int,
 ) -> list[dict[str, Any]]:
     """What is known, each with the number of test images that it was measured on."""
-    whole = len(load_dataset(model.network.provenance["dataset"]).test.labels)
     rows = []
     if teacher is not None:
         what = f"teacher ({teacher.get('model', 'ANN')}, float)"
@@ -102,32 +109,8 @@ def _accuracies(
         for what, key in (("student (SNN, float)", "float_accuracy"), ("integer network", "integer_accuracy")):
             rows.append({"what": what, "accuracy": quantization[key], "samples": whole})
     for e in evaluations:
-        rows.append({"what": f"on {_title(e)}", "accuracy": e["accuracy"], "samples": e["samples"]})
+        rows.append({"what": f"on {target_of(e)}", "accuracy": e["accuracy"], "samples": e["samples"]})
     return rows
-
-
-def _title(evaluation: dict[str, Any]) -> str:
-    """The target, with its settings where they are not the usual ones."""
-    target, settings = evaluation["target"], evaluation["identity"]["target"]["settings"]
-    try:
-        usual = load_target(target, {}).settings
-    except KdsnnError:  # of a package that is not installed here
-        usual = {}
-    special = [f"{key}={value}" for key, value in settings.items() if usual.get(key) != value]
-    return f"{target} ({', '.join(special)})" if special else str(target)
-
-
-def _left_out(quantization: dict[str, Any] | None, others: int) -> list[str]:
-    """What lies in the run, or should, and is not in the report."""
-    lines = []
-    if quantization is None:
-        lines.append(
-            f"{FIGURES} is missing, or of another network: the accuracies of the float student and of the integer "
-            "network are not known of this one. Make them with: kdsnn quantize"
-        )
-    if others:
-        lines.append(f"Evaluations of other networks or images in this run: {others}. See kdsnn list evaluations")
-    return lines
 
 
 def _layers(counts: Counts, timesteps: int) -> list[dict[str, Any]]:
@@ -149,19 +132,13 @@ def _layers(counts: Counts, timesteps: int) -> list[dict[str, Any]]:
 
 def _target_row(evaluation: dict[str, Any]) -> dict[str, Any]:
     keys = ("target", "samples", "accuracy", "matches_reference", "samples_per_s", "versions", "identity")
-    return {**{key: evaluation[key] for key in keys}, "title": _title(evaluation)}
+    return {**{key: evaluation[key] for key in keys}, "title": target_of(evaluation)}
 
 
 def _energy(name: str, counts: Counts, teacher: dict[str, Any] | None) -> dict[str, Any]:
     model = load_energy_model(name)
     report = estimate(model, counts, teacher_macs=int(teacher["macs"]) if teacher else None)
     return {"title": model.title, "account": model.account, "date": model.date, **report.as_json()}
-
-
-def _noise(run: Path, fingerprint: str) -> list[dict[str, Any]]:
-    """What `kdsnn noise` measured of this network, that of most evaluations first."""
-    known = [m for m in measurements(run) if any(n["fingerprint"] == fingerprint for n in m["networks"])]
-    return sorted(known, key=lambda m: -m["samples"] * m["seeds"])
 
 
 def _one_image(model: Model) -> dict[str, Any]:

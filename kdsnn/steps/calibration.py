@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
+from math import isclose, prod
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from kdsnn.data.datasets import Dataset
+from kdsnn.data.sources.load import ImageSet
+from kdsnn.errors import InputError
+from kdsnn.export.foreign.convert import Foreign, read_foreign
+from kdsnn.export.lowering.module_agreement import trial_images
 from kdsnn.network import Network
 from kdsnn.network.operators import Conv2d
 from kdsnn.recipes.schema import QuantizeSection
 
-__all__ = ["Shown", "bits_of", "images_to_agree_on", "images_to_calibrate_on", "synthetic_images"]
+__all__ = [
+    "Shown",
+    "bits_of",
+    "images_to_agree_on",
+    "images_to_calibrate_on",
+    "images_to_check",
+    "read_with",
+    "synthetic_images",
+]
 
 IMAGES = 200
 FEWEST = 20
@@ -31,11 +44,11 @@ class Shown:
     what: str
 
 
-def images_to_calibrate_on(network: Network, data: Dataset | None, section: QuantizeSection) -> Images:
-    """The first training images, as many as the section says; synthetic ones where there is no data set."""
+def images_to_calibrate_on(network: Network, data: Dataset | ImageSet | None, section: QuantizeSection) -> Images:
+    """The first training images, as many as the section says; synthetic ones where there are no data."""
     if data is None:
         return synthetic_images(network.input.shape, section.calibration_samples, bits_of(section), seed=1)
-    return data.train.images[: section.calibration_samples]
+    return (data.train if isinstance(data, Dataset) else data).images[: section.calibration_samples]
 
 
 def bits_of(section: QuantizeSection) -> int:
@@ -43,25 +56,55 @@ def bits_of(section: QuantizeSection) -> int:
     return 8 if section.input_bits == "auto" else section.input_bits
 
 
-def images_to_agree_on(network: Network, data: Dataset | None, section: QuantizeSection) -> Shown:
-    """Training images after those that the scales were chosen by, or synthetic ones where there is no data set.
+def images_to_agree_on(network: Network, data: Dataset | ImageSet | None, section: QuantizeSection) -> Shown:
+    """Training images after those that the scales were chosen by, or synthetic ones where there are no data.
 
     As many as the float simulation passes in seconds, 200 at most.
 
     Args:
         network: float.
-        data: whose images it takes.
+        data: whose images it takes; without a split, all are for training.
         section: how many images the scales were chosen by, and the width of an input message.
     """
     count = int(np.clip(MOST_SUMS // (network.timesteps * _synapses(network)), FEWEST, IMAGES))
     if data is None:
         bits = bits_of(section)
         return Shown(synthetic_images(network.input.shape, count, bits), None, f"synthetic {bits}-bit images")
-    train = data.train
+    train, classes = (data.train, data.labels) if isinstance(data, Dataset) else (data, None)
     begin = min(section.calibration_samples, max(0, len(train.images) - count))
-    images, labels = train.images[begin : begin + count], train.labels[begin : begin + count]
-    known = len(data.labels) == len(network.labels)
-    return Shown(images, labels if known else None, f"training images of {data.name}")
+    labels = None if train.labels is None else train.labels[begin : begin + count]
+    known = classes is not None and len(classes) == len(network.labels)
+    return Shown(train.images[begin : begin + count], labels if known else None, f"training images of {data.name}")
+
+
+def images_to_check(network: Network, images: Images) -> Images:
+    """Images on which a module and its float network are compared: two thirds of those given, and one of no data set.
+
+    As many as the float simulation passes in seconds, 96 at most.
+    """
+    count = int(np.clip(MOST_SUMS / 4 // (network.timesteps * _synapses(network)), 12, 96))
+    return np.concatenate([images[: count - count // 3], trial_images(network.input.shape, count // 3)])
+
+
+def read_with(path: Path, foreign: Foreign, data: Dataset | ImageSet | None) -> Network:
+    """A float NIR graph that takes the images of these data, with the names of their classes.
+
+    Raises:
+        InputError: the file is broken, or the images are others than it takes.
+        LoweringError: it holds what cannot be carried, by node name.
+    """
+    if data is None:
+        return read_foreign(path, foreign)
+    _check_scale(path, foreign, data)
+    shape = data.image_shape
+    read = read_foreign(path, replace(foreign, input_shape=shape))
+    if read.input.shape != shape:
+        raise InputError(f"{path} takes images of {read.input.shape}, and {data.name} has {shape}")
+    if not isinstance(data, Dataset):
+        return read
+    if len(data.labels) == len(read.labels):
+        read = replace(read, labels=data.labels)
+    return replace(read, provenance={**read.provenance, "dataset": data.name})
 
 
 def synthetic_images(shape: tuple[int, ...], count: int, bits: int, *, seed: int = 0) -> Images:
@@ -71,6 +114,23 @@ def synthetic_images(shape: tuple[int, ...], count: int, bits: int, *, seed: int
     lit = rng.random((count, *shape)) < density
     light = 255 if bits == 1 else rng.integers(1, 256, lit.shape)
     return (lit * light).astype(np.uint8)
+
+
+def _check_scale(path: Path, foreign: Foreign, data: Dataset | ImageSet) -> None:
+    """Raises InputError where the numbers of the data are not what the writer's network is said to have seen."""
+    if data.value_range is None:
+        return
+    low, high = data.value_range
+    if low != 0:
+        raise InputError(
+            f"{data.name} has values from {low:g} to {high:g}, and pixels begin at 0, so {path} would see others",
+            hint="give images from 0 up, and put what is subtracted into the first layer of the network",
+        )
+    if not isclose(high, 255 * foreign.input_scale):
+        raise InputError(
+            f"{data.name} has values from 0 to {high:g}, and a pixel of 255 is {255 * foreign.input_scale:g} to {path}",
+            hint=f"say --input-scale {high / 255:g}",
+        )
 
 
 def _synapses(network: Network) -> int:

@@ -11,18 +11,20 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kdsnn.errors import InputError
+from kdsnn.data.identity import DataIdentity
+from kdsnn.errors import InputError, KdsnnError
 from kdsnn.evaluation import Evaluation
-from kdsnn.network import Network
 from kdsnn.run_folders import read_json, write_json
-from kdsnn.steps.images import DataIdentity, select_images
+from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
 from kdsnn.targets.base import Target
+from kdsnn.targets.registry import load_target
 
-__all__ = ["EVALUATIONS", "belongs_to", "keep", "kept", "of_model"]
+__all__ = ["EVALUATIONS", "data_of", "identity_of", "judged", "keep", "kept", "of_model", "target_of"]
 
 EVALUATIONS = "evaluations"
 KEY_LENGTH = 10  # of the 64 digits: enough for the files of one folder
@@ -30,9 +32,14 @@ DATA = {field.name for field in fields(DataIdentity)}
 NEEDED = {"accuracy", "counts", "fingerprint", "layers", "matches_reference", "samples_per_s", "target", "versions"}
 
 
+def identity_of(target: Target, data: DataIdentity) -> dict[str, Any]:
+    """What an evaluation is of, beside the network: the target with its settings, and the images."""
+    return {"target": {"name": target.name, "settings": target.settings}, "data": data.as_json()}
+
+
 def keep(run: Path, evaluation: Evaluation, target: Target, data: DataIdentity) -> Path:
     """Writes an evaluation into a run; the same evaluation again replaces itself alone."""
-    identity = {"target": {"name": target.name, "settings": target.settings}, "data": data.as_json()}
+    identity = identity_of(target, data)
     decides = json.dumps([evaluation.fingerprint, identity], sort_keys=True)
     key = hashlib.sha256(decides.encode()).hexdigest()[:KEY_LENGTH]
     path = run / EVALUATIONS / f"{target.name}-{evaluation.samples}-{key}.json"
@@ -53,24 +60,54 @@ def kept(run: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda e: -e["samples"])
 
 
-def belongs_to(evaluation: Mapping[str, Any], network: Network) -> bool:
-    """Whether an evaluation is of this network, on the test images of the data set that it was trained on."""
-    data = evaluation["identity"]["data"]
-    ours = data["split"] == "test" and data["name"] == network.provenance.get("dataset")
-    return bool(evaluation["fingerprint"] == network.fingerprint() and ours)
+def judged(model: Model) -> list[tuple[dict[str, Any], str | None]]:
+    """All evaluations that a model's run keeps, each with why it says nothing of this model; None where it does.
 
-
-def of_model(model: Model) -> list[dict[str, Any]]:
-    """The evaluations that a model's run keeps of this very network, on its test images as they are here and now.
+    It does where it is of this very network, on test images of its data set as they are here and now.
 
     Raises:
         InputError: the data set cannot be had.
     """
     if model.run is None:
         return []
-    found = [evaluation for evaluation in kept(model.run) if belongs_to(evaluation, model.network)]
-    shown = {n: select_images(model, samples=n).identity.as_json() for n in {e["samples"] for e in found}}
-    return [evaluation for evaluation in found if evaluation["identity"]["data"] == shown[evaluation["samples"]]]
+    fingerprint, own = model.network.fingerprint(), model.network.provenance.get("dataset")
+
+    @cache
+    def shown(samples: int) -> dict[str, Any]:
+        return select_images(model, samples=samples).identity.as_json()
+
+    def why_not(evaluation: Mapping[str, Any]) -> str | None:
+        data = evaluation["identity"]["data"]
+        if evaluation["fingerprint"] != fingerprint:
+            return "of another network"
+        if (data["name"], data["split"]) != (own, "test"):
+            return "of other images"
+        return None if data == shown(evaluation["samples"]) else f"of other images than {own} has now"
+
+    return [(evaluation, why_not(evaluation)) for evaluation in kept(model.run)]
+
+
+def of_model(model: Model) -> list[dict[str, Any]]:
+    """The evaluations of `judged` that are of this model, those of most images first."""
+    return [evaluation for evaluation, why_not in judged(model) if why_not is None]
+
+
+def target_of(evaluation: Mapping[str, Any]) -> str:
+    """The target, with its settings where they are not the usual ones: `gpu (arithmetic=float32)`."""
+    target, settings = evaluation["target"], evaluation["identity"]["target"]["settings"]
+    try:
+        usual = load_target(target, {}).settings
+    except KdsnnError:  # of a package that is not installed here
+        usual = {}
+    special = [f"{key}={value}" for key, value in settings.items() if usual.get(key) != value]
+    return f"{target} ({', '.join(special)})" if special else str(target)
+
+
+def data_of(evaluation: Mapping[str, Any]) -> str:
+    """The images: `digits test`, `digits test (random, seed 0)` or the name of a file."""
+    data = evaluation["identity"]["data"]
+    name = " ".join(filter(None, (data["name"], data["split"])))
+    return name if data["selection"] == "all" else f"{name} ({data['selection']})"
 
 
 def _is_ours(data: Mapping[str, Any]) -> bool:

@@ -49,7 +49,7 @@ def export_bundle(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} exists and is not a folder")
     with lock(folder):
-        remove(folder / MANIFEST)
+        _clear(folder)
         path = folder / MODEL_FILE
         write_nir(network, path)
         beside = Files()
@@ -74,6 +74,21 @@ def export_bundle(
         }
         write_json(folder / MANIFEST, manifest)
     return manifest
+
+
+def _clear(folder: Path) -> None:
+    """Removes an earlier bundle: its manifest first, then the files that it names, where they are what it says."""
+    path = folder / MANIFEST
+    try:
+        named = read_json(path).get("files") if path.is_file() else None
+    except InputError:
+        named = None
+    remove(path)
+    for name, sha256 in named.items() if isinstance(named, dict) else ():
+        file = folder / name
+        inside = file.resolve().is_relative_to(folder.resolve())  # a manifest may be anybody's
+        if inside and file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == sha256:
+            remove(file)
 
 
 def _teacher(model: Model) -> Teacher | None:

@@ -2,51 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.data.datasets import load_dataset
+from kdsnn.choices import DATASETS
+from kdsnn.data.datasets import Dataset
+from kdsnn.data.identity import DataIdentity, identify
+from kdsnn.data.sources.load import load_data, load_images
+from kdsnn.data.sources.source import Reading
+from kdsnn.distill.preparation import data_of
 from kdsnn.errors import InputError
+from kdsnn.network import Network
+from kdsnn.network.arrays import freeze
+from kdsnn.recipes.load import load_recipe
+from kdsnn.run_folders import RECIPE
 from kdsnn.steps.models import Model
 
-__all__ = ["DataIdentity", "Selection", "select_images"]
+__all__ = ["READING", "Selection", "select_images"]
+
+READING = "reading"  # of the provenance of a network: what its data do not say themselves, as JSON
 
 SAMPLE_SEED = 0  # which test images a smaller sample takes
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class DataIdentity:
-    """Which images a result belongs to.
-
-    Attributes:
-        name: of the data set, or of the file.
-        split: of the data set; None for a file.
-        selection: which of them: `all`, `random, seed 0`, or `first`.
-        samples: how many.
-        sha256: of images and labels, with their shapes.
-    """
-
-    name: str
-    split: str | None
-    selection: str
-    samples: int
-    sha256: str
-
-    def as_json(self) -> dict[str, Any]:
-        """All by name."""
-        return asdict(self)
-
-
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Images `(N, C, H, W)` uint8, their labels `(N,)` where they have any, and which these are."""
+    """Images `(N, C, H, W)` or `(N, F)` uint8, their labels `(N,)` where they have any, and which these are."""
 
     images: Images
     labels: Labels | None
@@ -54,55 +42,94 @@ class Selection:
 
 
 def select_images(
-    model: Model,
-    *,
-    dataset: str | None = None,
-    images: Path | None = None,
-    samples: int | None = None,
+    model: Model, *, dataset: object = None, images: object = None, samples: int | None = None
 ) -> Selection:
-    """The images to evaluate on.
+    """The images to evaluate on: those given, or the test split of what the model was trained on.
+
+    Data are named, or given, as `kdsnn.data.sources.load.load_data` takes them; what they do not say themselves is as
+    it was in the training. Labels follow the names of the classes, where both have names.
 
     Args:
-        model: what will see them; its network says which data set it was trained on.
+        model: what will see them; its run or its network says which data it was trained on.
         dataset: take the test split of this one.
-        images: an `.npz` file with `x` `(N, C, H, W)` uint8 and perhaps `y` `(N,)`.
-        samples: at most so many: the first of the file, or a fixed random sample of the data set.
+        images: take all of these, or the test split where they have one; they need no labels.
+        samples: at most so many: the first of `images`, or a fixed random sample of the data set.
+
+    Raises:
+        UsageError: there is no data set of that name.
+        InputError: the data are missing or broken, are others than the run was trained on, or have other classes.
     """
     if images is not None:
-        x, y = _read_images(images)
-        how = "all" if samples is None or samples >= len(x) else "first"
-        return _selection(x[:samples], None if y is None else y[:samples], images.name, None, how)
-    name = dataset or model.network.provenance.get("dataset")
+        shown = load_images(images, _reading(model.network))
+        labels = _numbered(shown.labels, shown.classes, model.network, shown.name)
+        how = "all" if samples is None or samples >= len(shown.images) else "first"
+        return _selection(shown.images[:samples], None if labels is None else labels[:samples], shown.name, None, how)
+    found = _trained_on(model) if dataset is None else load_data(dataset, _reading(model.network))
+    labels = _numbered(found.test.labels, found.labels, model.network, found.name)
+    if samples is None or samples >= len(found.test.images):
+        return _selection(found.test.images, labels, found.name, "test", "all")
+    chosen = np.random.default_rng(SAMPLE_SEED).permutation(len(found.test.images))[:samples]
+    return _selection(found.test.images[chosen], labels[chosen], found.name, "test", f"random, seed {SAMPLE_SEED}")
+
+
+def _trained_on(model: Model) -> Dataset:
+    """The data that a model's run was trained on, which must be the same still, or those that its network names."""
+    if model.run is not None and (model.run / RECIPE).is_file():
+        section = load_recipe(model.run / RECIPE).data
+        if section.dataset not in DATASETS:
+            return data_of(section)
+    name = model.network.provenance.get("dataset")
     if name is None:
         raise InputError(f"{model.path} does not say what it was trained on", hint="name one: --dataset or --images")
-    split = load_dataset(name).test
-    if samples is None or samples >= len(split.images):
-        return _selection(split.images, split.labels, name, "test", "all")
-    chosen = np.random.default_rng(SAMPLE_SEED).permutation(len(split.images))[:samples]
-    return _selection(split.images[chosen], split.labels[chosen], name, "test", f"random, seed {SAMPLE_SEED}")
+    if name not in DATASETS:
+        raise InputError(
+            f"{model.path} was trained on {name[:100]!r}, which is no name of a data set",
+            hint="say where: --dataset PATH",
+        )
+    return load_data(name)
+
+
+def _reading(network: Network) -> Reading:
+    """How the data were read that a network was trained on; others that say nothing are read so too."""
+    try:
+        said = json.loads(network.provenance.get(READING, "{}"))
+        low_high = said.get("range")
+        share = said.get("test_share")
+        return Reading(low_high and (float(low_high[0]), float(low_high[1])), share and float(share), binding=False)
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise InputError(f"network {network.name!r} does not say how its data are read: {error}") from error
+
+
+@overload
+def _numbered(labels: Labels, classes: tuple[str, ...] | None, network: Network, name: str) -> Labels: ...
+@overload
+def _numbered(labels: None, classes: tuple[str, ...] | None, network: Network, name: str) -> None: ...
+def _numbered(labels: Labels | None, classes: tuple[str, ...] | None, network: Network, name: str) -> Labels | None:
+    """Labels as the network numbers its classes: by name, or as they are where one of them has no names."""
+    wanted = network.labels
+    if labels is None or classes is None or classes == wanted or _is_plain(classes):
+        return labels
+    if set(classes) <= set(wanted):
+        number: Labels = np.array([wanted.index(c) for c in classes])
+        return number[labels]
+    if _is_plain(wanted) and len(classes) == len(wanted):
+        return labels
+    raise InputError(
+        f"{name} has other classes than the network: {_listed(set(classes) - set(wanted))}",
+        hint=f"those of the network are {_listed(wanted)}",
+    )
+
+
+def _is_plain(classes: tuple[str, ...]) -> bool:
+    """Whether the names of classes are their numbers."""
+    return classes == tuple(map(str, range(len(classes))))
+
+
+def _listed(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:10]) + (" ..." if len(listed) > 10 else "")
 
 
 def _selection(images: Images, labels: Labels | None, name: str, split: str | None, selection: str) -> Selection:
-    digest = hashlib.sha256()
-    for array in (images, labels):
-        if array is not None:
-            digest.update(f"{array.dtype} {array.shape};".encode())
-            digest.update(np.ascontiguousarray(array).data)
-    for array in (images, labels):
-        if array is not None:
-            array.flags.writeable = False  # its checksum shall stay true
-    return Selection(images, labels, DataIdentity(name, split, selection, len(images), digest.hexdigest()))
-
-
-def _read_images(path: Path) -> tuple[Images, Labels | None]:
-    if not path.is_file():
-        raise InputError(f"there is no file {path}")
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            x = data["x"]
-            y = data.get("y")
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{path} is not an .npz file with an array 'x': {error}", hint="write one with numpy.savez(path, x=x, y=y)"
-        ) from error
-    return x, y
+    freeze(images, *(() if labels is None else (labels,)))  # the checksum shall stay true
+    return Selection(images, labels, identify(images, labels, name, split, selection))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, field, replace
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from kdsnn.data.datasets import Dataset, Split, load_dataset
+from kdsnn.data.datasets import Dataset
+from kdsnn.data.identity import identify_test
+from kdsnn.data.sources.load import load_calibration
+from kdsnn.data.sources.reference import title_of
+from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.losses.loss import loss_of
 from kdsnn.distill.preparation import Preparation
 from kdsnn.distill.qat.sensitivity import LayerSensitivity, layer_sensitivity
@@ -18,60 +20,34 @@ from kdsnn.distill.qat.training import QatSettings, qat
 from kdsnn.distill.student import load_student
 from kdsnn.distill.teacher import load_teacher
 from kdsnn.distill.trainer import CHECKPOINT
-from kdsnn.errors import InputError, UsageError
-from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, Agreement, agreement, ensure_agrees, with_agreement
-from kdsnn.export.foreign.convert import Foreign, read_foreign
-from kdsnn.export.lowering.lower import lower
+from kdsnn.errors import UsageError
+from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, ensure_agrees, with_agreement
+from kdsnn.evaluation.edges import MODULE_TO_FLOAT
+from kdsnn.export.foreign.convert import Foreign
+from kdsnn.export.foreign.expectation import check_recorded
+from kdsnn.export.lowering.lower import lower_module
+from kdsnn.export.lowering.module_agreement import check_module
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import is_ours, write_nir
-from kdsnn.export.quantization.quantize import QuantizationReport, quantize
+from kdsnn.export.quantization.quantize import QuantizationReport
 from kdsnn.models.students import Student
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QatSection, QuantizeSection
 from kdsnn.run_folders import find_run, lock, read_json, remove, write_json
-from kdsnn.steps.calibration import Shown, bits_of, images_to_agree_on, images_to_calibrate_on
+from kdsnn.steps.calibration import images_to_agree_on, images_to_check, read_with
+from kdsnn.steps.images import READING
 from kdsnn.steps.models import MODEL_FILE, Model, open_model
-from kdsnn.targets.gpu import GpuTarget
+from kdsnn.steps.post_training import Quantized, accuracy_on, agreement_on, post_training, quantize_network
 
-__all__ = ["FIGURES", "Quantized", "figures_of", "open_or_quantize", "quantize_file", "quantize_run"]
+__all__ = [
+    "FIGURES",
+    "figures_of",
+    "open_or_quantize",
+    "quantize_file",
+    "quantize_run",
+]
 
 FIGURES = "quantization.json"  # in a run, beside the network that it is of
-
-
-@dataclass(frozen=True)
-class Quantized:
-    """What quantizing made, and what it cost.
-
-    Attributes:
-        model: the integer network and where it was written.
-        report: how it was made.
-        agreement: of the integer network with the float network, on images that the scales were not chosen by.
-        float_accuracy: of the float student on the whole test split; None for a foreign file.
-        integer_accuracy: of the integer network on the same; None without a data set.
-        sensitivity: what quantizing each layer alone costs, where it was asked for.
-        notes: what was done otherwise than the recipe says.
-    """
-
-    model: Model
-    report: QuantizationReport
-    agreement: Agreement
-    float_accuracy: float | None
-    integer_accuracy: float | None
-    sensitivity: tuple[LayerSensitivity, ...] = field(default=())
-    notes: tuple[str, ...] = field(default=())
-
-    def as_json(self) -> dict[str, Any]:
-        """What stands in `quantization.json`."""
-        return {
-            "schema": "kdsnn.quantization/1",
-            "fingerprint": self.model.network.fingerprint(),
-            "float_accuracy": self.float_accuracy,
-            "integer_accuracy": self.integer_accuracy,
-            "sensitivity": [asdict(row) for row in self.sensitivity],
-            "notes": list(self.notes),
-            "agreement": self.agreement.as_json(),
-            **asdict(self.report),
-        }
 
 
 def quantize_run(
@@ -102,25 +78,23 @@ def quantize_run(
         LoweringError, NetworkError: the student cannot be carried.
     """
     folder = find_run(run)
-    prepared, student = load_student(folder)
-    section = _changed(
-        prepared.recipe.quantize,
-        weight_bits=weight_bits,
-        input_bits=input_bits,
-        method=method,
-        qat_epochs=qat_epochs,
-    )
-    with lock(folder):  # from here on: a run that another process works on shall not cost a fine-tuning
+    with lock(folder):  # before the student is read: nobody shall train another one meanwhile
+        prepared, student = load_student(folder)
+        section = _changed(
+            prepared.recipe.quantize,
+            weight_bits=weight_bits,
+            input_bits=input_bits,
+            method=method,
+            qat_epochs=qat_epochs,
+        )
         dataset, float_network = prepared.dataset, _lowered(folder, prepared, student)
         if section.qat.epochs:
             network, report = _fine_tuned(float_network, prepared, section, folder)
         else:
-            network, report = _post_training(
-                float_network, section, images_to_calibrate_on(float_network, dataset, section)
-            )
-        float_accuracy = float(read_json(folder / "student.json")["accuracy"])
-        integer_accuracy = _accuracy(network, dataset.test)
-        agreed = _agreement(float_network, network, images_to_agree_on(float_network, dataset, section))
+            network, report = post_training(float_network, dataset, section)
+        float_accuracy = _float_accuracy(folder, student, dataset)
+        integer_accuracy = accuracy_on(network, dataset.test)
+        agreed = agreement_on(float_network, network, images_to_agree_on(float_network, dataset, section))
         ensure_agrees(agreed, max_disagreement, float_accuracy - integer_accuracy)
         done = Quantized(
             model=Model(with_agreement(network, agreed), folder / MODEL_FILE, folder),
@@ -130,6 +104,7 @@ def quantize_run(
             integer_accuracy=integer_accuracy,
             sensitivity=_sensitivity(float_network, network, report, dataset) if sensitivity else (),
             notes=_notes(prepared.recipe.distill) if section.qat.epochs else (),
+            data=identify_test(dataset),
         )
         _write(done, folder)
     return done
@@ -137,15 +112,20 @@ def quantize_run(
 
 def _lowered(folder: Path, prepared: Preparation, student: Student) -> Network:
     recipe = prepared.recipe
-    lowered = lower(
+    reading = recipe.data.model_dump(mode="json", include={"range", "test_share"}, exclude_none=True)
+    said = {READING: json.dumps(reading)} if reading else {}
+    lowered = lower_module(
         student.layers,
         input_shape=prepared.dataset.image_shape,
         timesteps=recipe.student.timesteps,
         labels=prepared.dataset.labels,
         name=recipe.name,
-        provenance={"recipe": recipe.name, "dataset": recipe.data.dataset, "run": folder.name},
+        provenance={"recipe": recipe.name, "dataset": title_of(recipe.data.dataset), "run": folder.name, **said},
     )
-    return balance(lowered)
+    network = balance(lowered.network)
+    images = images_to_check(network, prepared.dataset.train.images)
+    agreed = check_module(student.layers, lowered, network, images)
+    return replace(network, provenance={**network.provenance, MODULE_TO_FLOAT: str(agreed)})
 
 
 def _write(done: Quantized, folder: Path) -> None:
@@ -169,8 +149,9 @@ def quantize_file(
     foreign: Foreign,
     *,
     out: Path | None = None,
-    dataset: str | None = None,
+    dataset: object = None,
     section: QuantizeSection | None = None,
+    expect: Path | None = None,
     keep: bool = True,
     max_disagreement: float = MAX_DISAGREEMENT,
 ) -> Quantized:
@@ -180,8 +161,9 @@ def quantize_file(
         path: of the float graph.
         foreign: what the file leaves open.
         out: of the integer network; None is `NAME-intBITS.nir` beside the graph.
-        dataset: to calibrate on and to be tested on; None does neither.
+        dataset: to calibrate on and, where it has labels, to be tested on; None takes the recorded images, if any.
         section: how to quantize.
+        expect: what the user's own simulator did, and the float network must do: `kdsnn.export.foreign.recording`.
         keep: whether to write it.
         max_disagreement: share of the predictions in which the integer network may differ from the float network.
 
@@ -190,46 +172,48 @@ def quantize_file(
         UsageError: `out` is the float graph itself.
         InputError: the file is broken, or does not fit the data set.
         LoweringError: it holds what cannot be carried, by node name.
+        VerificationError: the float network does not do what was recorded.
     """
     section = section or QuantizeSection()
     out = out or path.with_name(f"{path.stem}-int{section.weight_bits}.nir")
     if out.resolve() == path.resolve():
         raise UsageError(f"{out} is the float graph itself", hint="write the integer network to another file")
-    data = None if dataset is None else load_dataset(dataset)
-    read = read_foreign(path, foreign if data is None else replace(foreign, input_shape=data.image_shape))
-    if data is not None:
-        if read.input.shape != data.image_shape:
-            raise InputError(f"{path} takes images of {read.input.shape}, and {dataset} has {data.image_shape}")
-        if len(data.labels) == len(read.labels):
-            read = replace(read, labels=data.labels)
-        read = replace(read, provenance={**read.provenance, "dataset": data.name})
-    balanced = balance(read)
-    if data is None:  # how wide messages are is no matter to decide by made-up images
-        section = section.model_copy(update={"input_bits": bits_of(section)})
-    network, report = _post_training(balanced, section, images_to_calibrate_on(balanced, data, section))
-    agreed = _agreement(balanced, network, images_to_agree_on(balanced, data, section))
-    ensure_agrees(agreed, max_disagreement)
-    network = with_agreement(network, agreed)
+    data = None if dataset is None else load_calibration(dataset)
+    read = read_with(path, foreign, data)
+    checked = None if expect is None else check_recorded(read, expect)
+    if checked is not None:
+        read = replace(read, provenance={**read.provenance, MODULE_TO_FLOAT: str(checked)})
+        data = load_calibration(expect) if data is None else data
+    made = quantize_network(balance(read), out, data, section, max_disagreement=max_disagreement)
+    doubt = read.provenance.get("doubt")
+    done = replace(made, checked=checked, notes=(doubt,) if doubt and checked is None else ())
     if keep:
-        write_nir(network, out)
-    tested = data.test if data is not None and len(data.labels) == len(network.labels) else None
-    accuracy = None if tested is None else _accuracy(network, tested)
-    return Quantized(Model(network, out, None), report, agreed, float_accuracy=None, integer_accuracy=accuracy)
+        write_nir(done.model.network, out)
+    return done
 
 
 def open_or_quantize(
     model: str | None,
     foreign: Foreign,
     *,
-    dataset: str | None = None,
+    dataset: object = None,
+    expect: Path | None = None,
     keep: bool = True,
     max_disagreement: float = MAX_DISAGREEMENT,
-) -> Model:
-    """Opens a run, or a NIR file: one that kdsnn wrote as it is, anybody else's float graph by quantizing it first."""
+) -> tuple[Model, tuple[str, ...]]:
+    """Opens a run, or a NIR file: one that kdsnn wrote as it is, anybody else's float graph by quantizing it first.
+
+    Returns:
+        The model, and what is not known of the file.
+    """
     if model is not None and model.endswith(".nir") and not is_ours(Path(model)):
-        done = quantize_file(Path(model), foreign, dataset=dataset, keep=keep, max_disagreement=max_disagreement)
-        return done.model
-    return open_model(model)
+        done = quantize_file(
+            Path(model), foreign, dataset=dataset, expect=expect, keep=keep, max_disagreement=max_disagreement
+        )
+        return done.model, done.notes
+    if expect is not None:
+        raise UsageError("--expect is for float NIR files of others")
+    return open_model(model), ()
 
 
 def _changed(
@@ -244,18 +228,6 @@ def _changed(
     if qat_epochs is not None:
         changes["qat"] = QatSection(**{**section.qat.model_dump(), "epochs": qat_epochs})
     return section.model_copy(update={key: value for key, value in changes.items() if value is not None})
-
-
-def _post_training(
-    network: Network, section: QuantizeSection, calibration: npt.NDArray[np.uint8]
-) -> tuple[Network, QuantizationReport]:
-    return quantize(
-        network,
-        weight_bits=section.weight_bits,
-        input_bits=None if section.input_bits == "auto" else section.input_bits,
-        calibration=calibration,
-        method=section.method,
-    )
 
 
 def _fine_tuned(
@@ -292,10 +264,9 @@ def _sensitivity(
     return layer_sensitivity(float_network, network, report, dataset.test.images, dataset.test.labels)
 
 
-def _agreement(float_network: Network, network: Network, shown: Shown) -> Agreement:
-    return agreement(float_network, network, shown.images, shown.labels, shown=shown.what)
-
-
-def _accuracy(network: Network, split: Split) -> float:
-    predictions: npt.NDArray[np.int64] = GpuTarget().compile(network).run(split.images).predictions
-    return float((predictions == split.labels).mean())
+def _float_accuracy(run: Path, student: Student, dataset: Dataset) -> float:
+    """As the training measured it, unless its test images were others than those that the data set has now."""
+    known = read_json(run / "student.json")
+    if known.get("data") == identify_test(dataset).as_json():
+        return float(known["accuracy"])
+    return accuracy(student, dataset.test)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,18 +20,22 @@ from kdsnn.network.counters import Counts, Tally, counts_of
 from kdsnn.network.features import CLIPPING, CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
 from kdsnn.targets.base import Availability, Computed, Files, Program, Progress, Target, Teacher, Violation
 from kdsnn.targets.lava.bundle import write_bundle
-from kdsnn.targets.lava.environment import LavaEnvironment, find_environment, setup_environment, worker_variables
+from kdsnn.targets.lava.environment import LavaEnvironment, find_environment, worker_variables
 from kdsnn.targets.lava.job import write_job
 from kdsnn.targets.lava.limits import violations
 from kdsnn.targets.lava.shards import lane_count, shares
 from kdsnn.targets.processes.supervisor import Kind, run_workers
 
+if TYPE_CHECKING:
+    from kdsnn.targets.lava.worker.lava_job import Result
+
 __all__ = ["LavaProgram", "LavaTarget"]
 
 HINT = "run: kdsnn setup lava"
 WORKER = Path(__file__).with_name("worker") / "main.py"
-SLOWEST = ("setup_s", "run_s", "steps", "fill_steps", "lanes", "peak_process_mib")  # notes: the most of any worker
-TOGETHER = ("cpu_s", "processes", "memory_mib")  # notes: of all workers
+# Figures of the workers' results: the most of any worker, and the sums over all of them.
+Slowest = Literal["setup_s", "run_s", "steps", "fill_steps", "lanes", "peak_process_mib"]
+Together = Literal["cpu_s", "processes", "memory_mib"]
 Array = npt.NDArray[Any]
 
 
@@ -42,7 +46,7 @@ class _Part:
     spikes: Mapping[str, npt.NDArray[np.uint8]]
     potentials: npt.NDArray[np.int32] | None
     counts: Counts
-    answer: Mapping[str, Any]
+    answer: Result
 
 
 class LavaTarget(Target):
@@ -77,10 +81,6 @@ class LavaTarget(Target):
         if environment is None:
             return Availability(False, "its Python 3.10 environment is not set up", HINT)
         return Availability(True, str(environment))
-
-    def prepare(self, progress: Callable[[str], None] | None = None) -> None:
-        """Sets up the environment where it is missing; see `setup_environment`."""
-        setup_environment(progress=progress)
 
     def check(self, network: Network) -> list[Violation]:
         """All limits of Lava that the network exceeds."""
@@ -188,8 +188,10 @@ def _joined(parts: list[_Part]) -> Computed:
     for part in parts[1:]:
         counts += part.counts
     answers = [part.answer for part in parts]
-    notes = {name: float(max(a[name] for a in answers)) for name in SLOWEST}
-    notes |= {name: float(sum(a[name] for a in answers)) for name in TOGETHER}
+    slowest: tuple[Slowest, ...] = get_args(Slowest)
+    together: tuple[Together, ...] = get_args(Together)
+    notes: dict[str, float] = {name: float(max(a[name] for a in answers)) for name in slowest}
+    notes |= {name: float(sum(a[name] for a in answers)) for name in together}
     return Computed(
         spikes={name: np.concatenate([part.spikes[name] for part in parts]) for name in parts[0].spikes},
         counts=counts,
@@ -200,7 +202,7 @@ def _joined(parts: list[_Part]) -> Computed:
 
 
 def _read_result(folder: Path, network: Network, samples: int, names: Sequence[str]) -> _Part:
-    answer = json.loads((folder / "result.json").read_text())
+    answer: Result = json.loads((folder / "result.json").read_text())
     if answer["fingerprint"] != network.fingerprint():
         raise TargetUnavailableError("the Lava worker answered for another network")
     steps = samples * network.timesteps

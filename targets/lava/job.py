@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from kdsnn.network import Conv2d, Network, Neuron, Population, Projection
+
+if TYPE_CHECKING:
+    from kdsnn.targets.lava.worker.lava_job import Job, JobPopulation, JobProjection
 
 __all__ = ["write_job"]
 
@@ -35,7 +38,7 @@ def write_job(
         lanes: images that run side by side.
         parent: process that the worker shall not outlive; None for a job that is started by hand.
     """
-    job = {
+    job: Job = {
         "schema": "kdsnn.lava-job/1",
         "fingerprint": network.fingerprint(),
         "parent": parent,
@@ -59,8 +62,8 @@ def write_job(
     return [folder / name for name in ("job.json", *arrays)]
 
 
-def _population(population: Population, depth: int) -> dict[str, Any]:
-    record: dict[str, Any] = {"name": population.name, "shape": population.shape, "depth": depth}
+def _population(population: Population, depth: int) -> JobPopulation:
+    record: JobPopulation = {"name": population.name, "shape": population.shape, "depth": depth}
     model = population.model
     if isinstance(model, Neuron):
         record |= {
@@ -73,9 +76,9 @@ def _population(population: Population, depth: int) -> dict[str, Any]:
     return record
 
 
-def _projection(projection: Projection) -> dict[str, Any]:
+def _projection(projection: Projection) -> JobProjection:
     op = projection.op
-    record: dict[str, Any] = {
+    record: JobProjection = {
         "source": projection.source,
         "target": projection.target,
         "kind": op.kind,

@@ -26,7 +26,7 @@ from kdsnn.targets.sanafe.result import read_result
 
 __all__ = ["SanafeProgram", "SanafeTarget"]
 
-WORKER = Path(__file__).with_name("worker") / "main.py"
+WORKER = Path(__file__).with_name("worker") / "simulate.py"
 MISSING = "the package sanafe is not installed"
 HINT = "pip install 'kdsnn[sanafe]'"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from kdsnn.network.linear_maps import apply
 from kdsnn.targets.sanafe.architecture import DENDRITE, PORT, SOMA, SYNAPSE, Constants, architecture
 from kdsnn.targets.sanafe.mapping import Mapping
 from kdsnn.targets.sanafe.synapses import synapses
+
+if TYPE_CHECKING:
+    from kdsnn.targets.sanafe.worker.sanafe_job import Job, JobPopulation
 
 __all__ = ["write_job"]
 
@@ -43,7 +46,7 @@ def write_job(
         parent: process that the worker shall not outlive.
     """
     index = {p.name: i for i, p in enumerate(network.populations)}
-    job = {
+    job: Job = {
         "schema": "kdsnn.sanafe-job/1",
         "fingerprint": network.fingerprint(),
         "parent": parent,
@@ -72,8 +75,8 @@ def write_job(
     (folder / "job.json").write_text(json.dumps(job))
 
 
-def _population(population: Population, network: Network, recorded: list[str]) -> dict[str, Any]:
-    record: dict[str, Any] = {"neurons": population.neurons, "depth": network.depths[population.name]}
+def _population(population: Population, network: Network, recorded: list[str]) -> JobPopulation:
+    record: JobPopulation = {"neurons": population.neurons, "depth": network.depths[population.name]}
     model = population.model
     if isinstance(model, Neuron):
         record |= {

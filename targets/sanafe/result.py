@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,14 @@ from kdsnn.network.counters import Counts, Tally, counts_of
 from kdsnn.targets.base import Computed
 from kdsnn.targets.sanafe.architecture import Constants
 
+if TYPE_CHECKING:
+    from kdsnn.targets.sanafe.worker.sanafe_job import Result
+
 __all__ = ["read_result"]
 
 Array = npt.NDArray[Any]
 Steps = Mapping[str, Array]
-RESULTS = ("setup_s", "run_s", "steps", "fill_steps")
+Noted = Literal["setup_s", "run_s", "steps", "fill_steps"]  # of the worker's result
 
 
 def read_result(folder: Path, network: Network, samples: int, names: Sequence[str], constants: Constants) -> Computed:
@@ -36,7 +39,7 @@ def read_result(folder: Path, network: Network, samples: int, names: Sequence[st
     Raises:
         TargetUnavailableError: what the worker left does not belong to the job.
     """
-    answer = json.loads((folder / "result.json").read_text())
+    answer: Result = json.loads((folder / "result.json").read_text())
     if answer["fingerprint"] != network.fingerprint():
         raise TargetUnavailableError("the SANA-FE worker answered for another network")
     spikes = {}
@@ -50,12 +53,13 @@ def read_result(folder: Path, network: Network, samples: int, names: Sequence[st
         potentials = read.reshape(samples, *network.output.shape)
     with np.load(folder / "steps.npz", allow_pickle=False) as steps:
         windows = _Windows(network, samples, dict(steps))
+    noted: tuple[Noted, ...] = get_args(Noted)
     return Computed(
         spikes=spikes,
         counts=_counts(windows, constants),
         potentials=potentials,
         versions=answer["versions"],
-        notes={name: float(answer[name]) for name in RESULTS} | _parts(windows, constants),
+        notes={name: float(answer[name]) for name in noted} | _parts(windows, constants),
     )
 
 

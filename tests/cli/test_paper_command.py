@@ -9,7 +9,10 @@ from kdsnn.export.nir import write_nir
 from kdsnn.paper.table3 import table3
 from kdsnn.recipes.load import load_recipe, recipe_toml
 from kdsnn.run_folders import write_json
+from kdsnn.steps.images import select_images
+from kdsnn.steps.models import open_model
 from tests.cli.conftest import Cli
+from tests.data.test_files import write_cifar_binary
 from tests.small_run import one_layer
 
 
@@ -33,9 +36,12 @@ def test_the_command(cli: Cli) -> None:
     assert "not run" in shown.out
 
 
-def test_our_synops_are_those_of_an_evaluated_run(tmp_path: Path) -> None:
+def test_our_synops_are_those_of_an_evaluated_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_cifar_binary(tmp_path / "data")  # of three test images
+    monkeypatch.setenv("KDSNN_DATA", str(tmp_path / "data"))
+
     def evaluation(samples: int, synops: float, **data: str | None) -> dict[str, Any]:
-        shown = {"name": "cifar10", "split": "test", "selection": "all", "samples": samples, "sha256": "", **data}
+        shown = {**select_images(model, samples=samples).identity.as_json(), "samples": samples, **data}
         keys = ("accuracy", "layers", "matches_reference", "samples_per_s", "target", "versions")
         identity = {"target": {"name": "gpu", "settings": {}}, "data": shown}
         counts = {"synops_dense": round(samples * synops)}
@@ -49,8 +55,10 @@ def test_our_synops_are_those_of_an_evaluated_run(tmp_path: Path) -> None:
         (run / "recipe.toml").write_text(recipe_toml(recipe))
         write_json(run / "student.json", {"accuracy": 0.5})
         write_nir(network, run / "model.nir")
+        model = open_model(str(run))
         own = {"fingerprint": network.fingerprint()}
-        write_json(run / "evaluations" / "own.json", {**evaluation(10, 120e6 * width), **own})
+        write_json(run / "evaluations" / "own.json", {**evaluation(2, 120e6 * width), **own})
+        write_json(run / "evaluations" / "changed.json", {**evaluation(3, 4e6, sha256="0" * 64), **own})
         write_json(run / "evaluations" / "earlier.json", {**evaluation(40, 1e6), "fingerprint": "of another network"})
         write_json(run / "evaluations" / "noise.json", {**evaluation(30, 2e6, name="noise.npz", split=None), **own})
         write_json(run / "evaluations" / "file.json", {**evaluation(20, 3e6, split=None), **own})  # called cifar10

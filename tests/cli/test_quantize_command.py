@@ -85,6 +85,79 @@ def test_a_float_graph_is_quantized_and_exported_in_one_go(cli: Cli, foreign: Pa
     assert "kdsnn quantize" in evaluated.err
 
 
+def test_a_file_that_hides_its_reset_is_asked_for_it(cli: Cli, tmp_path: Path) -> None:
+    rng, tau = np.random.default_rng(1), np.full(10, 1e-3, np.float32)
+    nodes = {
+        "in": nir.Input(np.array([64])),
+        "dense": nir.Affine(rng.normal(0, 0.6, (10, 64)), np.zeros(10)),
+        "lif": nir.LIF(tau=tau, r=tau / 1e-4, v_leak=0 * tau, v_threshold=np.ones(10), v_reset=np.zeros(10)),
+        "out": nir.Output(np.array([10])),
+    }
+    nir.write(tmp_path / "snn.nir", nir.NIRGraph(nodes, list(pairwise(nodes)), type_check=False))
+    for command in (("quantize", tmp_path / "snn.nir"), ("export", tmp_path / "snn.nir", "--dry-run")):
+        asked = cli(*command)
+        assert asked.code == 3
+        assert "--reset zero, subtract or none" in asked.err
+        assert "--writer NAME" in asked.err
+        assert cli(*command, "--reset", "subtract").code == 3
+        assert cli(*command, "--reset", "zero", "--dt", "1e-3").code == 3
+        assert cli(*command, "--reset", "away").code == 2
+        assert cli(*command, "--writer", "spyking").code == 2
+        said = cli(*command, "--writer", "snntorch", "--reset", "zero", "--max-disagreement", 1)
+        assert said.code == 0, said.err
+    done = cli("quantize", tmp_path / "snn.nir", "--writer", "by-hand", "--dt", "1e-4", "--max-disagreement", 1)
+    assert "file → float: not checked (of a file: kdsnn quantize --expect) · float → integer: " in done.out
+    assert cli("list", "writers").out.split() == ["by-hand", "norse", "sinabs", "snntorch", "spikingjelly"]
+
+
+def test_what_was_recorded_elsewhere_must_be_what_the_float_network_does(
+    cli: Cli, foreign: Path, tmp_path: Path
+) -> None:
+    """Pixels of 1 as spikes: `--input-scale 1`; recorded by numpy, step by step."""
+    graph, x = (
+        nir.read(foreign, type_check=False),
+        np.random.default_rng(2).integers(0, 2, (6, 1, 8, 8)).astype(np.uint8),
+    )
+    conv, dense = graph.nodes["a.b"], graph.nodes["dense"]
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(x[:, 0], ((0, 0), (1, 1), (1, 1))), (3, 3), (1, 2))
+    drive = np.einsum("nhwyx,cyx->nchw", windows, conv.weight[:, 0]) + conv.bias.reshape(-1, 1, 1)
+    v, u, spikes = np.zeros(drive.shape), np.zeros((6, 10)), []
+    for _ in range(5):
+        v += drive
+        fired, v = v > 1, np.where(v > 1, 0, v)
+        pooled = fired.reshape(6, 6, 4, 2, 4, 2).mean((3, 5))
+        u += pooled.reshape(6, -1) @ dense.weight.T + dense.bias
+        spikes.append(u > 1)
+        u = np.where(u > 1, 0, u)
+    np.savez(tmp_path / "recorded.npz", x=x, output_spikes=np.stack(spikes, 1))
+    options = ("-T", 5, "--input-scale", 1, "--expect", tmp_path / "recorded.npz")
+    done = cli("quantize", foreign, *options)
+    assert done.code == 0, done.err
+    assert (
+        "file → float: fires as recorded.npz says, on 6 images: 300 values equal of last · float → integer: "
+        in done.out
+    )
+    assert "300 values" in read_nir(foreign.with_name("other-int8.nir")).provenance["module_to_float"]
+    assert cli("quantize", foreign, *options, "--json").json["expected"]["images"] == 6
+    assert cli("export", foreign, *options, "--dry-run").code == 0
+    foreign.with_name("other-int8.nir").unlink()
+    for command in ("quantize", "export"):
+        wrong = cli(command, foreign, *options, "--input-scale", 0.5)
+        assert wrong.code == 4
+        assert "population 'last', step" in wrong.err
+        assert not foreign.with_name("other-int8.nir").exists()
+    assert cli("export", foreign, *options, "--fires-at-threshold", "--dry-run").code == 0, "no potential is a tie"
+
+
+def test_options_of_files_are_not_for_runs(cli: Cli, run: Path, tmp_path: Path) -> None:
+    for option in (("--expect", tmp_path / "r.npz"), ("--reset", "zero"), ("--writer", "norse")):
+        assert cli("quantize", run, *option).code == 2
+    assert cli("export", run, "--expect", tmp_path / "r.npz", "--dry-run").code == 2
+    for name in ("own.pt", "own.onnx", "own.py", "x.net"):
+        for command in (("quantize",), ("evaluate", "-t", "gpu"), ("export", "--dry-run")):
+            assert cli(*command, tmp_path / name).code == 2
+
+
 def test_what_cannot_be_carried_is_named(cli: Cli, tmp_path: Path, foreign: Path) -> None:
     graph = nir.read(foreign, type_check=False)
     graph.nodes["spikes"] = nir.Delay(np.ones((6, 8, 8)))

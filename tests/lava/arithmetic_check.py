@@ -20,6 +20,7 @@ from lava.proc.dense.models import PyDenseModelBitAcc
 from lava.proc.lif.models import PyLifResetModelBitAcc
 from lava.utils.weightutils import SignMode
 from neurons import FastLif
+from recording import Count
 from synapses import FastConv, FastDense, StockConv, StockDense
 
 scratch = Path(sys.argv[2])
@@ -45,8 +46,7 @@ def outputs(cls, params, variables, messages, *, channels, lanes=1, images=1):
     np.save(events, np.zeros((len(messages), 3), np.int64))
     bits = variables["num_message_bits"].item()
     schedule = Lanes(lanes, images, len(messages))
-    count = {"depth": 0, "channels": channels, "lanes": schedule, "graded": bits > 0, "largest": 2 ** max(bits, 1) - 1}
-    count.update(events=str(events), listen=None)
+    count = Count(0, channels, schedule, bits > 0, 2 ** max(bits, 1) - 1, str(events), None)
     model = cls({**params, "count": count})
     for name, value in variables.items():
         setattr(model, name, np.array(value))

@@ -8,11 +8,12 @@ from kdsnn.choices import STUDENTS
 from kdsnn.errors import RecipeError
 from kdsnn.models.neurons import IF, Repeat
 from kdsnn.models.operations import count_operations, count_parameters
-from kdsnn.models.students import Student, build_student
+from kdsnn.models.students import Student, build_student, is_copy
 from kdsnn.models.teachers import build_teacher
 from kdsnn.recipes.load import load_recipe
 from kdsnn.recipes.schema import StudentSection, TeacherSection
 
+FROM_SCRATCH = [name for name in STUDENTS if not is_copy(name)]
 NARROW = 0.0625
 
 
@@ -40,7 +41,7 @@ def test_the_demos_student_has_207_thousand_parameters() -> None:
     assert count_parameters(student) == 206_832
 
 
-@pytest.mark.parametrize("name", STUDENTS.names())
+@pytest.mark.parametrize("name", FROM_SCRATCH)
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 13, 9)])
 def test_every_student_answers_with_spikes_time_first(name: str, shape: tuple[int, int, int]) -> None:
     spikes = narrow(name, shape, timesteps=3)(torch.rand(4, *shape))
@@ -48,7 +49,7 @@ def test_every_student_answers_with_spikes_time_first(name: str, shape: tuple[in
     assert set(spikes.unique().tolist()) <= {0.0, 1.0}
 
 
-@pytest.mark.parametrize("name", STUDENTS.names())
+@pytest.mark.parametrize("name", FROM_SCRATCH)
 def test_every_student_computes_its_first_convolution_once(name: str) -> None:
     student, batches = narrow(name, (1, 8, 8), timesteps=3), list[int]()
     for module in student.modules():
@@ -59,7 +60,7 @@ def test_every_student_computes_its_first_convolution_once(name: str) -> None:
     assert set(batches[1:]) == {15}
 
 
-@pytest.mark.parametrize("name", STUDENTS.names())
+@pytest.mark.parametrize("name", FROM_SCRATCH)
 def test_images_of_a_batch_do_not_see_each_other(name: str) -> None:
     student, images = narrow(name, (1, 8, 8)).eval(), torch.rand(3, 1, 8, 8)
     for module in student.modules():
@@ -73,7 +74,7 @@ def test_images_of_a_batch_do_not_see_each_other(name: str) -> None:
     assert torch.equal(together, alone)
 
 
-@pytest.mark.parametrize("name", STUDENTS.names())
+@pytest.mark.parametrize("name", FROM_SCRATCH)
 def test_every_student_can_be_trained(name: str) -> None:
     student = narrow(name, (1, 8, 8))
     student.rates(torch.rand(6, 1, 8, 8)).sum().backward()
@@ -81,7 +82,7 @@ def test_every_student_can_be_trained(name: str) -> None:
     assert without == []
 
 
-@pytest.mark.parametrize("name", STUDENTS.names())
+@pytest.mark.parametrize("name", FROM_SCRATCH)
 def test_width_timesteps_and_surrogate_reach_every_layer(name: str) -> None:
     section = StudentSection(model=name, width=0.25, timesteps=5, surrogate="sigmoid", slope=3.0)
     small, large = build_student(section, (1, 8, 8), 10), build_student(StudentSection(model=name), (1, 8, 8), 10)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kdsnn.network import Conv2d, Dense, Neuron
-from kdsnn.network.arrays import read_only
+from kdsnn.network.arrays import freeze, read_only
 from kdsnn.testing import random_network
 
 
@@ -46,3 +46,13 @@ def test_what_nobody_can_write_to_is_not_copied() -> None:
     assert read_only(part) is part
     of_bytes = np.frombuffer(b"abcd", np.uint8)
     assert read_only(of_bytes) is of_bytes
+
+
+def test_frozen_memory_cannot_be_written_to_by_its_owner() -> None:
+    mine = np.arange(6)
+    view = mine.reshape(2, 3)[1:]
+    freeze(view)
+    for array in (mine, view):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+    freeze(np.frombuffer(b"abcd", np.uint8))  # of no array

@@ -1,12 +1,15 @@
 """Counts are exact: fan-out by formula equals fan-out by enumerating every synapse."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdsnn.network import Conv2d, Dense, Network, Projection
-from kdsnn.network.counters import counts_of, fan_out, tally
+from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection
+from kdsnn.network.counters import Tally, counts_of, fan_out, tally
+from kdsnn.network.features import CURRENT, GRADED_INPUT, LEAK, features_of
 from kdsnn.targets.reference import ReferenceTarget
 from kdsnn.testing import example_networks, random_images, random_network
 from tests import oracles
@@ -72,3 +75,57 @@ def test_counts_add_up() -> None:
     program = ReferenceTarget().compile(network)
     halves = program.run(images[:2]).counts + program.run(images[2:]).counts
     assert halves == program.run(images).counts
+
+
+def test_a_layer_is_named_by_its_synapses_and_relays_are_told_apart() -> None:
+    spike = Neuron(1, np.zeros(4, dtype=np.int64))
+    network = Network(
+        name="two ways",
+        populations=(
+            Population("input", (1, 2, 2), Input()),
+            Population("relay", (4,), spike, relay=True),
+            Population("out", (4,), spike),
+        ),
+        projections=(
+            Projection("input", "relay", Dense(np.ones((4, 4), dtype=np.int64))),
+            Projection("relay", "out", Dense(np.ones((4, 4), dtype=np.int64))),
+            Projection("input", "out", Dense(np.ones((4, 4), dtype=np.int64))),
+        ),
+        timesteps=1,
+        labels=("0", "1", "2", "3"),
+        integer=True,
+    )
+    relay, out = counts_of(network, dict.fromkeys(("relay", "out"), Tally(spikes=1)), 1).layers
+    assert (relay.kind, relay.relay, relay.neurons) == ("dense", True, 4)
+    assert (out.kind, out.relay) == ("dense", False)
+
+
+@pytest.mark.parametrize(("bits", "macs"), [(1, False), (2, True), (8, True)])
+def test_messages_of_two_bits_are_graded_and_of_one_bit_are_spikes(bits: int, macs: bool) -> None:
+    network = example_networks()[0]
+    seen = replace(network.input, model=Input(bits=bits))
+    network = replace(network, populations=(seen, *network.spiking))
+    first = network.incoming(network.spiking[0].name)[0]
+    emitted = {p.name: np.zeros(p.shape, dtype=np.int64) for p in network.populations}
+    reaching = np.argmax(oracles.fan_out(first.op, network.input.shape).ravel())
+    emitted["input"].flat[reaching] = 1
+    reached = oracles.fan_out(first.op, network.input.shape).ravel()[reaching]
+    found = tally(network, network.spiking[0], emitted, 1)
+    assert (found.input_macs, found.synops_dense) == ((reached, 0) if macs else (0, reached))
+    assert (GRADED_INPUT in features_of(network)) is macs
+
+
+@pytest.mark.parametrize("integer", [True, False])
+def test_a_leak_and_a_current_are_features_whatever_the_unit_of_their_shares(integer: bool) -> None:
+    whole = 4096 if integer else 1.0  # the share that is the whole: nothing is kept
+
+    def features(**changes: float) -> frozenset[str]:
+        network = example_networks()[0]
+        model = {"decay_u": whole, "decay_v": 0, "bias_exponent": 0, **changes}
+        plain = (replace(p, model=replace(p.model, **model)) for p in network.spiking)
+        network = replace(network, integer=integer, populations=(network.input, *plain))
+        return features_of(network) & {LEAK, CURRENT}
+
+    assert features() == frozenset()
+    assert features(decay_v=whole / 4) == {LEAK}
+    assert features(decay_u=whole / 2) == {CURRENT}

@@ -133,7 +133,7 @@ def test_a_crash_in_native_code_says_where() -> None:
     with pytest.raises(TargetUnavailableError, match="was lost: killed by SIGSEGV") as caught:
         run(signalled(signal.SIGSEGV))
     assert any("Segmentation fault" in line for line in caught.value.problems)
-    assert any("worker/main.py" in line for line in caught.value.problems)
+    assert any("worker/simulate.py" in line for line in caught.value.problems)
 
 
 @pytest.mark.parametrize(("file", "message"), [("result.json", "another network"), ("spikes.5.npy", "spikes.5.npy")])

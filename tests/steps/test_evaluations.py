@@ -11,7 +11,7 @@ from kdsnn.data.datasets import load_dataset
 from kdsnn.export.nir import write_nir
 from kdsnn.run_folders import write_json
 from kdsnn.steps.evaluate import evaluate_model
-from kdsnn.steps.evaluations import EVALUATIONS, belongs_to, kept, of_model
+from kdsnn.steps.evaluations import EVALUATIONS, judged, kept, of_model
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model, open_model
 from kdsnn.targets.gpu import GpuTarget
@@ -100,14 +100,21 @@ def test_another_network_in_the_run_has_no_evaluations_yet() -> None:
     evaluate_model(model, ReferenceTarget(), select_images(model, samples=4))
     write_nir(one_layer(seed=1), model.path)
     again = open_model(str(folder(model)))
-    (old,) = kept(folder(model))
-    assert not belongs_to(old, again.network)
-    assert belongs_to(old, model.network)
+    assert [why for _, why in judged(again)] == ["of another network"]
+    assert [why for _, why in judged(model)] == [None]
     assert of_model(again) == []
 
 
-@pytest.mark.parametrize("key", ["sha256", "selection", "split", "name"])
-def test_other_images_under_the_same_name_do_not_count(key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("sha256", "of other images than digits has now"),
+        ("selection", "of other images than digits has now"),
+        ("split", "of other images"),
+        ("name", "of other images"),
+    ],
+)
+def test_other_images_under_the_same_name_do_not_count(key: str, why: str) -> None:
     model = small_run()
     evaluate_model(model, ReferenceTarget(), select_images(model, samples=4))
     (path,) = (folder(model) / EVALUATIONS).iterdir()
@@ -115,7 +122,7 @@ def test_other_images_under_the_same_name_do_not_count(key: str) -> None:
     data["identity"]["data"][key] = "0" * 64
     write_json(path, data)
     assert of_model(model) == []
-    assert len(kept(folder(model))) == 1
+    assert [said for _, said in judged(model)] == [why]
 
 
 def test_files_that_are_no_evaluations_are_left_out() -> None:
@@ -126,7 +133,8 @@ def test_files_that_are_no_evaluations_are_left_out() -> None:
     whole = json.loads(good.read_text())
     (place / "broken.json").write_text("{")
     write_json(place / "empty.json", {})
-    for key in whole.keys() - {"schema", "timesteps", "predictions", "compared_populations", "wall_s", "notes"}:
+    unread = {"schema", "timesteps", "predictions", "compared_populations", "wall_s", "notes", "edges"}
+    for key in whole.keys() - unread:
         write_json(place / f"no-{key}.json", {k: v for k, v in whole.items() if k != key})
     for part in ("target", "data"):
         write_json(place / f"no-{part}-of.json", {**whole, "identity": {**whole["identity"], part: "gpu"}})

@@ -29,6 +29,8 @@ from tests.network.test_overflow import single
 
 
 class RaisingProbe(ReferenceTarget):
+    name = "raising"
+
     def probe(self) -> Availability:
         raise RuntimeError("no chip")
 
@@ -71,6 +73,21 @@ def test_ours_are_registered() -> None:
 @pytest.mark.parametrize("name", target_names())
 def test_each_is_registered_under_its_own_name(name: str) -> None:
     assert load_target(name).name == name
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_none_has_a_method_outside_the_protocol(name: str) -> None:
+    own = {key for kind in type(load_target(name)).__mro__ for key in vars(kind) if not key.startswith("_")}
+    assert own <= {*vars(base.Target), *base.Target.__annotations__, *vars(object)}
+
+
+def test_a_target_with_another_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its evaluations would be kept as the other's: it is easily forgotten where a class is derived from ours."""
+    register(monkeypatch, board=f"{__name__}:Missing")
+    with pytest.raises(PluginError, match="target 'board' calls itself 'missing'") as wrong:
+        load_target("board")
+    assert "name = 'board'" in wrong.value.hint
+    assert "calls itself 'missing'" in probe_all()["board"].detail
 
 
 def test_an_unknown_target_suggests_a_name() -> None:

@@ -3,6 +3,8 @@
 Lava itself waits for ever in both cases.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
@@ -12,17 +14,18 @@ import threading
 import time
 from multiprocessing import connection
 from pathlib import Path
+from typing import Any
 
 __all__ = ["Guard", "end_group", "end_with_parent", "write_error"]
 
 INTERVAL_S = 0.25
 
 
-def end_with_parent():
+def end_with_parent() -> None:
     """Ends the whole process group once the parent of this process is gone; watched from a thread."""
     parent = os.getppid()
 
-    def watch():
+    def watch() -> None:
         while os.getppid() == parent:
             time.sleep(INTERVAL_S)
         end_group()
@@ -30,16 +33,16 @@ def end_with_parent():
     threading.Thread(target=watch, daemon=True).start()
 
 
-def end_group():
+def end_group() -> None:
     """Ends this process and all others of its group."""
     # SIGTERM, not SIGKILL: multiprocessing's resource tracker ignores it and, left alone, frees the shared memory
     os.killpg(os.getpgrp(), signal.SIGTERM)
 
 
-def write_error(folder, message):
+def write_error(folder: Path, message: str) -> None:
     """Leaves the reason of the end for the adapter, unless one is there already: the first is the cause."""
     print(message, file=sys.stderr, flush=True)  # noqa: T201  stderr is kept by the adapter
-    path = Path(folder) / "error.json"
+    path = folder / "error.json"
     if not path.exists():
         part = path.with_suffix(".part")
         part.write_text(json.dumps({"message": message}))
@@ -54,25 +57,25 @@ class Guard:
         parent: process id of the program that started this one, or None where it was started by hand.
     """
 
-    def __init__(self, folder, parent):
+    def __init__(self, folder: Path, parent: int | None) -> None:
         self.folder, self.temporary = folder, parent is not None
         self.parent = os.getppid() if parent is None else parent
-        self.runtime = None
-        self.names = []
+        self.runtime: Any = None
+        self.names: list[str] = []
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def watch(self, runtime, names):
+    def watch(self, runtime: Any, names: list[str]) -> None:
         """Watches the processes of this runtime too; `names` in their order."""
         self.names, self.runtime = names, runtime
 
-    def stop(self):
+    def stop(self) -> None:
         """No longer watches: from here on, processes may end."""
         self._done.set()
         self._thread.join()
 
-    def _watch(self):
+    def _watch(self) -> None:
         while not self._done.is_set():
             if os.getppid() != self.parent:
                 if self.temporary:
@@ -88,7 +91,7 @@ class Guard:
                 self._report(actors, dead)
                 end_group()
 
-    def _report(self, actors, dead):
+    def _report(self, actors: list[Any], dead: list[Any]) -> None:
         index = next(i for i, actor in enumerate(actors) if actor.sentinel in dead)
         name = self.names[index] if index < len(self.names) else "runtime service"
         code, failure = _end_of(actors[index])
@@ -101,7 +104,7 @@ class Guard:
             write_error(self.folder, f"Lava process {name!r} ended with exit code {code}")
 
 
-def _end_of(actor):
+def _end_of(actor: Any) -> tuple[int | None, tuple[BaseException, str] | None]:
     """Exit code of a process that just ended, and the exception and its traceback if it raised one."""
     try:
         failure = actor.exception

@@ -11,6 +11,8 @@ In the folder it reads `job.json`, `images.npy` and, for population i and projec
 - at the end `result.json`, or `error.json`
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
@@ -19,16 +21,20 @@ import traceback
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from guard import Guard, end_group, write_error
+from lanes import Lanes
+from lava_job import Job, Result
+from recording import Files, Listen
 
 __all__ = ["main"]
 
 
-def main(folder):
+def main(folder: Path) -> None:
     """Runs the job; ends the process group where it fails."""
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)  # started by hand: a group of our own, for the whole group is ended on failure
-    job = json.loads((folder / "job.json").read_text())
+    job: Job = json.loads((folder / "job.json").read_text())
     guard = Guard(folder, job["parent"])
     try:
         result = run(folder, job, guard)
@@ -41,11 +47,10 @@ def main(folder):
     part.replace(folder / "result.json")
 
 
-def run(folder, job, guard):
+def run(folder: Path, job: Job, guard: Guard) -> Result:
     """Builds, runs and stops the network; the figures for `result.json`."""
     start = time.perf_counter()
     from choice import process_models
-    from lanes import Lanes
     from lava.magma.core.process.message_interface_enum import ActorType
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
@@ -53,7 +58,6 @@ def run(folder, job, guard):
     from usage import cpu_s, memory_mib, peak_mib
     from wiring import build
 
-    job["images"] = str(folder / "images.npy")
     lanes = Lanes(job["lanes"], job["samples"], job["timesteps"])
     processes = build(job, folder, lanes, make_files(folder, job, lanes))
     config = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=process_models(stock=job["stock"]))
@@ -70,11 +74,10 @@ def run(folder, job, guard):
     used, begin = cpu_s(pids), time.perf_counter()
     runtime.start(RunSteps(num_steps=steps))
     end = time.perf_counter()
-    figures = {"cpu_s": cpu_s(pids) - used, "memory_mib": memory_mib(pids), "peak_process_mib": peak_mib(pids)}
-    guard.stop()
-    runtime.stop()
-    return {
-        **figures,
+    result: Result = {
+        "cpu_s": cpu_s(pids) - used,
+        "memory_mib": memory_mib(pids),
+        "peak_process_mib": peak_mib(pids),
         "fingerprint": job["fingerprint"],
         "versions": versions(),
         "setup_s": begin - start,
@@ -84,9 +87,12 @@ def run(folder, job, guard):
         "processes": len(processes),
         "lanes": lanes.count,
     }
+    guard.stop()
+    runtime.stop()
+    return result
 
 
-def make_files(folder, job, lanes):
+def make_files(folder: Path, job: Job, lanes: Lanes) -> Files:
     """The files that the processes write into, at their full size, so that a full disk fails here and not inside."""
     output, last = len(job["populations"]) - 1, job["populations"][-1]
     progress = make_file(folder / "progress.npy", (1,), np.int64)
@@ -95,22 +101,22 @@ def make_files(folder, job, lanes):
         recorded = population["name"] in job["record"]
         shape = (job["samples"] * job["timesteps"], *population["shape"])
         listen.append(
-            {
-                "depth": population["depth"],
-                "shape": population["shape"],
-                "lanes": lanes,
-                "tally": make_file(folder / f"tally.{index}.npy", (lanes.steps, 2), np.int64),
-                "record": make_file(folder / f"spikes.{index}.npy", shape, np.uint8) if recorded else None,
-                "progress": progress if index == output else None,
-            }
+            Listen(
+                depth=population["depth"],
+                shape=population["shape"],
+                lanes=lanes,
+                tally=make_file(folder / f"tally.{index}.npy", (lanes.steps, 2), np.int64),
+                record=make_file(folder / f"spikes.{index}.npy", shape, np.uint8) if recorded else None,
+                progress=progress if index == output else None,
+            )
         )
     shape, read = (lanes.steps, 3), (job["samples"], *last["shape"])
     events = [make_file(folder / f"events.{j}.npy", shape, np.int64) for j in range(len(job["projections"]))]
     potentials = None if last["fires"] else make_file(folder / "potentials.npy", read, np.int32)
-    return {"listen": listen, "events": events, "potentials": potentials}
+    return Files(listen, events, potentials)
 
 
-def make_file(path, shape, dtype):
+def make_file(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> str:
     """Path of a new .npy file of zeros."""
     array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     size = array.offset + array.nbytes
@@ -121,7 +127,7 @@ def make_file(path, shape, dtype):
     return str(path)
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Versions of what computed the result."""
     from importlib.metadata import version
 

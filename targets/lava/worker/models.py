@@ -5,8 +5,15 @@ Lava moves variables element by element. Whatever receives a population's spikes
 end; the first receiver of each population also records it (`listen`), so that recording costs no process of its own.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from guard import end_with_parent
+from lanes import Lanes
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.model import PyLoihiProcessModel
 from lava.magma.core.model.py.ports import PyInPort, PyOutPort
@@ -15,14 +22,17 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from recording import Listen
 
 __all__ = ["ImageSource", "Listener", "Recorder", "RecorderModel", "SourceModel"]
+
+Array = npt.NDArray[Any]
 
 
 class ImageSource(AbstractProcess):
     """Emits each image for T steps, as messages of some bits: `pixel >> (8 - bits)`."""
 
-    def __init__(self, *, shape, images, lanes, bits, name):
+    def __init__(self, *, shape: tuple[int, ...], images: str, lanes: Lanes, bits: int, name: str) -> None:
         super().__init__(images=images, lanes=lanes, bits=bits, name=name)
         self.s_out = OutPort(shape=shape)
 
@@ -35,15 +45,15 @@ class SourceModel(PyLoihiProcessModel):
 
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8, precision=8)
 
-    def __init__(self, proc_params):
+    def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.images = np.load(proc_params["images"], mmap_mode="r", allow_pickle=False)
-        self.lanes = proc_params["lanes"]
+        self.images: npt.NDArray[np.uint8] = np.load(proc_params["images"], mmap_mode="r", allow_pickle=False)
+        self.lanes: Lanes = proc_params["lanes"]
         self.shift = 8 - proc_params["bits"]
-        self.message = None
+        self.message: Array | None = None
         end_with_parent()
 
-    def run_spk(self):
+    def run_spk(self) -> None:
         """Sends the message of this step."""
         step = self.time_step - 1
         if step % self.lanes.timesteps == 0:
@@ -54,7 +64,7 @@ class SourceModel(PyLoihiProcessModel):
 class Recorder(AbstractProcess):
     """Takes the spikes of a population that no projection takes."""
 
-    def __init__(self, *, shape, listen, name):
+    def __init__(self, *, shape: tuple[int, ...], listen: Listen, name: str) -> None:
         super().__init__(listen=listen, name=name)
         self.s_in = InPort(shape=shape)
 
@@ -67,11 +77,11 @@ class RecorderModel(PyLoihiProcessModel):
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
 
-    def __init__(self, proc_params):
+    def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         self.listener = Listener(proc_params["listen"])
 
-    def run_spk(self):
+    def run_spk(self) -> None:
         """Receives the spikes of this step."""
         self.listener.hear(self.time_step, self.s_in.recv())
 
@@ -80,17 +90,16 @@ class Listener:
     """Counts and records one population, in the steps in which it works on an image.
 
     Args:
-        listen: `depth` and `shape` of the population, and the `lanes`; `tally`, the file of `(steps, 2)` int64: spikes
-            and neurons that reported; `record`, a file of `(samples * T, *shape)` uint8, or None; `progress`, or None.
+        listen: what it writes, and where.
     """
 
-    def __init__(self, listen):
-        self.depth, self.shape, self.lanes = listen["depth"], tuple(listen["shape"]), listen["lanes"]
-        self.tally = open_array(listen["tally"])
-        self.record = open_array(listen["record"])
-        self.progress = open_array(listen["progress"])
+    def __init__(self, listen: Listen) -> None:
+        self.depth, self.shape, self.lanes = listen.depth, tuple(listen.shape), listen.lanes
+        self.tally = open_array(listen.tally)
+        self.record = None if listen.record is None else open_array(listen.record)
+        self.progress = None if listen.progress is None else open_array(listen.progress)
 
-    def hear(self, time_step, spikes):
+    def hear(self, time_step: int, spikes: Array) -> None:
         """Takes the spikes that the population emitted at this step."""
         step = window(time_step, self.depth, self.lanes.steps)
         if step is not None:
@@ -102,20 +111,22 @@ class Listener:
             self.progress[0] = time_step
 
 
-def open_array(path):
-    """A file that main.py made, mapped for writing, or None for None."""
-    return None if path is None else np.load(path, mmap_mode="r+", allow_pickle=False)
+def open_array(path: str) -> Array:
+    """A file that main.py made, mapped for writing."""
+    array: Array = np.load(path, mmap_mode="r+", allow_pickle=False)
+    return array
 
 
-def window(time_step, depth, steps):
+def window(time_step: int, depth: int, steps: int) -> int | None:
     """Index of this step among those in which a population of this depth works on an image, or None outside."""
     step = time_step - 1 - depth
     return step if 0 <= step < steps else None
 
 
-def from_lava(lanes, shape):
+def from_lava(lanes: Array, shape: Sequence[int]) -> Array:
     """Lava's `(W * H, lanes, C)` as `(lanes, C, H, W)` of this shape; `(1, lanes, N)` as `(lanes, N)`."""
     if len(shape) == 1:
-        return lanes[0]
+        flat: Array = lanes[0]
+        return flat
     _, height, width = shape
     return lanes.reshape(width, height, *lanes.shape[1:]).transpose(2, 3, 1, 0)

@@ -1,36 +1,48 @@
 """Process models of Lava's Conv and Dense that count synaptic events as they receive them: ours, and Intel's own."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
-from arithmetic import convolution, matrix
+import numpy.typing as npt
+from arithmetic import Convolution, EventSum, MatrixProduct, Pooling, convolution, matrix
 from lava.magma.core.model.py.ports import PyInPort
 from lava.magma.core.model.py.type import LavaPyType
 from lava.proc.conv.models import PyConvModelFixed
 from lava.proc.dense.models import PyDenseModelBitAcc
 from lava.utils.weightutils import clip_weights, truncate_weights
 from models import Listener, open_array, window
+from recording import Count
 from windows import FanOut, Windows
 
 __all__ = ["FastConv", "FastDense", "StockConv", "StockDense"]
 
 INT24 = 2**23
+Array = npt.NDArray[Any]
 
 
 class _Counter:
     """Writes the events of a projection, one row a step: all, of nonzero weight, of graded messages.
 
     Args:
-        count: `depth` and `channels` of the source, `lanes`, `graded`, `largest` message, `events`, a file of
-            `(steps, 3)` int64, and `listen`, what `Listener` takes, or None.
+        count: what it writes, and where.
+
+    Attributes:
+        fan_out: what each message reaches; set before the first step, when the weights are there.
     """
 
-    def __init__(self, count):
-        self.depth, self.channels = count["depth"], count["channels"]
-        self.lanes, self.graded = count["lanes"], count["graded"]
-        self.rows = open_array(count["events"])
-        self.listener = Listener(count["listen"]) if count["listen"] else None
-        self.fan_out = None
+    fan_out: FanOut
 
-    def hear(self, time_step, messages):
+    def __init__(self, count: Count) -> None:
+        self.depth, self.channels = count.depth, count.channels
+        self.lanes, self.graded, self.largest = count.lanes, count.graded, count.largest
+        self.rows = open_array(count.events)
+        self.listener = Listener(count.listen) if count.listen else None
+
+    def hear(self, time_step: int, messages: Array) -> bool:
         """Takes what arrived at this step; whether the source worked on an image, for else nobody looks at the sums."""
         if self.listener:
             self.listener.hear(time_step, messages)
@@ -50,88 +62,93 @@ class _WideConv(PyConvModelFixed):
     dilation: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=8)
     groups: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
 
-    def __init__(self, proc_params):
+    def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         self.counter = _Counter(proc_params["count"])
 
-    def windows(self):
+    def windows(self) -> Windows:
         """Where it looks; counts by them from now on."""
-        geometry = [tuple(int(n) for n in v) for v in (self.stride, self.padding, self.dilation)]
-        arguments = self.proc_params["input_shape"], self.weight.shape[1:3], *geometry, int(self.groups[0])
-        lanes = self.counter.lanes.count
-        self.counter.fan_out = FanOut.of_convolution(self.weight, Windows(*arguments), lanes)
-        return Windows(*arguments, lanes=lanes)
+        stride, padding, dilation = (tuple(int(n) for n in v) for v in (self.stride, self.padding, self.dilation))
+        looks = partial(Windows, self.proc_params["input_shape"], self.weight.shape[1:3], stride, padding, dilation)
+        groups, lanes = int(self.groups[0]), self.counter.lanes.count
+        self.counter.fan_out = FanOut.of_convolution(self.weight, looks(groups), lanes)
+        return looks(groups, lanes)
 
 
 class FastConv(_WideConv):
     """Lava's fixed-point Conv: the same sums and the same 24 bits, by a matrix product. It counts."""
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.uint8, precision=8)
+    a_buf: Array
 
-    def __init__(self, proc_params):
+    def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.convolution = None
-        self.before = None
+        self.convolution: Convolution | Pooling | None = None
+        self.before: Array | None = None
 
-    def run_spk(self):
+    def run_spk(self) -> None:
         """Sends the input summed at the step before, then sums the messages of this step."""
-        if self.convolution is None:
-            self._prepare()
+        kernel = self._prepare() if self.convolution is None else self.convolution
         self.a_out.send(self.a_buf)
         messages = self.s_in.recv()
-        if not self.counter.hear(self.time_step, messages) or (self.graded and np.array_equal(messages, self.before)):
+        if not self.counter.hear(self.time_step, messages):
+            return
+        if self.graded and self.before is not None and np.array_equal(messages, self.before):
             return  # an image is shown for T steps, and summed once
         self.before = messages
-        total = self.convolution.sums(messages if self.graded else messages != 0)
+        total = kernel.sums(messages if self.graded else messages != 0)
         self.a_buf = total if self.fits else self.clamp_precision(total)
 
-    def _prepare(self):
-        largest = self.proc_params["count"]["largest"]
+    def _prepare(self) -> Convolution | Pooling:
+        largest = self.counter.largest
         self.convolution = convolution(self.weight, self.windows(), largest)
         self.graded = self.num_message_bits.item() > 0
         rows = np.abs(self.weight.reshape(len(self.weight), -1).astype(np.int64)).sum(axis=1)
         self.fits = int(rows.max()) * largest < INT24
+        return self.convolution
 
 
 class FastDense(PyDenseModelBitAcc):
     """Lava's bit-accurate Dense: the same clipped and truncated weights and the same sums, by events. It counts."""
 
-    def __init__(self, proc_params):
+    a_buff: Array
+
+    def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         self.counter = _Counter(proc_params["count"])
-        self.matrix = None
+        self.matrix: EventSum | MatrixProduct | None = None
 
-    def run_spk(self):
+    def run_spk(self) -> None:
         """Sends the input summed at the step before, then sums the messages of this step."""
-        if self.matrix is None:
-            self._prepare()
+        connection = self._prepare() if self.matrix is None else self.matrix
         self.a_out.send(self.a_buff)
         messages = self.s_in.recv()
         if not self.counter.hear(self.time_step, messages):
             return
         lanes, channels = self.counter.lanes.count, self.counter.channels
         apart = (messages if self.graded else messages != 0).reshape(-1, lanes, channels)
-        total = np.concatenate([self.matrix.sums(apart[:, lane].reshape(-1)) for lane in range(lanes)])
+        total = np.concatenate([connection.sums(apart[:, lane].reshape(-1)) for lane in range(lanes)])
         shift = self.weight_exp
         self.a_buff = np.left_shift(total, shift) if shift > 0 else np.right_shift(total, -shift)
 
-    def _prepare(self):
-        weights = held(self)
+    def _prepare(self) -> EventSum | MatrixProduct:
+        weights = held_weights(self)
         self.counter.fan_out = FanOut.of_matrix(weights, self.counter.channels, self.counter.lanes.count)
         self.graded = self.num_message_bits.item() > 0
-        self.matrix = matrix(weights, self.proc_params["count"]["largest"])
+        self.matrix = matrix(weights, self.counter.largest)
         self.weights = weights[:0].copy()  # one copy in memory is enough
+        return self.matrix
 
 
 class _Overheard:
     """A port whose messages are counted on their way to the stock model."""
 
-    def __init__(self, port, hear):
+    def __init__(self, port: Any, hear: Callable[[Array], object]) -> None:
         self.port, self.hear = port, hear
 
-    def recv(self):
+    def recv(self) -> Array:
         """The messages of this step."""
-        messages = self.port.recv()
+        messages: Array = self.port.recv()
         self.hear(messages)
         return messages
 
@@ -139,9 +156,11 @@ class _Overheard:
 class StockConv(_WideConv):
     """Lava's fixed-point Conv itself, counted."""
 
-    def run_spk(self):
+    s_in: Any
+
+    def run_spk(self) -> None:
         """What Lava does."""
-        if self.counter.fan_out is None:
+        if not isinstance(self.s_in, _Overheard):
             self.windows()
             self.s_in = _Overheard(self.s_in, lambda messages: self.counter.hear(self.time_step, messages))
         super().run_spk()
@@ -150,19 +169,22 @@ class StockConv(_WideConv):
 class StockDense(PyDenseModelBitAcc):
     """Lava's bit-accurate Dense itself, counted."""
 
-    def __init__(self, proc_params):
+    s_in: Any
+
+    def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         self.counter = _Counter(proc_params["count"])
 
-    def run_spk(self):
+    def run_spk(self) -> None:
         """What Lava does."""
-        if self.counter.fan_out is None:
-            self.counter.fan_out = FanOut.of_matrix(held(self), self.counter.channels, self.counter.lanes.count)
+        if not isinstance(self.s_in, _Overheard):
+            self.counter.fan_out = FanOut.of_matrix(held_weights(self), self.counter.channels, self.counter.lanes.count)
             self.s_in = _Overheard(self.s_in, lambda messages: self.counter.hear(self.time_step, messages))
         super().run_spk()
 
 
-def held(dense):
+def held_weights(dense: PyDenseModelBitAcc) -> Array:
     """The weights that a Dense model of Lava makes of those it is given."""
     mode = dense.proc_params["sign_mode"]
-    return truncate_weights(clip_weights(dense.weights, mode, num_bits=8), mode, 8)
+    weights: Array = truncate_weights(clip_weights(dense.weights, mode, num_bits=8), mode, 8)
+    return weights

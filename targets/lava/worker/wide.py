@@ -3,6 +3,11 @@
 Lava looks for the models of a process in the file that the process is in.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.variable import Var
@@ -18,7 +23,7 @@ __all__ = ["LaneConv", "LaneConvModel", "LaneDense", "LaneDenseModel"]
 class LaneConv(Conv):
     """Lava's Conv with ports for several lanes, each of which goes through the same weights."""
 
-    def __init__(self, *, lanes, **arguments):
+    def __init__(self, *, lanes: int, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.s_in = InPort(shape=widened(self.input_shape, lanes))
         self.a_out = OutPort(shape=widened(self.output_shape, lanes))
@@ -28,7 +33,7 @@ class LaneConv(Conv):
 class LaneDense(Dense):
     """Lava's Dense with ports for several lanes, each of which goes through the same weights."""
 
-    def __init__(self, *, lanes, **arguments):
+    def __init__(self, *, lanes: int, **arguments: Any) -> None:
         super().__init__(**arguments)
         outputs, inputs = arguments["weights"].shape
         self.s_in = InPort(shape=(lanes * inputs,))
@@ -54,6 +59,6 @@ class LaneDenseModel(FastDense):
     implements_process = None
 
 
-def widened(shape, lanes):
+def widened(shape: Sequence[int], lanes: int) -> tuple[int, ...]:
     """A shape of Lava's with the channels of all lanes."""
     return (*(int(n) for n in shape[:-1]), int(shape[-1]) * lanes)

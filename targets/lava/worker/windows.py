@@ -1,8 +1,16 @@
 """Where a convolution looks: the windows of its input, in Lava's `(X, Y, C)` layout, and what each message reaches."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 __all__ = ["FanOut", "Windows"]
+
+Array = npt.NDArray[Any]
 
 
 class Windows:
@@ -15,7 +23,16 @@ class Windows:
         lanes: inputs side by side in the channels, each with groups of its own.
     """
 
-    def __init__(self, input_shape, kernel, stride, padding, dilation, groups, lanes=1):
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        kernel: Sequence[int],
+        stride: Sequence[int],
+        padding: Sequence[int],
+        dilation: Sequence[int],
+        groups: int,
+        lanes: int = 1,
+    ) -> None:
         self.input_shape, self.padding = (*input_shape[:2], input_shape[2] * lanes), padding
         self.groups, self.lanes = groups * lanes, lanes
         self.size = tuple(
@@ -24,14 +41,14 @@ class Windows:
         )
         self.kernel, self.stride, self.dilation = kernel, stride, dilation
 
-    def frame(self, dtype):
+    def frame(self, dtype: npt.DTypeLike) -> tuple[Array, Array]:
         """A frame of zeros, and the part of it that the input fills."""
         size_x, size_y, channels = self.input_shape
         pad_x, pad_y = self.padding
         frame = np.zeros((size_x + 2 * pad_x, size_y + 2 * pad_y, channels), dtype)
         return frame, frame[pad_x : pad_x + size_x, pad_y : pad_y + size_y]
 
-    def of(self, frame):
+    def of(self, frame: Array) -> Array:
         """Its windows as a view: `(groups, X, Y, kernel X, kernel Y, C_in / groups)`, X and Y of the output."""
         step_x, step_y, step_c = frame.strides
         per_group = self.input_shape[2] // self.groups
@@ -49,7 +66,7 @@ class Windows:
             writeable=False,
         )
 
-    def taps(self, frame):
+    def taps(self, frame: Array) -> Iterator[Array]:
         """What each position of the kernel sees: a view `(X, Y, C_in)` for each, row by row."""
         for x in range(self.kernel[0]):
             for y in range(self.kernel[1]):
@@ -68,12 +85,12 @@ class FanOut:
         lanes: inputs side by side in the channels.
     """
 
-    def __init__(self, dense, effective, lanes):
+    def __init__(self, dense: Array, effective: Array, lanes: int) -> None:
         reach = np.stack([dense, effective]).reshape(2, -1, dense.shape[-1])
         self._reach = np.tile(reach, (1, 1, lanes)).reshape(2, -1).astype(np.float64)  # exact below 2**53
 
     @classmethod
-    def of_convolution(cls, weight, windows, lanes):
+    def of_convolution(cls, weight: Array, windows: Windows, lanes: int) -> FanOut:
         """Of a kernel `(C_out, X, Y, C_in / groups)`: each input of a lane counts once for each window it is in."""
         outputs = len(weight) // windows.groups
         nonzero = (weight != 0).reshape(windows.groups, outputs, *weight.shape[1:]).sum(axis=1)
@@ -86,12 +103,12 @@ class FanOut:
         return cls(dense[inside], effective[inside], lanes)
 
     @classmethod
-    def of_matrix(cls, weight, channels, lanes):
+    def of_matrix(cls, weight: Array, channels: int, lanes: int) -> FanOut:
         """Of a matrix `(out, in)`, whose inputs lie in so many channels."""
         dense, effective = np.full(weight.shape[1], len(weight)), np.count_nonzero(weight, axis=0)
         return cls(dense.reshape(-1, channels), effective.reshape(-1, channels), lanes)
 
-    def events(self, messages):
+    def events(self, messages: Array) -> tuple[int, int]:
         """Arrivals of nonzero messages at synapses: all, and those of a weight that is not zero."""
         dense, effective = self._reach @ (messages != 0).ravel().astype(np.float64)
         return int(dense), int(effective)

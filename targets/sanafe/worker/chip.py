@@ -1,18 +1,24 @@
 """The network as SANA-FE's neurons and synapses, loaded onto its chip."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import sanafe
-from populations import ImagePort, Spiking
+from populations import ImagePort, Population, Spiking
+from sanafe_job import Job, JobPopulation
 
 __all__ = ["build", "group_name"]
 
 
-def group_name(index):
+def group_name(index: int) -> str:
     """SANA-FE keeps groups in the order of their names."""
     return f"p{index:05d}"
 
 
-def build(folder, job):
+def build(folder: Path, job: Job) -> tuple[Any, list[Population]]:
     """The chip, and the populations that are on it, in order."""
     architecture = sanafe.load_arch(str(folder / "chip.yaml"))
     network = sanafe.Network()
@@ -33,9 +39,9 @@ def build(folder, job):
     return chip, _populations(folder, job, chip)
 
 
-def _group(network, job, index, population):
+def _group(network: Any, job: Job, index: int, population: JobPopulation) -> Any:
     units, port = job["units"], index == 0
-    attributes = {"threshold": 0.0, "bias": 0.0}
+    attributes: dict[str, float] = {"threshold": 0.0, "bias": 0.0}
     if not port:
         attributes["threshold"] = float(population["threshold"])
         attributes |= {"leak_decay": population["keep_v"] / 4096, "input_decay": 0.0, "log_u": population["keep_u"] > 0}
@@ -51,10 +57,12 @@ def _group(network, job, index, population):
     )
 
 
-def _populations(folder, job, chip):
+def _populations(folder: Path, job: Job, chip: Any) -> list[Population]:
     steps, samples = job["timesteps"], job["samples"]
     groups = chip.mapped_neuron_groups
-    made = [ImagePort(groups[group_name(0)], np.load(folder / "messages.npy", allow_pickle=False), steps)]
+    made: list[Population] = [
+        ImagePort(groups[group_name(0)], np.load(folder / "messages.npy", allow_pickle=False), steps)
+    ]
     for index, population in enumerate(job["populations"][1:], start=1):
         drive = np.load(folder / f"drive.{index}.npy", allow_pickle=False)
         depth, keep = population["depth"], population["keep_u"]

@@ -6,64 +6,88 @@ is set from outside: at the first step of an image, `v = 0` and the image's bias
 at every step, what it kept, computed from the charge that SANA-FE says has arrived.
 """
 
-import numpy as np
+from __future__ import annotations
 
-__all__ = ["ImagePort", "Spiking", "decay"]
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["ImagePort", "Population", "Spiking", "decay"]
 
 UNIT = 64.0  # to a weight unit
+Int64Array = npt.NDArray[np.int64]
 
 
-def decay(x, keep):
+def decay(x: Int64Array, keep: int) -> Int64Array:
     """`x` times `keep` 4096ths, rounded towards zero."""
-    return np.sign(x) * (np.abs(x) * keep >> 12)
+    left: Int64Array = np.sign(x) * (np.abs(x) * keep >> 12)
+    return left
 
 
-class ImagePort:
-    """Neurons that fire at every step of an image where its pixel sends a message."""
-
-    def __init__(self, neurons, messages, timesteps):
-        self.neurons, self.messages, self.timesteps = list(neurons), messages, timesteps
-        self.depth = 0
-        self.on = np.zeros(len(self.neurons), dtype=bool)
-
-    def prepare(self, step):
-        """Shows the next image where one begins, and none after the last."""
-        image, phase = divmod(step, self.timesteps)
-        if phase or image > len(self.messages):
-            return
-        wanted = self.messages[image] if image < len(self.messages) else np.zeros_like(self.on)
-        for index in np.flatnonzero(wanted != self.on):
-            self.neurons[index].set_attributes(model_attributes={"bias": float(wanted[index])})
-        self.on = wanted
-
-    def after(self, step, charge):
-        """Nothing arrives here."""
-
-
-class Spiking:
+class Population(ABC):
     """Neurons that work on an image `depth` steps after it is first shown.
 
     Args:
         neurons: SANA-FE's, in order.
         depth: steps after the image.
-        keep: 4096ths of the current that a step keeps.
-        drive: `(2, samples or 1, neurons)`: synaptic drive and bias of each image, 64 to a weight unit.
         timesteps: of an image.
         samples: images.
     """
 
-    def __init__(self, neurons, depth, keep, drive, timesteps, samples):
-        self.neurons, self.depth, self.keep = list(neurons), depth, keep
-        self.synaptic, self.bias = drive
+    def __init__(self, neurons: Iterable[Any], depth: int, timesteps: int, samples: int) -> None:
+        self.neurons, self.depth = list(neurons), depth
         self.timesteps, self.samples = timesteps, samples
-        self.current = np.zeros(len(self.neurons), dtype=np.int64)  # u after the last step
 
-    def window(self, step):
+    def window(self, step: int) -> tuple[int, int] | None:
         """Image and its time step that the population works on, or None before the first and after the last."""
         image, phase = divmod(step - self.depth, self.timesteps)
         return (image, phase) if 0 <= image < self.samples else None
 
-    def prepare(self, step):
+    @abstractmethod
+    def prepare(self, step: int) -> None:
+        """Sets what the neurons need before a step."""
+
+
+class ImagePort(Population):
+    """Neurons that fire at every step of an image where its pixel sends a message."""
+
+    def __init__(self, neurons: Iterable[Any], messages: npt.NDArray[np.bool_], timesteps: int) -> None:
+        super().__init__(neurons, 0, timesteps, len(messages))
+        self.messages = messages
+        self.on = np.zeros(len(self.neurons), dtype=bool)
+
+    def prepare(self, step: int) -> None:
+        """Shows the next image where one begins, and none after the last."""
+        image, phase = divmod(step, self.timesteps)
+        if phase or image > self.samples:
+            return
+        wanted = self.messages[image] if image < self.samples else np.zeros_like(self.on)
+        for index in np.flatnonzero(wanted != self.on):
+            self.neurons[index].set_attributes(model_attributes={"bias": float(wanted[index])})
+        self.on = wanted
+
+
+class Spiking(Population):
+    """Neurons that add up what arrives.
+
+    Args:
+        neurons, depth, timesteps, samples: see `Population`.
+        keep: 4096ths of the current that a step keeps.
+        drive: `(2, samples or 1, neurons)`: synaptic drive and bias of each image, 64 to a weight unit.
+    """
+
+    def __init__(
+        self, neurons: Iterable[Any], depth: int, keep: int, drive: Int64Array, timesteps: int, samples: int
+    ) -> None:
+        super().__init__(neurons, depth, timesteps, samples)
+        self.keep = keep
+        self.synaptic, self.bias = drive
+        self.current: Int64Array = np.zeros(len(self.neurons), dtype=np.int64)  # u after the last step
+
+    def prepare(self, step: int) -> None:
         """Sets what the neurons need before a step."""
         at = self.window(step)
         if at is None:
@@ -77,16 +101,16 @@ class Spiking:
             row = image if len(self.bias) > 1 else 0
             self._set(self.synaptic[row] + self.bias[row] + decay(self.current, self.keep), fresh=phase == 0)
 
-    def after(self, step, charge):
+    def after(self, step: int, charge: npt.NDArray[np.float64]) -> None:
         """Follows the current; `charge` is what arrived for each neuron, in weight units."""
         at = self.window(step)
         if at is None or not self.keep:
             return
         row = at[0] if len(self.bias) > 1 else 0
-        arrived = (np.asarray(charge) * UNIT).astype(np.int64)
+        arrived = (charge * UNIT).astype(np.int64)
         self.current = decay(self.current, self.keep) + arrived + self.synaptic[row]
 
-    def _set(self, bias, *, fresh):
+    def _set(self, bias: Int64Array, *, fresh: bool) -> None:
         """The bias of each neuron, 64 to a weight unit, and its potential to zero where an image begins."""
         more = {"potential": 0.0} if fresh else {}
         for neuron, value in zip(self.neurons, (bias / UNIT).tolist(), strict=True):

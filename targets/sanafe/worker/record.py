@@ -8,20 +8,29 @@
 - `totals`: joules on synapses, somas and the mesh, seconds, messages, hops
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from chip import group_name
+from populations import Population, Spiking
+from sanafe_job import Job, JobProjection
 
 __all__ = ["Record"]
 
 UNIT = 64.0
+Cores = npt.NDArray[np.int64]  # of each neuron of a population
 
 
 class Record:
     """Adds up what `sim` answers, step by step."""
 
-    def __init__(self, folder, job, populations):
+    def __init__(self, folder: Path, job: Job, populations: Sequence[Population]) -> None:
         self.folder, self.job, self.populations = folder, job, populations
         steps = job["samples"] * job["timesteps"] + max(p.depth for p in populations)
         many = len(populations)
@@ -31,7 +40,7 @@ class Record:
         self.events_effective = np.zeros_like(self.events)
         self.totals = np.zeros((steps, 6))
         self.index = {group_name(i): i for i in range(many)}
-        self.cores = [np.load(folder / f"core.{i}.npy", allow_pickle=False) for i in range(many)]
+        self.cores: list[Cores] = [np.load(folder / f"core.{i}.npy", allow_pickle=False) for i in range(many)]
         projections = enumerate(job["projections"])
         self.zeros = [{} if p["graded"] else _zeros(folder, j, p, self.cores) for j, p in projections]
         self.heard = {  # projection by source population and core
@@ -42,9 +51,9 @@ class Record:
         self.trains = self._trains()
         output = job["populations"][-1]
         self.potentials = None if output["fires"] else np.zeros((job["samples"], output["neurons"]), dtype=np.int32)
-        self.units = None
+        self.units: list[tuple[str | None, int]] | None = None
 
-    def add(self, step, answer):
+    def add(self, step: int, answer: Mapping[str, Any]) -> None:
         """What one time step did."""
         self._spikes(step, answer["spike_trace"][0])
         self._messages(step, answer["message_trace"][0])
@@ -61,7 +70,7 @@ class Record:
             self.potentials[last[0]] = np.asarray(answer["potential_trace"][0]) * UNIT
         (self.folder / "progress").write_text(str(last[0] + 1))
 
-    def write(self):
+    def write(self) -> None:
         """Leaves everything in the folder."""
         for index, train in self.trains.items():
             np.save(self.folder / f"spikes.{index}.npy", train, allow_pickle=False)
@@ -70,12 +79,12 @@ class Record:
         names = ("spikes", "synapse_j", "soma_j", "events", "events_effective", "totals")
         np.savez(self.folder / "steps.npz", **{name: getattr(self, name) for name in names})
 
-    def _trains(self):
+    def _trains(self) -> dict[int, npt.NDArray[np.uint8]]:
         samples, steps = self.job["samples"], self.job["timesteps"]
         wanted = [i for i, p in enumerate(self.job["populations"]) if p.get("record")]
         return {i: np.zeros((samples, steps, self.job["populations"][i]["neurons"]), dtype=np.uint8) for i in wanted}
 
-    def _spikes(self, step, fired):
+    def _spikes(self, step: int, fired: Iterable[Any]) -> None:
         for address in fired:
             index = self.index[address.group_name]
             self.spikes[step, index] += 1
@@ -83,7 +92,7 @@ class Record:
             if at is not None and index in self.trains:
                 self.trains[index][(*at, address.neuron_offset)] = 1
 
-    def _messages(self, step, messages):
+    def _messages(self, step: int, messages: Iterable[Mapping[str, Any]]) -> None:
         for message in messages:
             if message["placeholder"]:  # time that ended without a spike
                 continue
@@ -92,25 +101,25 @@ class Record:
             self.events[step, projection] += message["spikes"]
             self.events_effective[step, projection] += message["spikes"] - self.zeros[projection].get((neuron, core), 0)
 
-    def _energies(self, step, perf):
+    def _energies(self, step: int, perf: Mapping[str, float]) -> None:
         if self.units is None:
             self.units = [_unit_of(name, self.job, self.cores) for name in perf]
         for (part, index), joules in zip(self.units, perf.values(), strict=True):
             if part is not None:
                 getattr(self, part)[step, index] += joules
 
-    def _charges(self, step, traces):
+    def _charges(self, step: int, traces: Mapping[str, Sequence[Sequence[float]]]) -> None:
         """SANA-FE gives the charges of all neurons that were asked for, population after population."""
         if not any(p.get("keep_u") for p in self.job["populations"]):
             return
         charge, begin = np.asarray(traces["u"][0]), 0
         for population, record in zip(self.populations, self.job["populations"], strict=True):
-            if record.get("keep_u"):
+            if isinstance(population, Spiking) and record["keep_u"]:
                 population.after(step, charge[begin : begin + record["neurons"]])
                 begin += record["neurons"]
 
 
-def _zeros(folder, index, projection, cores):
+def _zeros(folder: Path, index: int, projection: JobProjection, cores: Sequence[Cores]) -> dict[tuple[int, int], int]:
     """How many synapses of weight zero each source neuron has on each core."""
     sources, targets, weights = np.load(folder / f"synapses.{index}.npy", allow_pickle=False)
     none = weights == 0
@@ -119,7 +128,7 @@ def _zeros(folder, index, projection, cores):
     return {(int(neuron), int(core)): int(count) for (neuron, core), count in zip(found, counts, strict=True)}
 
 
-def _unit_of(name, job, cores):
+def _unit_of(name: str, job: Job, cores: Sequence[Cores]) -> tuple[str | None, int]:
     """Array and column of an energy such as `tile3[0].core13[0].soma.energy`; (None, 0) for any other figure."""
     found = re.fullmatch(r"tile\d+\[0\]\.core(\d+)\[0\]\.(\w+)\.energy", name)
     if found is None:

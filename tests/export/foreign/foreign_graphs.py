@@ -22,19 +22,25 @@ STEPS = 8
 def simulate_graph(graph: nir.NIRGraph, images: np.ndarray, dt: float = DT) -> np.ndarray:
     """What enters the Output, `(N, T, ...)`, from the graph's own equations, one Euler step a time step."""
     state: dict[Any, Any] = {}
-    edges = list(graph.edges)
-    order = ordered(graph)
-    steps = []
-    for _ in range(STEPS):
-        values = {}
-        for name in order:
-            node = graph.nodes[name]
-            if isinstance(node, nir.Input):
-                values[name] = torch.from_numpy(images / 255).reshape(-1, *map(int, node.input_type["input"]))
-            else:
-                values[name] = step(node, sum(values[a] for a, b in edges if b == name), state, name, dt)
-        steps.append(values[next(n for n, node in graph.nodes.items() if isinstance(node, nir.Output))])
-    return torch.stack(steps, 1).numpy()
+    (start,) = (node for node in graph.nodes.values() if isinstance(node, nir.Input))
+    shown = torch.from_numpy(images / 255).reshape(-1, *map(int, start.input_type["input"]))
+    return torch.stack([one_step(graph, shown, state, (), dt) for _ in range(STEPS)], 1).numpy()
+
+
+def one_step(graph: nir.NIRGraph, entering: Any, state: dict[Any, Any], inside: tuple[str, ...], dt: float) -> Any:
+    """What enters the Output of a graph in a step, or of a graph in it."""
+    edges, values = list(graph.edges), {}
+    for name in ordered(graph):
+        node = graph.nodes[name]
+        if isinstance(node, nir.Input):
+            values[name] = entering
+            continue
+        x = sum(values[a] for a, b in edges if b == name)
+        if isinstance(node, nir.NIRGraph):
+            values[name] = one_step(node, x, state, (*inside, name), dt)
+        else:
+            values[name] = step(node, x, state, (*inside, name), dt)
+    return values[next(n for n, node in graph.nodes.items() if isinstance(node, nir.Output))]
 
 
 def ordered(graph: nir.NIRGraph) -> list[str]:
@@ -44,7 +50,7 @@ def ordered(graph: nir.NIRGraph) -> list[str]:
     return done
 
 
-def step(node: nir.NIRNode, x: Any, state: dict[Any, Any], name: str, dt: float) -> Any:  # noqa: C901, PLR0911
+def step(node: nir.NIRNode, x: Any, state: dict[Any, Any], name: Any, dt: float) -> Any:  # noqa: C901, PLR0911
     def of(field: str) -> torch.Tensor:
         return torch.as_tensor(np.asarray(getattr(node, field), dtype=np.float64))
 

@@ -106,6 +106,35 @@ CASES: dict[str, nir.NIRGraph] = {
         fire(4),
         shape=(20,),
     ),
+    "two convolutions": chain(
+        conv(3, 2), conv(4, 3), fire(4, 4, 2), nir.Flatten(None, 0), nir.Linear(weights(5, 32)), fire(5)
+    ),
+    "two padded convolutions": chain(conv(3, 2, padding=1), conv(3, 3, padding=1), fire(3, 8, 6), *HEAD),
+    "depthwise and pointwise, either way": chain(
+        *(conv(2, 2, padding=1, groups=2), conv(3, 2, (1, 1)), fire(3, 8, 6)),
+        *(conv(3, 3, (1, 1)), conv(3, 3, groups=3, padding=1), fire(3, 8, 6), *HEAD),
+    ),
+    "padded convolution after a strided pool": chain(
+        *(conv(3, 2), fire(3, 6, 4), nir.AvgPool2d(4, 3, 1), conv(4, 3, padding=1), fire(4, 2, 1)),
+        *(nir.Flatten(None, 0), nir.Linear(weights(5, 8)), fire(5)),
+    ),
+    "scales and thresholds within a channel": chain(
+        *(
+            conv(3, 2, padding=1),
+            nir.Scale(np.linspace(0.5, 1.5, 144).reshape(3, 8, 6)),
+            fire(3, 8, 6, theta=np.linspace(1, 2, 6)),
+        ),
+        *(conv(3, 3, padding=1), cuba(3, 8, 6), *HEAD),
+    ),
+    "a current with a drive that differs within a channel": chain(
+        *(conv(2, 2, padding=1), fire(2, 8, 6), conv(2, 2, padding=1), conv(3, 2, padding=1), cuba(3, 8, 6), *HEAD),
+    ),
+    "paths of two strides": chain(
+        *(conv(3, 2, padding=1), fire(3, 8, 6), conv(4, 3, stride=2, padding=1), fire(4, 4, 3), conv(4, 3, (5, 4))),
+        *(nir.Flatten(None, 0), nir.Linear(weights(5, 48)), fire(5)),
+        edges=[("n1", "n4"), ("n4", "n3"), ("n3", "n5")],
+        drop=[("n3", "n4"), ("n4", "n5")],
+    ),
     "residual": chain(
         conv(3, 2, padding=1), fire(3, 8, 6), conv(3, 3, padding=1), fire(3, 8, 6), *HEAD, edges=[("n1", "n4")]
     ),
@@ -224,7 +253,7 @@ def test_what_snntorch_writes_fires_as_snntorch_does(beta: float) -> None:
     neuron = nir.LIF(*(np.array(v, dtype=np.float32) for v in (tau, tau / 1e-4, 0, 1)))
     head = (nir.Flatten(None, 0), nir.Affine(last.weight.detach(), last.bias.detach()), neuron)
     conv2d = nir.Conv2d(None, first.weight.detach(), (1, 1), (1, 1), (1, 1), 1, first.bias.detach())
-    network = read(chain(conv2d, neuron, *head), dt=1e-4)
+    network = read(chain(conv2d, neuron, *head), dt=1e-4, reset="zero")
     assert 0.03 < own.mean() < 0.97
     assert np.array_equal(simulate_float(network, pixels)["n4"], own.detach().numpy().astype(bool))
 

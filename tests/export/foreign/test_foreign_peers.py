@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch import nn
 
-from kdsnn.errors import LoweringError
+from kdsnn.errors import InputError, LoweringError, VerificationError
 from kdsnn.evaluation import evaluate
 from kdsnn.export.foreign.convert import Foreign, from_graph, read_foreign
+from kdsnn.export.foreign.expectation import check_recorded
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.quantization.quantize import quantize
 from kdsnn.network import Network
@@ -92,20 +93,59 @@ class TestSnnTorch:
 
         net = self.net(neuron)
         nir.write(tmp_path / "m.nir", export(net, torch.rand(1, *IMAGE), ignore_dims=[0]))
-        network = read_foreign(tmp_path / "m.nir", Foreign(timesteps=STEPS, dt=1e-4))
+        with pytest.raises(InputError, match=r"looks like a file of snntorch(.|\n)*--reset zero"):
+            read_foreign(tmp_path / "m.nir", Foreign(timesteps=STEPS, dt=1e-4))
+        network = read_foreign(tmp_path / "m.nir", Foreign(timesteps=STEPS, writer="snntorch", reset="zero"))
         utils.reset(net)
-        compare(network, step_by_step(net, IMAGE))
+        own = step_by_step(net, IMAGE)
+        compare(network, own)
         assert network.output.model.decay_v == pytest.approx(1 - beta, abs=1e-6)
+        np.savez(tmp_path / "recorded.npz", x=images(IMAGE), output_spikes=own)
+        assert check_recorded(network, tmp_path / "recorded.npz").on_threshold == 0
 
-    def test_a_reset_by_subtraction_is_lost_in_the_file(self, export: Callable[..., Any]) -> None:
+    @pytest.mark.parametrize("kind", ["Leaky", "Synaptic"])
+    @pytest.mark.parametrize("reset", ["default", "none"])
+    def test_another_reset_is_lost_in_the_file_and_asked_for(
+        self, export: Callable[..., Any], kind: str, reset: str, tmp_path: Path
+    ) -> None:
+        """Who says zero all the same gets other spikes, which a recording shows."""
         import snntorch
         from snntorch import utils
 
         def neuron(shape: tuple[int, ...], **options: Any) -> nn.Module:
-            return snntorch.Leaky(beta=torch.full(shape, 0.9), threshold=torch.ones(shape), init_hidden=True, **options)
+            options |= {} if reset == "default" else {"reset_mechanism": reset}
+            options |= {"alpha": torch.full(shape, 0.8)} if kind == "Synaptic" else {}
+            options |= {"beta": torch.full(shape, 0.9), "threshold": torch.ones(shape), "init_hidden": True}
+            made: nn.Module = getattr(snntorch, kind)(**options)
+            return made
 
         net = self.net(neuron)
-        network = from_graph(export(net, torch.rand(1, *IMAGE), ignore_dims=[0]), Foreign(timesteps=STEPS, dt=1e-4))
+        graph = export(net, torch.rand(1, *IMAGE), ignore_dims=[0])
+        with pytest.raises(InputError, match="looks like a file of snntorch"):
+            from_graph(graph, Foreign(timesteps=STEPS, dt=1e-4))
+        with pytest.raises(LoweringError, match="run on no target yet"):
+            from_graph(graph, Foreign(timesteps=STEPS, dt=1e-4, reset="subtract" if reset == "default" else "none"))
+        network = from_graph(graph, Foreign(timesteps=STEPS, dt=1e-4, reset="zero"))
+        utils.reset(net)
+        own = step_by_step(net, IMAGE)
+        compare(network, own, differ=True)
+        np.savez(tmp_path / "recorded.npz", x=images(IMAGE), output_spikes=own)
+        with pytest.raises(VerificationError, match="does not fire as recorded"):
+            check_recorded(network, tmp_path / "recorded.npz")
+
+    def test_a_synaptic_that_drops_its_input_carries_a_doubt(self, export: Callable[..., Any], tmp_path: Path) -> None:
+        """Its default, reset_delay=True, is not in the file."""
+        import snntorch
+        from snntorch import utils
+
+        def neuron(shape: tuple[int, ...], **options: Any) -> nn.Module:
+            options |= {"alpha": torch.full(shape, 0.8), "beta": torch.full(shape, 0.9), "reset_mechanism": "zero"}
+            return snntorch.Synaptic(threshold=torch.ones(shape), init_hidden=True, **options)
+
+        net = self.net(neuron)
+        graph = export(net, torch.rand(1, *IMAGE), ignore_dims=[0])
+        network = from_graph(graph, Foreign(timesteps=STEPS, writer="snntorch", reset="zero"))
+        assert "reset_delay=False" in network.provenance["doubt"]
         utils.reset(net)
         compare(network, step_by_step(net, IMAGE), differ=True)
 
@@ -140,7 +180,10 @@ def test_spikingjelly(neuron: str, fires_at: Any, tmp_path: Path) -> None:
     net = boosted(nn.Sequential(*layers), 9, 12)
     nir.write(tmp_path / "m.nir", export_to_nir(net, torch.rand(1, *IMAGE)))
     functional.reset_net(net)
-    network = read_foreign(tmp_path / "m.nir", Foreign(timesteps=STEPS, dt=1e-4, fires_at=fires_at))
+    if neuron in ("LIFNode no decay", "CUBALIFNode"):
+        with pytest.raises(InputError, match="looks like a file of snntorch"):
+            read_foreign(tmp_path / "m.nir", Foreign(timesteps=STEPS, dt=1e-4))
+    network = read_foreign(tmp_path / "m.nir", Foreign(timesteps=STEPS, writer="spikingjelly", fires_at=fires_at))
     compare(network, step_by_step(net, IMAGE))
 
 
@@ -167,16 +210,16 @@ class TestNorse:
     @pytest.mark.parametrize("cell", ["IAFCell", "LIFBoxCell"])
     def test_without_a_current(self, cell: str) -> None:
         graph, own = self.made(cell)
-        compare(from_graph(graph, Foreign(timesteps=STEPS, dt=1e-6)), own)
+        compare(from_graph(graph, Foreign(timesteps=STEPS, writer="norse")), own)
 
     def test_with_a_current(self) -> None:
         """It adds w S to the current, NIR adds w S dt / tau_syn: with w_in = tau_syn / dt it matches."""
         graph, own = self.made("LIFCell")
-        compare(from_graph(graph, Foreign(timesteps=STEPS, dt=1e-6)), own, differ=True)
+        compare(from_graph(graph, Foreign(timesteps=STEPS, writer="norse")), own, differ=True)
         for node in graph.nodes.values():
             if isinstance(node, nir.CubaLIF):
                 node.w_in = node.tau_syn / 1e-6
-        compare(from_graph(graph, Foreign(timesteps=STEPS, dt=1e-6)), own)
+        compare(from_graph(graph, Foreign(timesteps=STEPS, writer="norse")), own)
 
 
 class TestSinabs:
@@ -214,7 +257,10 @@ class TestSinabs:
             return [nn.Conv2d(1, 4, 3, padding=1), first, sl.SumPool2d(2), nn.Flatten(), nn.Linear(64, 5), second]
 
         graph, own = self.made(layers, IMAGE)
-        compare(from_graph(graph, Foreign(timesteps=STEPS, fires_at=">=")), own, differ=not single)
+        assert "sinabs" in from_graph(graph, Foreign(timesteps=STEPS)).provenance["doubt"]
+        with pytest.raises(InputError, match="files of sinabs say v_reset = 0 whatever"):
+            from_graph(graph, Foreign(timesteps=STEPS, writer="sinabs"))
+        compare(from_graph(graph, Foreign(timesteps=STEPS, writer="sinabs", reset="zero")), own, differ=not single)
 
     @pytest.mark.parametrize(("solve", "differ"), [("exact", False), ("euler", True)])
     def test_lif(self, solve: Any, differ: bool) -> None:
@@ -223,7 +269,9 @@ class TestSinabs:
             return list(boosted(nn.Sequential(nn.Linear(64, 20), first, nn.Linear(20, 5), second), 30, 60))
 
         graph, own = self.made(layers, FLAT)
-        network = from_graph(graph, Foreign(timesteps=STEPS, dt=1.0, fires_at=">=", solve=solve, input_shape=FLAT))
+        network = from_graph(
+            graph, Foreign(timesteps=STEPS, writer="sinabs", reset="zero", solve=solve, input_shape=FLAT)
+        )
         compare(network, own, differ=differ)
 
     def test_a_readout_of_a_potential(self) -> None:
@@ -237,7 +285,7 @@ class TestSinabs:
             return list(boosted(nn.Sequential(nn.Linear(64, 20), first, nn.Linear(20, 5), last), 30, 60))
 
         graph, own = self.made(layers, FLAT)
-        network = from_graph(graph, Foreign(timesteps=STEPS, dt=1.0, fires_at=">=", solve="exact", input_shape=FLAT))
+        network = from_graph(graph, Foreign(timesteps=STEPS, writer="sinabs", reset="zero", input_shape=FLAT))
         assert network.readout == "membrane"
         read = simulate_float(network, images(FLAT))[network.output.name]
         assert own.std() > 0.5

@@ -188,11 +188,22 @@ def test_sums_merge_into_one_projection_a_pair() -> None:
     assert [p.name for p in network.projections] == ["input->if1", "if1->if2", "if2->if3", "if3->out"]
 
 
-def test_paths_that_are_no_one_convolution_are_refused() -> None:
+def test_paths_that_are_no_one_convolution_are_one_matrix() -> None:
     model = Residual()
     model.conv, model.shortcut = nn.Conv2d(4, 4, 2, stride=2), nn.Sequential(nn.Conv2d(4, 4, 1), nn.AvgPool2d(3, 1))
-    with pytest.raises(LoweringError, match="two paths from population 'if1' meet"):
-        lowered(model, (1, 4, 4), 5)
+    model.linear = nn.Linear(16, 5)
+    network = assert_same_spikes(model, (1, 4, 4), 5)
+    assert [type(p.op) for p in network.projections] == [Conv2d, Dense, Dense, Dense]
+
+
+def test_linear_layers_in_a_row_are_one_projection() -> None:
+    model = sequential(
+        *(nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), Repeat(T), IF(T, threshold=0.1)),
+        *(nn.AvgPool2d(4), nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), IF(T, threshold=0.05)),
+        *(nn.Flatten(), nn.Linear(16, 7), nn.Linear(7, 5), IF(T, threshold=0.1)),
+    )
+    network = assert_same_spikes(model, (1, 9, 9), 5)
+    assert [type(p.op) for p in network.projections] == [Dense, Dense, Dense]
 
 
 @pytest.mark.parametrize("kernel", [3, 4])
@@ -251,7 +262,6 @@ def chain_with(*layers: nn.Module) -> nn.Sequential:
     [
         (chain_with(nn.ReLU(), IF(T)), "layer 'relu2' \\(ReLU\\) cannot be lowered"),
         (chain_with(nn.MaxPool2d(2), IF(T)), "its input is not spikes"),
-        (chain_with(nn.Conv2d(2, 2, 3), IF(T)), "two convolutions in a row"),
         (chain_with(snntorch.Leaky(1.0, init_hidden=True)), "its reset is 'subtract'"),
         (
             chain_with(snntorch.Leaky(torch.full((6,), 0.9).cumprod(0), reset_mechanism="zero")),
@@ -262,11 +272,13 @@ def chain_with(*layers: nn.Module) -> nn.Sequential:
         (chain_with(snntorch.Leaky(1.0, reset_mechanism="zero", graded_spikes_factor=2.0)), "graded spikes"),
         (chain_with(IF(T), nn.MaxPool2d(2, ceil_mode=True)), "ceil_mode"),
         (chain_with(IF(T), nn.AvgPool2d(2, ceil_mode=True)), "ceil_mode"),
-        (chain_with(IF(T), nn.AvgPool2d(4), nn.Conv2d(2, 2, 3, padding=1), IF(T)), "reaches beyond the image"),
         (chain_with(IF(T), nn.AdaptiveAvgPool2d(4), IF(T)), "does not divide"),
         (chain_with(IF(T), nn.Linear(6, 3), IF(T)), "put a Flatten before it"),
-        (chain_with(IF(T), nn.Flatten(2), IF(T)), "keeps a dimension"),
-        (chain_with(IF(T), nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), IF(T)), "padding_mode is 'reflect'"),
+        (chain_with(IF(T), nn.Flatten(2), IF(T)), r"it makes \(T \* B, 2, 36\) of \(T \* B, 2, 6, 6\)"),
+        (
+            chain_with(IF(T), nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), IF(T)),
+            "operation 'pad' with mode 'reflect'",
+        ),
         (chain_with(nn.BatchNorm2d(2, track_running_stats=False), IF(T)), "no running statistics"),
         (chain_with(IF(T), nn.Conv2d(2, 2, 9), IF(T)), "leaves nothing of an image"),
     ],

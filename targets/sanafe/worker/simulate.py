@@ -1,4 +1,4 @@
-"""Runs one job on SANA-FE: `python main.py JOB_FOLDER`. Started by kdsnn's adapter, in a process of its own.
+"""Runs one job on SANA-FE: `python simulate.py JOB_FOLDER`. Started by kdsnn's adapter, in a process of its own.
 
 In the folder it reads `job.json`, `chip.yaml`, `messages.npy` and, for population i and projection j, `core.<i>.npy`,
 `drive.<i>.npy` and `synapses.<j>.npy`. It writes
@@ -10,6 +10,8 @@ In the folder it reads `job.json`, `chip.yaml`, `messages.npy` and, for populati
 - at the end `result.json`, or `error.json`
 """
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
@@ -20,14 +22,16 @@ import traceback
 from importlib.metadata import version
 from pathlib import Path
 
+from sanafe_job import Job, Result
+
 __all__ = ["main"]
 
 INTERVAL_S = 0.25
 
 
-def main(folder):
+def main(folder: Path) -> None:
     """Runs the job; leaves the reason where it fails."""
-    job = json.loads((folder / "job.json").read_text())
+    job: Job = json.loads((folder / "job.json").read_text())
     end_with_parent(folder, job["parent"])
     try:
         result = run(folder, job)
@@ -40,7 +44,7 @@ def main(folder):
     part.replace(folder / "result.json")
 
 
-def run(folder, job):
+def run(folder: Path, job: Job) -> Result:
     """Builds the network and steps through all images; the figures for `result.json`."""
     start = time.perf_counter()
     from chip import build
@@ -78,10 +82,10 @@ def run(folder, job):
     }
 
 
-def end_with_parent(folder, parent):
+def end_with_parent(folder: Path, parent: int) -> None:
     """Ends this process once the program that started it is gone; watched from a thread."""
 
-    def watch():
+    def watch() -> None:
         while os.getppid() == parent:
             time.sleep(INTERVAL_S)
         while folder.exists():  # nobody is left to read or remove it; this process may write into it meanwhile

@@ -1,0 +1,75 @@
+"""`kdsnn convert`: makes the integer network of a torch module of the user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kdsnn.choices import METHODS
+from kdsnn.cli.common import DisagreementOption, JsonOption, emit_json, output
+from kdsnn.cli.quantize import show
+
+__all__ = ["convert", "register"]
+
+
+def convert(
+    module: Annotated[
+        str, typer.Argument(metavar="FILE.py:FUNCTION", help="Returns the module. Its code is executed.")
+    ],
+    images: Annotated[str, typer.Option("--images", metavar="DATA", help="To calibrate on and to be tested on.")],
+    timesteps: Annotated[
+        int | None, typer.Option("-T", "--timesteps", min=1, help="Left out: as many as the module makes by itself.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(metavar="FILE.safetensors", help="To load into the module.")] = None,
+    weight_bits: Annotated[int, typer.Option(min=2, max=8, help="Of the integer network.")] = 8,
+    input_bits: Annotated[
+        int | None, typer.Option(min=1, max=8, help="Left out: chosen by the error it makes.")
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help=f"How scales are chosen ({', '.join(METHODS)}).", autocompletion=METHODS.names)
+    ] = "max",
+    max_disagreement: DisagreementOption = 0.05,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The file to write; FUNCTION.nir.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make the integer network of a torch module with snnTorch's neurons, proven on the way.
+
+    FUNCTION returns the module; its file is Python, and is executed: name your own, or that of someone you trust. The
+    module is put into eval mode, traced to a float network, and both are run: where one spike differs, nothing is
+    written (exit 4). What cannot be carried is refused by name, all of it at once (exit 3). Float and integer network
+    are compared as in kdsnn quantize.
+
+    DATA is the name of a data set, an .npz file with x and y, a folder of images by class, or a function.
+
+    Examples:
+      kdsnn convert my_net.py:make --images mnist5k -T 8
+
+      kdsnn convert my_net.py:make --weights my_net.safetensors --images photos/ -T 8 -o my_net.nir
+    """
+    from kdsnn.recipes.schema import QuantizeSection
+    from kdsnn.steps.convert import convert as run
+    from kdsnn.steps.convert import load_module
+
+    METHODS.get(method)
+    name = module.rpartition(":")[2]
+    done = run(
+        load_module(module, weights),
+        images,
+        timesteps=timesteps,
+        out=out or f"{name}.nir",
+        name=name,
+        section=QuantizeSection(weight_bits=weight_bits, input_bits=input_bits or "auto", method=method),
+        max_disagreement=max_disagreement,
+    )
+    if json:
+        emit_json(done.as_json())
+        return
+    show(done.quantized)
+    output().print(f"module → float: {done.module_agreement}", markup=False, soft_wrap=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(convert)

@@ -1,0 +1,97 @@
+"""The options of commands that take a NIR file of anybody's: what such a file leaves open."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kdsnn.choices import WRITERS
+
+if TYPE_CHECKING:
+    from kdsnn.export.foreign.reader import Foreign
+
+__all__ = [
+    "CalibrateOption",
+    "ExpectOption",
+    "Reset",
+    "ResetOption",
+    "ScaleOption",
+    "StepOption",
+    "StepsOption",
+    "TieOption",
+    "WriterOption",
+    "foreign_of",
+]
+
+
+class Reset(StrEnum):
+    """What neurons do at a spike."""
+
+    zero = "zero"
+    subtract = "subtract"
+    none = "none"
+
+
+CalibrateOption = Annotated[
+    str | None,
+    typer.Option("--calibrate", metavar="DATA", help="NIR: data to calibrate on and to be tested on (docs/data.md)."),
+]
+StepsOption = Annotated[
+    int, typer.Option("-T", "--timesteps", min=1, help="NIR: time steps that an image is shown for.")
+]
+StepOption = Annotated[
+    float | None, typer.Option("--dt", help="NIR: seconds in a time step; needed where a neuron leaks.")
+]
+ScaleOption = Annotated[
+    float, typer.Option("--input-scale", help="NIR: what the writer's net saw for a pixel of 1; 1 / 255.")
+]
+TieOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--fires-at-threshold/--fires-above-threshold",
+        help="NIR: the writer's neurons fire at v >= threshold, or at v >; as the writer's do.",
+    ),
+]
+ResetOption = Annotated[
+    Reset | None, typer.Option("--reset", help="NIR: what the writer's neurons did at a spike, where files do not say.")
+]
+WriterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--writer",
+        help=f"NIR: who wrote the file ({', '.join(WRITERS)}): what its files always mean.",
+        autocompletion=WRITERS.names,
+    ),
+]
+ExpectOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--expect",
+        metavar="FILE.npz",
+        help="NIR: images and what the writer's own simulator did: must be equal (exit 4).",
+    ),
+]
+
+
+def foreign_of(
+    timesteps: int,
+    dt: float | None,
+    input_scale: float,
+    fires_at_threshold: bool | None,
+    reset: Reset | None,
+    writer: str | None,
+) -> Foreign:
+    """What the user says that the file leaves open."""
+    from kdsnn.export.foreign.reader import Foreign
+
+    return Foreign(
+        timesteps,
+        dt,
+        input_scale,
+        fires_at=None if fires_at_threshold is None else (">=" if fires_at_threshold else ">"),
+        reset=None if reset is None else reset.value,
+        writer=writer,
+    )

@@ -1,0 +1,147 @@
+"""Arrays that are in memory or in a file, of which some rows are read at a time; nothing in a file is unpickled."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.errors import InputError
+
+__all__ = ["Column", "held", "in_npy", "in_npz"]
+
+AT_ONCE = 2**20  # bytes of the rows that are read at a time
+Array = npt.NDArray[Any]
+Opener = Callable[[], AbstractContextManager[IO[bytes]]]
+
+
+@dataclass(frozen=True)
+class Column:
+    """An array of which rows can be read in order.
+
+    Attributes:
+        shape: of all.
+        dtype: of its values.
+        chunks: reads some rows at a time.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: Callable[[], Iterator[Array]]
+
+    def whole(self) -> Array:
+        """All of it."""
+        parts = list(self.chunks())
+        return np.concatenate(parts) if parts else np.empty(self.shape, self.dtype)
+
+
+def held(array: Array) -> Column:
+    """An array in memory."""
+
+    def chunks() -> Iterator[Array]:
+        step = _rows(array.shape, array.dtype)
+        for begin in range(0, len(array), step):
+            yield array[begin : begin + step]
+
+    return Column(array.shape, array.dtype, chunks)
+
+
+def in_npy(path: Path) -> Column:
+    """The array of an `.npy` file.
+
+    Raises:
+        InputError: it is broken, or holds Python objects.
+    """
+    return _stored(str(path), lambda: path.open("rb"), path.stat().st_size)
+
+
+def in_npz(path: Path) -> dict[str, Column]:
+    """The arrays of an `.npz` file, by name.
+
+    Raises:
+        InputError: it is broken, or one holds Python objects.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {m.filename.removesuffix(".npy"): m for m in archive.infolist() if m.filename.endswith(".npy")}
+    except Exception as error:
+        raise InputError(
+            f"{path} is not an .npz file, or truncated: {error}", hint="write one with numpy.savez(path, x=x, y=y)"
+        ) from error
+
+    def opener(member: zipfile.ZipInfo) -> Opener:
+        return lambda: _Member(path, member)
+
+    return {name: _stored(f"{path}: array {name!r}", opener(m), m.file_size) for name, m in members.items()}
+
+
+class _Member(AbstractContextManager[IO[bytes]]):
+    """An opened member of a zip file."""
+
+    def __init__(self, path: Path, member: zipfile.ZipInfo) -> None:
+        self.path, self.member = path, member
+
+    def __enter__(self) -> IO[bytes]:
+        self.archive = zipfile.ZipFile(self.path)
+        self.file = self.archive.open(self.member)
+        return self.file
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+        self.archive.close()
+
+
+def _stored(name: str, opened: Opener, size: int) -> Column:
+    """An array in the format of `.npy`, of so many bytes with its header."""
+    try:
+        with opened() as file:
+            shape, by_columns, dtype = _header(file)
+            begin = file.tell()
+    except Exception as error:
+        raise InputError(f"{name} cannot be read as an array: {error}", hint="fetch or write it again") from error
+    if dtype.hasobject:
+        raise InputError(
+            f"{name} holds Python objects (pickle), which could run any code",
+            hint="write plain arrays: numpy.stack(list).astype(numpy.uint8)",
+        )
+    wanted = begin + dtype.itemsize * int(np.prod(shape, dtype=np.float64))
+    if size != wanted:
+        raise InputError(f"{name} is broken: {size} bytes instead of {wanted}", hint="fetch or write it again")
+
+    def chunks() -> Iterator[Array]:
+        try:
+            with opened() as file:
+                if by_columns:
+                    yield np.lib.format.read_array(file, allow_pickle=False)
+                    return
+                _header(file)
+                step = _rows(shape, dtype)
+                for first in range(0, shape[0] if shape else 0, step):
+                    rows = min(step, shape[0] - first)
+                    count = rows * int(np.prod(shape[1:]))
+                    data = file.read(count * dtype.itemsize)
+                    yield np.frombuffer(data, dtype, count).reshape(rows, *shape[1:])
+        except Exception as error:
+            raise InputError(f"{name} cannot be read: {error}", hint="fetch or write it again") from error
+
+    return Column(shape, dtype, chunks)
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether columns come first, and type; the file stands at the values then."""
+    version = np.lib.format.read_magic(file)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"it has version {version} of the format")
+    shape, by_columns, dtype = readers[version](file)
+    return shape, by_columns, dtype
+
+
+def _rows(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    return max(1, AT_ONCE // max(1, dtype.itemsize * int(np.prod(shape[1:]))))

@@ -1,0 +1,144 @@
+"""The one resolver: what a name, a path, a function or an object stands for, as a data set or as images to show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from kdsnn.choices import DATASETS
+from kdsnn.data.datasets import Dataset, load_dataset
+from kdsnn.data.sources.arrays import of_npy, of_npz
+from kdsnn.data.sources.folder import of_folder, stamp_of
+from kdsnn.data.sources.objects import of_object
+from kdsnn.data.sources.reference import ARRAYS, absolute, is_function, problem_of, title_of
+from kdsnn.data.sources.source import Images, Labels, Part, Range, Reading, Source, range_said, read
+from kdsnn.data.sources.splits import dataset_of
+from kdsnn.errors import InputError, UsageError
+from kdsnn.own_code.functions import load_own
+
+__all__ = ["ImageSet", "load_calibration", "load_data", "load_images"]
+
+PLAIN = Reading()
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images without a split, to show to a network.
+
+    Attributes:
+        name: of the data.
+        images: `(N, F)` or `(N, C, H, W)` uint8.
+        labels: `(N,)`, where there are any.
+        classes: names of the classes, where they have any.
+        value_range: what 0 and 255 stand for, where they were other numbers once.
+    """
+
+    name: str
+    images: Images
+    labels: Labels | None
+    classes: tuple[str, ...] | None
+    value_range: Range | None = None
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """`(C, H, W)`, or `(F,)`."""
+        shape: tuple[int, ...] = self.images.shape[1:]
+        return shape
+
+
+def load_data(data: object, reading: Reading = PLAIN) -> Dataset:
+    """A data set, with images to learn from and images to be tested on.
+
+    Args:
+        data: a text (see `kdsnn.data.sources.reference`), a path, or an object (see `kdsnn.data.sources.objects`).
+        reading: what the data do not say themselves.
+
+    Raises:
+        UsageError: there is no data set of that name.
+        InputError: the data are missing, broken, or not what is needed.
+    """
+    if isinstance(data, str | Path) and (text := _checked(data)) not in DATASETS:
+        return _load(text, _stamp(text), reading)
+    return _dataset(*_opened(data), reading)
+
+
+def load_images(data: object, reading: Reading = PLAIN) -> ImageSet:
+    """Images to show: all, in their order, or the test split where there is one. They need no labels.
+
+    Raises:
+        UsageError, InputError: see `load_data`.
+    """
+    part, name = _opened(data)
+    if isinstance(part, Dataset):
+        return ImageSet(name, part.test.images, part.test.labels, part.labels, part.value_range)
+    return _shown(part if isinstance(part, Source) else part[1], name, reading)
+
+
+def load_calibration(data: object, reading: Reading = PLAIN) -> Dataset | ImageSet:
+    """What to choose scales by: a data set, or images alone where they have no labels.
+
+    Raises:
+        UsageError, InputError: see `load_data`.
+    """
+    part, name = _opened(data)
+    if isinstance(part, Source) and part.labels is None:
+        return _shown(part, name, reading)
+    return _dataset(part, name, reading)
+
+
+@lru_cache(maxsize=2)
+def _load(text: str, _stamp: str, reading: Reading) -> Dataset:
+    return _dataset(*_opened(text), reading)
+
+
+def _shown(source: Source, name: str, reading: Reading) -> ImageSet:
+    images = read(source, reading.value_range)
+    return ImageSet(name, images, source.labels, source.classes, range_said(source, reading))
+
+
+def _dataset(part: Part | Dataset, name: str, reading: Reading) -> Dataset:
+    if not isinstance(part, Dataset):
+        return dataset_of(part, name, reading)
+    if reading != PLAIN and reading.binding:
+        raise InputError(
+            f"data set {name!r} has its range and its test split itself", hint="leave out data.range, data.test_share"
+        )
+    return part if part.name == name else replace(part, name=name)
+
+
+def _checked(data: str | Path) -> str:
+    text = str(data.absolute()) if isinstance(data, Path) else absolute(data, Path.cwd())
+    if problem := problem_of(text):
+        raise UsageError(problem)
+    return text
+
+
+def _opened(data: object) -> tuple[Part | Dataset, str]:
+    """What a text or an object stands for, and its name."""
+    if not isinstance(data, str | Path):
+        name = data.name if isinstance(data, Dataset) else type(data).__name__
+        return of_object(data, name), name
+    text = _checked(data)
+    if text in DATASETS:
+        return load_dataset(text), text
+    if is_function(text):
+        own = load_own(text)
+        return of_object(own.call() if callable(own.value) else own.value, own.title), own.title
+    path, name = Path(text), title_of(text)
+    if path.is_dir():
+        return of_folder(path), name
+    if not path.is_file():
+        raise InputError(f"there is no file or folder {text}")
+    if path.suffix not in ARRAYS:
+        raise InputError(f"{text} is no data", hint=f"what can be read: a folder of images, {', '.join(ARRAYS)}")
+    return (of_npz if path.suffix == ".npz" else of_npy)(path), name
+
+
+def _stamp(text: str) -> str:
+    """Changes whenever the data do, as far as can be told without reading them."""
+    if is_function(text):
+        return load_own(text).sha256
+    path = Path(text)
+    beside = path.with_name(f"{path.stem}_labels.npy")
+    return "".join(stamp_of(p) for p in (path, beside) if p.exists())

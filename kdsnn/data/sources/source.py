@@ -1,0 +1,113 @@
+"""Images that can be read in order, a part at a time, with what is known of them before: the form of all data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.data.sources.values import PIXELS, UNIT, check_kind, check_range, image_shape, to_pixels
+from kdsnn.errors import InputError
+
+__all__ = ["Part", "Reading", "Source", "range_said", "read"]
+
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What data do not say themselves.
+
+    Attributes:
+        value_range: what becomes 0 and what becomes 255; None is 0 to 255 for uint8, and 0 to 1 for floats.
+        test_share: of images that come without a test split, for the test split; None is 0.2.
+        binding: whether data that say otherwise themselves are refused; else they are right.
+    """
+
+    value_range: Range | None = None
+    test_share: float | None = None
+    binding: bool = True
+
+    def __post_init__(self) -> None:
+        if self.value_range is not None:
+            check_range(self.value_range, "the range of the values")
+        if self.test_share is not None and not 0 < self.test_share < 1:
+            raise InputError(f"the share of the test split must be between 0 and 1, not {self.test_share}")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Images that can be read.
+
+    Attributes:
+        name: for messages.
+        shape: of all, as they are stored: `(N, F)`, `(N, H, W)` or `(N, C, H, W)`.
+        dtype: of their values.
+        chunks: reads them in order, some at a time.
+        labels: `(N,)`, where they have any.
+        classes: names of the classes, where they have any.
+        value_range: that the data say themselves.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: Callable[[], Iterator[npt.NDArray[Any]]]
+    labels: Labels | None = None
+    classes: tuple[str, ...] | None = None
+    value_range: Range | None = None
+
+    def __post_init__(self) -> None:
+        image_shape(self.name, self.shape)
+        check_kind(self.name, self.dtype)
+        if self.labels is not None and len(self.labels) != self.shape[0]:
+            raise InputError(f"{self.name}: {self.shape[0]} images have {len(self.labels)} labels")
+
+
+Part = Source | tuple[Source, Source]  # all images, or those to learn from and those to be tested on
+
+
+def read(source: Source, value_range: Range | None, places: Labels | None = None) -> Images:
+    """All images, each held once: `(N, F)` or `(N, C, H, W)` uint8.
+
+    Args:
+        source: to read.
+        value_range: where the source says none itself.
+        places: where each goes, `(N,)`; None keeps the order.
+
+    Raises:
+        InputError: a file is broken, a value is outside the range, or memory is too small.
+    """
+    shape = (source.shape[0], *image_shape(source.name, source.shape))
+    check_memory(source.name, int(np.prod(shape, dtype=np.float64)))
+    images, begin = np.empty(shape, np.uint8), 0
+    for chunk in source.chunks():
+        there = slice(begin, begin + len(chunk))
+        pixels = to_pixels(chunk, source.value_range or value_range, source.name, begin)
+        images[there if places is None else places[there]] = pixels.reshape(len(chunk), *shape[1:])
+        begin += len(chunk)
+    return images
+
+
+def range_said(source: Source, reading: Reading) -> Range | None:
+    """What 0 and 255 stand for; None where the values were pixels all along."""
+    said = source.value_range or reading.value_range
+    if source.dtype == np.uint8 and said in (None, PIXELS):
+        return None
+    return said or UNIT
+
+
+def check_memory(name: str, size: int) -> None:
+    """Raises InputError where so many bytes are more than this machine has."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > there:
+        raise InputError(
+            f"{name} needs {size / 1e9:.1f} GB, and this machine has {there / 1e9:.1f} GB of memory",
+            hint="take smaller or fewer images",
+        )

@@ -1,0 +1,99 @@
+"""From stored values to pixels: shapes, ranges, and what is refused."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.errors import InputError
+
+__all__ = ["PIXELS", "UNIT", "check_kind", "check_range", "image_shape", "to_pixels"]
+
+PIXELS, UNIT = (0.0, 255.0), (0.0, 1.0)
+USUAL = (UNIT, (-1.0, 1.0), PIXELS)  # ranges to propose, the narrowest first
+
+
+def image_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of one image as networks take it, `(F,)` or `(C, H, W)`, from that of all as they are stored.
+
+    Raises:
+        InputError: there are none, or they are no images and no vectors.
+    """
+    if len(shape) not in (2, 3, 4):
+        raise InputError(f"{name} has shape {shape}: neither (N, F) nor (N, H, W) nor (N, C, H, W)")
+    if 0 in shape:
+        raise InputError(f"{name} holds no images: its shape is {shape}")
+    if len(shape) == 4:
+        _, first, second, last = shape
+        if (last in (3, 4) and min(first, second) > 4) or (last == 1 and first == second > 4):
+            raise InputError(
+                f"{name} has shape {shape}: it looks like (N, H, W, C)",
+                hint="channels come first: write x.transpose(0, 3, 1, 2)",
+            )
+    return (1, *shape[1:]) if len(shape) == 3 else shape[1:]
+
+
+def check_range(value_range: tuple[float, float], what: str) -> None:
+    """Raises InputError unless a range leads from a number to a larger one."""
+    low, high = value_range
+    if not (isfinite(low) and isfinite(high) and low < high):
+        raise InputError(f"{what} must be two numbers, the smaller first, not {list(value_range)}")
+
+
+def check_kind(name: str, dtype: np.dtype[Any]) -> None:
+    """Raises InputError for what are no numbers."""
+    if dtype.kind not in "buif":
+        raise InputError(f"{name} holds {dtype}, no numbers", hint="write uint8, or float32")
+
+
+def to_pixels(
+    values: npt.NDArray[Any], value_range: tuple[float, float] | None, name: str, first: int
+) -> npt.NDArray[np.uint8]:
+    """Values as pixels: `round(255 (x - low) / (high - low))`; uint8 without a range is left as it is.
+
+    Args:
+        values: of some images, the first axis counts them.
+        value_range: low and high; None is 0 to 1 for floats and for true and false.
+        name: for messages.
+        first: number of the first image.
+
+    Raises:
+        InputError: a value is no number, or lies outside; says of which image.
+    """
+    kind = values.dtype.kind
+    if value_range is None and values.dtype != np.uint8 and kind in "ui":
+        raise InputError(
+            f"{name} holds {values.dtype} without a range", hint="write x.astype(np.uint8), or say data.range"
+        )
+    if values.dtype == np.uint8 and value_range in (None, PIXELS):
+        return values
+    low, high = value_range or UNIT
+    exact = values.astype(np.float64)  # float16 would round the ends of the range, too
+    _check_within(exact, (low, high), name, first, declared=value_range is not None)
+    pixels: npt.NDArray[np.uint8] = np.rint((exact - low) * (255 / (high - low))).astype(np.uint8)
+    return pixels
+
+
+def _check_within(
+    values: npt.NDArray[Any], value_range: tuple[float, float], name: str, first: int, *, declared: bool
+) -> None:
+    low, high = value_range
+    inside = (values >= low) & (values <= high)  # NaN is not
+    if inside.all():
+        return
+    where = np.unravel_index(int(np.argmin(inside)), values.shape)
+    value = float(values[where])
+    image = f"{name}: image {first + int(where[0])} holds {value:g}"
+    if not isfinite(value):
+        raise InputError(image, hint="replace what is no number before you save")
+    said = "the range that was said" if declared else "what floats are taken to be where no range is said"
+    finite = values[np.isfinite(values)]
+    there = float(finite.min()), float(finite.max())
+    usual = next((r for r in USUAL if r[0] <= there[0] and there[1] <= r[1]), there)
+    raise InputError(
+        f"{image}, outside {low:g} to {high:g}, {said}",
+        hint=f"say it: data.range = [{usual[0]:g}, {usual[1]:g}] in the recipe, or an array range in the .npz",
+    )

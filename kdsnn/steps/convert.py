@@ -1,0 +1,176 @@
+"""From a module of anybody's to the integer network that every target runs, with both edges before it checked."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from kdsnn.data.datasets import Dataset
+from kdsnn.data.sources.load import load_calibration
+from kdsnn.distill.checkpoint import load_model
+from kdsnn.errors import InputError, UsageError
+from kdsnn.evaluation.agreement import MAX_DISAGREEMENT
+from kdsnn.evaluation.edges import FLOAT_TO_INTEGER, MODULE_TO_FLOAT, edges_of
+from kdsnn.export.lowering.lower import Lowered, lower_module
+from kdsnn.export.lowering.module_agreement import ModuleAgreement, check_module, run_module
+from kdsnn.export.lowering.relays import balance
+from kdsnn.export.nir import write_nir
+from kdsnn.network import Network
+from kdsnn.own_code.functions import load_own
+from kdsnn.recipes.schema import QuantizeSection
+from kdsnn.run_folders import write_json
+from kdsnn.steps.calibration import images_to_check
+from kdsnn.steps.post_training import Quantized, quantize_network
+
+__all__ = ["Converted", "convert", "load_module"]
+
+AT_ONCE = 64  # images in a batch of the module
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What became of a module.
+
+    Attributes:
+        float_network: that fires as the module does, spike for spike.
+        module_agreement: how that was measured: edge (1).
+        quantized: the integer network, how it was made, and how it agrees with the float network: edge (2).
+    """
+
+    float_network: Network
+    module_agreement: ModuleAgreement
+    quantized: Quantized
+
+    @property
+    def network(self) -> Network:
+        """The integer network, which every target runs."""
+        return self.quantized.model.network
+
+    def as_json(self) -> dict[str, Any]:
+        """What stands in the file beside the network."""
+        return self.quantized.as_json() | {"module_agreement": asdict(self.module_agreement)}
+
+    def write(self, path: str | Path) -> Path:
+        """Writes the integer network, `.nir`, and beside it how it was made, `.json`.
+
+        Raises:
+            UsageError: the path is no `.nir` file.
+        """
+        path = _nir_path(path)
+        write_nir(self.network, path)
+        write_json(path.with_suffix(".json"), self.as_json())
+        return path
+
+    def __str__(self) -> str:
+        edges = edges_of(self.network)
+        return f"module → float: {edges[MODULE_TO_FLOAT]} · float → integer: {edges[FLOAT_TO_INTEGER]}"
+
+
+def convert(
+    module: nn.Module,
+    data: object,
+    *,
+    timesteps: int | None = None,
+    out: str | Path | None = None,
+    name: str | None = None,
+    section: QuantizeSection | None = None,
+    max_disagreement: float = MAX_DISAGREEMENT,
+) -> Converted:
+    """The integer network of a module of snnTorch's neurons, proven on the way.
+
+    The module is traced to a float network, which must fire as the module does, spike for spike, on images of the data
+    and on random ones. Then it is quantized, and the integer network must agree with the float network.
+
+    Args:
+        module: in eval mode, on the CPU. What it must return: see `kdsnn.export.lowering.lower.lower_module`.
+        data: images to calibrate on and, where they have labels, to be tested on: the name of a data set, a path, an
+            array, a torch `Dataset`, and what else `kdsnn.data.sources.load.load_calibration` takes. The module sees
+            pixels as 0 to 1, or as the numbers that the data were.
+        timesteps: T. None: as many as the module makes by itself.
+        out: where to write the integer network; None writes nothing.
+        name: of the network; None is the class of the module.
+        section: how to quantize.
+        max_disagreement: share of the predictions in which the integer network may differ from the float network.
+
+    Raises:
+        LoweringError: the module holds something that cannot be carried exactly; with all that was found.
+        VerificationError: module and float network fire differently, or the integer network differs in too much.
+        InputError: the data or the module are broken, or do not fit each other.
+    """
+    path = _nir_path(out if out is not None else f"{name or type(module).__name__}.nir")
+    shown = load_calibration(data)
+    dataset = shown if isinstance(shown, Dataset) else None
+    lowered = lower_module(
+        module,
+        input_shape=shown.image_shape,
+        timesteps=timesteps,
+        labels=None,
+        name=name or type(module).__name__,
+        provenance={"source": "module", "module": name or type(module).__name__, "dataset": shown.name},
+        value_range=shown.value_range or (0.0, 1.0),
+    )
+    network = balance(lowered.network)
+    images = shown.train.images if isinstance(shown, Dataset) else shown.images
+    agreement = check_module(module, lowered, network, images_to_check(network, images))
+    if dataset is not None and len(dataset.labels) == len(network.labels):
+        network = replace(network, labels=dataset.labels)
+    network = replace(network, provenance={**network.provenance, MODULE_TO_FLOAT: str(agreement)})
+    quantized = quantize_network(
+        network,
+        path,
+        shown,
+        section or QuantizeSection(),
+        float_accuracy=None if dataset is None else _accuracy(module, lowered, dataset),
+        max_disagreement=max_disagreement,
+    )
+    made = Converted(network, agreement, quantized)
+    if out is not None:
+        made.write(path)
+    return made
+
+
+def load_module(reference: str, weights: Path | None = None, **offered: Any) -> nn.Module:
+    """The module that a user's own function returns, in eval mode.
+
+    Args:
+        reference: `FILE.py:FUNCTION` or `MODULE:FUNCTION`. Its code is executed.
+        weights: a safetensors file to load into it.
+        offered: arguments for the function; it is given those that it names.
+
+    Raises:
+        InputError: there is none, it fails, or it returns something else; or the weights are another module's.
+    """
+    own = load_own(reference)
+    made = own.value if isinstance(own.value, nn.Module) else own.call(**offered)
+    if not isinstance(made, nn.Module):
+        raise InputError(f"{own.title} returns a {type(made).__name__}", hint="let it return the torch module")
+    if weights is not None:
+        if not weights.is_file():
+            raise InputError(f"there is no file {weights}")
+        load_model(made, weights)
+    return made.eval()
+
+
+def _accuracy(module: nn.Module, lowered: Lowered, dataset: Dataset) -> float | None:
+    """Of the module itself on the test split, by the spikes of its output; None where its classes are others."""
+    output = lowered.network.output.name
+    if len(dataset.labels) != len(lowered.network.labels) or lowered.network.readout != "rate":
+        return None
+    hits, images, labels = 0, dataset.test.images, dataset.test.labels
+    for begin in range(0, len(images), AT_ONCE):
+        spikes, _ = run_module(module, lowered, images[begin : begin + AT_ONCE])
+        if output not in spikes:
+            return None  # a pool's, which is no layer of neurons
+        counts = spikes[output].sum(axis=1).reshape(-1, len(dataset.labels))
+        hits += int((counts.argmax(axis=1) == labels[begin : begin + AT_ONCE]).sum())
+    return hits / len(images)
+
+
+def _nir_path(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix != ".nir":
+        raise UsageError(f"{path} is no .nir file", hint="name the integer network NAME.nir")
+    return path
