@@ -26,7 +26,8 @@ def quantization_tables(
         [
             (
                 *(x.name, None if x.threshold == NEVER else x.threshold, x.largest_weight, percent(x.clipped)),
-                *(percent(x.weight_error), percent(x.bias_error), percent(x.decay_error), x.limited_by),
+                *(percent(x.weight_error), percent(x.bias_error), percent(x.decay_error)),
+                x.limited_by + (", clips" if x.clips else ""),
             )
             for x in report.layers
         ],
