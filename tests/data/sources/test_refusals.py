@@ -106,7 +106,7 @@ def test_ranges_that_contradict_each_other(tmp_path: Path) -> None:
     assert load_images(photos, Reading((0.0, 1.0))).images.max() > 200  # they say it themselves
 
 
-@example(1e6, 1e-3, 0, "f8")  # float32 has not the digits
+@example(1e4, 1e-4, 0, "f8")  # float32 has not the digits
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6), st.integers(0, 2**32 - 1), st.sampled_from(["f2", "f4", "f8", "i4"]))
 def test_any_range_becomes_pixels_rounded_once(low: float, width: float, seed: int, kind: str) -> None:
     high = low + width
