@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, Projection, counters, neuron_of
-from kdsnn.network.features import CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
+from kdsnn.network import DECAY_UNITY, LOWEST, MEMBRANE_SHIFT, Network, Projection, counters, neuron_of
+from kdsnn.network.features import CLIPPING, CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
 from kdsnn.network.linear_maps import apply
 from kdsnn.targets.base import Availability, Target, Violation
 from kdsnn.targets.batches import Activity, BatchProgram
@@ -50,6 +50,8 @@ def simulate(
             a = sum(of_image[p.name] if p.name in of_image else sums(p, spikes[p.source][:, t]) for p in incoming)
             u[name] = decay(u[name], int(neuron.decay_u)) + (a << MEMBRANE_SHIFT)
             v[name] = decay(v[name], int(neuron.decay_v)) + u[name] + bias
+            if neuron.clips:
+                v[name] = np.maximum(v[name], LOWEST)
             fired = v[name] > int(neuron.threshold) << MEMBRANE_SHIFT
             v[name] *= ~fired
             spikes[name][:, t] = fired if arrives is None else arrives(fired)
@@ -87,7 +89,7 @@ class ReferenceTarget(Target):
 
     name = "reference"
     description = "numpy: the specification that every other target is compared with"
-    features = frozenset({LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT})
+    features = frozenset({LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT, CLIPPING})
 
     def probe(self) -> Availability:
         """Always available."""

@@ -112,7 +112,7 @@ def lower_module(
         network = _network(builder, stream, steps, labels, name, provenance)
         _check_calls(tracing, calls, network)
     except Stopped:
-        pass
+        calls.check_rest()
     if tracing.problems:
         raise refusal(tracing.problems)
     return Lowered(

@@ -83,11 +83,13 @@ class Calls:
         tracing: of the module.
         made: each call's neuron, population and step, in their order.
         repeated: whether the module is called again for each step, so that no neuron may start from rest any more.
+        seen: neurons that were called.
     """
 
     tracing: Tracing
     made: list[tuple[nn.Module, Cell, int]] = field(default_factory=list)
     repeated: bool = False
+    seen: set[nn.Module] = field(default_factory=set)
 
     @contextmanager
     def attached(self) -> Iterator[None]:
@@ -108,8 +110,18 @@ class Calls:
                     else:
                         vars(layer)["forward"] = own
 
+    def check_rest(self) -> None:
+        """Takes down the problems of neurons that were not reached."""
+        for layer in self.tracing.names:
+            if isinstance(layer, snntorch.SpikingNeuron) and layer not in self.seen:
+                try:
+                    settings_of(layer)
+                except LoweringError as error:
+                    self.tracing.problem(error.message, error.hint, layer)
+
     def call(self, neuron: Any, plain: bool, input_: Any, *args: Any, **kwargs: Any) -> Any:
         """What a neuron returns for a drive, with the state that it is given or keeps."""
+        self.seen.add(neuron)
         names = next((STATES[kind] for kind in type(neuron).__mro__ if kind in STATES), None)
         if names is None or not isinstance(input_, Traced):
             self.tracing.stop("neurons of its kind cannot be carried", OTHERS)

@@ -31,6 +31,7 @@ READ = frozenset(  # properties that say nothing about the numbers
     ["shape", "dtype", "device", "ndim", "layout", "requires_grad", "is_leaf", "grad_fn", "is_cuda", "is_sparse"]
 )
 ASKED = frozenset(["size", "dim", "ndimension", "numel", "nelement", "stride", "is_floating_point", "is_contiguous"])
+ANY_BATCH = f"it is shown {BATCH} images at once here: their number must not matter, as in x.flatten(1)"
 TABLES = (linear_functions.HANDLERS, arithmetic.HANDLERS, shape_functions.HANDLERS)
 
 
@@ -66,7 +67,7 @@ class Tracing:
         except Exception as error:
             if self.problems:
                 raise Stopped from error  # it may well be a consequence
-            self.stop(f"it raised {type(error).__name__}: {str(error)[:300]}{line_of_error(error)}")
+            self.stop(f"it raised {type(error).__name__}: {str(error)[:300]}{line_of_error(error)}", ANY_BATCH)
 
     # What the functions of torch that are called with a traced tensor do.
 
@@ -81,7 +82,7 @@ class Tracing:
         try:
             handler = next((table[func] for table in TABLES if func in table), None)
             if handler and any(isinstance(part, Refused) for one in traced_in((args, kwargs)) for part in one.parts):
-                return self.skip(func, args, kwargs)
+                return self._of_refused(func, args, kwargs)
             if func in linear_functions.HANDLERS:
                 return self._linear(func, args, kwargs)
             if handler:
@@ -159,6 +160,15 @@ class Tracing:
         """Where the module is at work."""
         found = place_of_call(self.names, Tracing.run.__code__)
         return found if module is None else Place(self.names[module], type(module).__name__, found.line)
+
+    def _of_refused(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What a known function makes of something refused, which is no problem unless it fails."""
+        try:
+            return self.skip(func, args, kwargs)
+        except Stopped as stopped:
+            if stopped.__cause__ is not None:
+                self.problem(f"operation {name_of(func)!r} fails: {str(stopped.__cause__)[:300]}", ANY_BATCH)
+            raise
 
     def skip(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What stands in for the result of a function that cannot be carried: of its shape, and refused."""

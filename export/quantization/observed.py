@@ -12,7 +12,17 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Conv2d, Network, Neuron, Population, Projection, neuron_of
+from kdsnn.network import (
+    DECAY_UNITY,
+    LOWEST,
+    MEMBRANE_SHIFT,
+    Conv2d,
+    Network,
+    Neuron,
+    Population,
+    Projection,
+    neuron_of,
+)
 from kdsnn.network.float_simulation import FloatActivity, simulate_float
 
 __all__ = ["Observed", "Observer"]
@@ -81,6 +91,8 @@ class Observed:
         for t in range(steps):
             u = _left(u, int(neuron.decay_u)) + (drive[:, min(t, drive.shape[1] - 1)] << MEMBRANE_SHIFT)
             v = _left(v, int(neuron.decay_v)) + u + bias
+            if neuron.clips:
+                v = np.maximum(v, LOWEST)
             if neuron.fires:
                 fired = v > int(neuron.threshold) << MEMBRANE_SHIFT
                 spikes[:, t] = fired

@@ -59,6 +59,7 @@ class LayerQuantization:
         clipped: share of the weights whose magnitude was cut to the largest integer.
         bias_error: largest error of rounding a bias, over the threshold (an integrator's largest weight). The threshold
             itself is exact.
+        clips: whether its potential may clip from below.
         decay_error: largest error of rounding decay_u and decay_v to 12 bits, as a share of the state lost in a step.
     """
 
@@ -72,6 +73,7 @@ class LayerQuantization:
     clipped: float
     bias_error: float
     decay_error: float
+    clips: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def requantize(network: Network, like: Network, report: QuantizationReport) -> t
         exponents = tuple(p.exponent for p in like.incoming(population.name))
         candidate = Candidate(int(neuron.threshold), old.scale, exponents)
         sources = scales.sources_of(network, population, like.input_bits)
-        rounded = scales.round_at(population, sources, candidate, neuron.bias_exponent, largest)
+        rounded = scales.round_at(population, sources, candidate, neuron.bias_exponent, largest, clips=neuron.clips)
         made.append(_quantized(population, Made(*rounded, old.scale, old.limited_by), sources, largest))
     text = f"qat, int{report.weight_bits} weights, {like.input_bits}-bit input"
     integer = _assemble(network, made, report.weight_bits, like.input_bits, text)
@@ -233,6 +235,7 @@ def _quantized(
         decay_error=max(
             abs(neuron.decay_u / DECAY_UNITY - wanted.decay_u), abs(neuron.decay_v / DECAY_UNITY - wanted.decay_v)
         ),
+        clips=neuron.clips,
     )
     return _Quantized(population, projections, layer)
 

@@ -134,10 +134,12 @@ def fit(
     largest: int,
     timesteps: int,
     whole: Sequence[FloatArray | None] | None = None,
+    *,
+    clips: bool = False,
 ) -> tuple[Population, tuple[Projection, ...]] | str:
     """The integer population and its projections at one candidate, or what does not fit.
 
-    `whole` are integers of the weights that are rounded already.
+    `whole` are integers of the weights that are rounded already; `clips` says whether the population may clip.
     """
     if max(candidate.exponents) > MAX_EXPONENT:
         return "weight bits"
@@ -145,7 +147,7 @@ def fit(
     bias_exponent = exponent_of(bias, LARGEST_BIAS)
     if bias_exponent > MAX_BIAS_EXPONENT:
         return "bias bits"
-    made = round_at(population, sources, candidate, bias_exponent, largest, whole)
+    made = round_at(population, sources, candidate, bias_exponent, largest, whole, clips=clips)
     incoming = [(p, source.largest_message) for p, source in zip(made[1], sources, strict=True)]
     return "overflow" if overflow(made[0], incoming, timesteps) else made
 
@@ -157,6 +159,8 @@ def round_at(
     bias_exponent: int,
     largest: int,
     whole: Sequence[FloatArray | None] | None = None,
+    *,
+    clips: bool = False,
 ) -> tuple[Population, tuple[Projection, ...]]:
     """The integer population and its projections, rounded at given scales whether they fit or not."""
     neuron = neuron_of(population)
@@ -173,5 +177,6 @@ def round_at(
         decay_u=round(neuron.decay_u * DECAY_UNITY),
         decay_v=round(neuron.decay_v * DECAY_UNITY),
         fires=neuron.fires,
+        clips=clips,
     )
     return replace(population, model=model), tuple(projections)

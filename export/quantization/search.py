@@ -25,6 +25,7 @@ from kdsnn.network import Population, Projection, neuron_of
 __all__ = ["Made", "find"]
 
 BEST = 3  # candidates that are refined, and whose rounding is compensated
+WORTH_CLIPPING = 0.0025  # of the neuron-steps, at least that are kept so: a network that clips runs on fewer machines
 FINER = (-3 / 16, -1 / 8, -1 / 16, 1 / 16, 1 / 8, 3 / 16)  # octaves around the best
 
 
@@ -76,25 +77,57 @@ def find(
         made = search.at(candidate, "exact")
         if isinstance(made, Made):
             return made
+    clipping = replace(search, clips=True) if neuron_of(population).fires else None
+    try:
+        found = _found(search, method, observed)
+    except NetworkError:
+        if clipping is None:
+            raise
+        return _found(clipping, method, observed).made
+    if clipping is not None and observed is not None and found.limited:
+        other = _found(clipping, method, observed)
+        if found.error - other.error > WORTH_CLIPPING:
+            return other.made
+    return found.made
+
+
+@dataclass(frozen=True)
+class _Found:
+    made: Made
+    error: float
+    limited: bool  # whether a finer scale would overflow
+
+
+def _found(search: _Search, method: str, observed: Observed | None) -> _Found:
+    neuron, largest = neuron_of(search.population), search.largest
     ranked: Method | Measured = METHODS.get(method)
-    candidates, limited_by = scales.candidates_of(neuron_of(population), search.weights, largest, ranked)
+    candidates, limited_by = scales.candidates_of(neuron, search.weights, largest, ranked)
     if not isinstance(ranked, Measured):
-        return search.first(candidates, limited_by)
-    safe, limit = scales.candidates_of(neuron_of(population), search.weights, largest, largest_weight.candidates)
-    fitting = search.first(safe, limit)
+        return _Found(search.first(candidates, limited_by), 0.0, limited=False)
+    fitting = search.first(*scales.candidates_of(neuron, search.weights, largest, largest_weight.candidates))
     if observed is None or not any(w.any() for w in search.weights):
-        return fitting
-    return search.fewest_changes(candidates, fitting, observed)
+        return _Found(fitting, 0.0, limited=False)
+    best = search.fewest_changes(candidates, fitting, observed)
+    return _Found(best.made, best.error, fitting.limited_by == "overflow")
 
 
+@dataclass(frozen=True)
 class _Search:
-    def __init__(self, population: Population, sources: Sequence[Source], largest: int, timesteps: int) -> None:
-        self.population, self.sources, self.largest, self.timesteps = population, sources, largest, timesteps
-        self.weights = [source.weight for source in sources]
+    population: Population
+    sources: Sequence[Source]
+    largest: int
+    timesteps: int
+    clips: bool = False
+
+    @property
+    def weights(self) -> list[FloatArray]:
+        return [source.weight for source in self.sources]
 
     def at(self, candidate: Candidate, limited_by: str, whole: Sequence[FloatArray | None] | None = None) -> Made | str:
         """The integers at a candidate, or what does not fit."""
-        made = scales.fit(self.population, self.sources, candidate, self.largest, self.timesteps, whole)
+        made = scales.fit(
+            self.population, self.sources, candidate, self.largest, self.timesteps, whole, clips=self.clips
+        )
         return made if isinstance(made, str) else Made(*made, candidate.scale, limited_by)
 
     def first(self, candidates: Sequence[Candidate], limited_by: str) -> Made:
@@ -125,7 +158,7 @@ class _Search:
                 limited_by, low = found, middle + 1
         return replace(made, limited_by=limited_by)
 
-    def fewest_changes(self, candidates: Sequence[Candidate], fitting: Made, observed: Observed) -> Made:
+    def fewest_changes(self, candidates: Sequence[Candidate], fitting: Made, observed: Observed) -> _Trial:
         """The best of the candidates and of what is around it, rounded plainly or with compensation."""
         known = Candidate(
             int(neuron_of(fitting.population).threshold), fitting.scale, tuple(p.exponent for p in fitting.projections)
@@ -142,7 +175,7 @@ class _Search:
         trials.sort(key=lambda trial: trial.rank)
         if all(taps.shape[2] <= MOST_TAPS for taps in observed.taps):
             trials += [t for trial in trials[:BEST] if (t := self._compensated(trial.candidate, observed)) is not None]
-        return min(trials, key=lambda trial: trial.rank).made
+        return min(trials, key=lambda trial: trial.rank)
 
     def _trials(self, candidates: Sequence[Candidate], observed: Observed) -> list[_Trial]:
         made = [(candidate, self.at(candidate, "spikes")) for candidate in candidates]

@@ -72,10 +72,10 @@ def distill(
         check_tensorboard()
     prepared = prepare(recipe, data)
     recipe = prepared.recipe
-    if recipe.teacher.weights is not None and needs_teacher(recipe):
-        given_teacher(prepared)  # says now what is wrong with it
     torch.manual_seed(recipe.seed + 1)
     student = _new_student(prepared)
+    if recipe.teacher.weights is not None and needs_teacher(recipe):
+        given_teacher(prepared)  # says now what is wrong with it
     loss = loss_of(recipe.distill)
     pairs = _pairs(prepared, student, loss)
     learner = Learner(student, pairs)

@@ -21,7 +21,7 @@ from kdsnn.recipes.load import load_recipe
 from kdsnn.recipes.schema import Recipe
 from kdsnn.run_folders import RECIPE, find_run
 from kdsnn.steps.images import Selection, select_images
-from kdsnn.steps.models import open_model
+from kdsnn.steps.models import load
 from kdsnn.targets.base import Target
 from kdsnn.targets.fitting import ensure_runnable
 
@@ -129,7 +129,7 @@ def open_study(
         sets = " and ".join(repr(recipe.data.dataset) for recipe in recipes)
         raise InputError(f"runs {folders[0]} and {folders[1]} have different data sets: {sets}")
     students = [load_student(folder)[1] for folder in folders]
-    models = [open_model(str(folder)) for folder in folders]
+    models = [load(str(folder)) for folder in folders]
     taught = [f for f, recipe in zip(folders, recipes, strict=True) if loss_of(recipe.distill).needs_teacher]
     subjects = [Subject("teacher", folder.name, load_teacher(folder)) for folder in taught[:1]]
     for title, folder, student, model in zip(_titles(folders, recipes), folders, students, models, strict=True):

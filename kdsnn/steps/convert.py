@@ -10,10 +10,11 @@ from torch import nn
 
 from kdsnn.data.datasets import Dataset
 from kdsnn.data.sources.load import load_calibration
+from kdsnn.display import Block, Displayed
 from kdsnn.distill.checkpoint import load_model
 from kdsnn.errors import InputError, UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT
-from kdsnn.evaluation.edges import FLOAT_TO_INTEGER, MODULE_TO_FLOAT, edges_of
+from kdsnn.evaluation.edges import MODULE_TO_FLOAT
 from kdsnn.export.lowering.lower import Lowered, lower_module
 from kdsnn.export.lowering.module_agreement import ModuleAgreement, check_module, run_module
 from kdsnn.export.lowering.relays import balance
@@ -23,6 +24,7 @@ from kdsnn.own_code.functions import load_own
 from kdsnn.recipes.schema import QuantizeSection
 from kdsnn.run_folders import write_json
 from kdsnn.steps.calibration import images_to_check
+from kdsnn.steps.models import Model
 from kdsnn.steps.post_training import Quantized, quantize_network
 
 __all__ = ["Converted", "convert", "load_module"]
@@ -31,7 +33,7 @@ AT_ONCE = 64  # images in a batch of the module
 
 
 @dataclass(frozen=True)
-class Converted:
+class Converted(Displayed):
     """What became of a module.
 
     Attributes:
@@ -64,9 +66,14 @@ class Converted:
         write_json(path.with_suffix(".json"), self.as_json())
         return path
 
-    def __str__(self) -> str:
-        edges = edges_of(self.network)
-        return f"module → float: {edges[MODULE_TO_FLOAT]} · float → integer: {edges[FLOAT_TO_INTEGER]}"
+    @property
+    def model(self) -> Model:
+        """The integer network and its file, for the steps that follow."""
+        return self.quantized.model
+
+    def blocks(self) -> tuple[Block, ...]:
+        """How the network was quantized, and that the float network fires as the module does."""
+        return (*self.quantized.blocks(), f"module → float: {self.module_agreement}")
 
 
 def convert(

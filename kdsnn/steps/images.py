@@ -23,7 +23,7 @@ from kdsnn.recipes.load import load_recipe
 from kdsnn.run_folders import RECIPE
 from kdsnn.steps.models import Model
 
-__all__ = ["READING", "Selection", "select_images"]
+__all__ = ["READING", "Selection", "select_images", "selection_of"]
 
 READING = "reading"  # of the provenance of a network: what its data do not say themselves, as JSON
 
@@ -70,6 +70,11 @@ def select_images(
         return _selection(found.test.images, labels, found.name, "test", "all")
     chosen = np.random.default_rng(SAMPLE_SEED).permutation(len(found.test.images))[:samples]
     return _selection(found.test.images[chosen], labels[chosen], found.name, "test", f"random, seed {SAMPLE_SEED}")
+
+
+def selection_of(model: Model, data: object = None, *, dataset: object = None, samples: int | None = None) -> Selection:
+    """Images that were selected already, or those that `select_images` selects."""
+    return data if isinstance(data, Selection) else select_images(model, dataset=dataset, images=data, samples=samples)
 
 
 def _trained_on(model: Model) -> Dataset:

@@ -13,21 +13,24 @@ from kdsnn.choices import QUICK_TARGET
 from kdsnn.data.datasets import Dataset, Split
 from kdsnn.data.identity import DataIdentity, identify_test
 from kdsnn.data.sources.load import ImageSet
+from kdsnn.display import Block, Displayed, percent
 from kdsnn.distill.qat.sensitivity import LayerSensitivity
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, Agreement, agreement, ensure_agrees, with_agreement
+from kdsnn.evaluation.edges import MODULE_TO_FLOAT, edges_of
 from kdsnn.export.foreign.expectation import FileAgreement
 from kdsnn.export.quantization.quantize import QuantizationReport, quantize
 from kdsnn.network import Network
 from kdsnn.recipes.schema import QuantizeSection
 from kdsnn.steps.calibration import Shown, bits_of, images_to_agree_on, images_to_calibrate_on
 from kdsnn.steps.models import Model
+from kdsnn.steps.quantization_tables import quantization_tables
 from kdsnn.targets.registry import load_target
 
 __all__ = ["Quantized", "accuracy_on", "agreement_on", "post_training", "quantize_network"]
 
 
 @dataclass(frozen=True)
-class Quantized:
+class Quantized(Displayed):
     """What quantizing made, and what it cost.
 
     Attributes:
@@ -51,6 +54,15 @@ class Quantized:
     notes: tuple[str, ...] = field(default=())
     checked: FileAgreement | None = None
     data: DataIdentity | None = None
+
+    def blocks(self) -> tuple[Block, ...]:
+        """How each layer was rounded, what that changed, the accuracies, and what is known of the edges."""
+        known = {"float": self.float_accuracy, "integer": self.integer_accuracy}
+        accuracy = ", ".join(f"{what} {percent(value)}" for what, value in known.items() if value is not None)
+        of_file = self.model.run is None and self.model.network.provenance.get("source") == "nir"
+        file = f"file → float: {edges_of(self.model.network)[MODULE_TO_FLOAT]} · " if of_file else ""
+        said = f"{self.model.path}\n{accuracy}\n{file}float → integer: {self.agreement}"
+        return (*quantization_tables(self.report, self.agreement, self.sensitivity), said)
 
     def as_json(self) -> dict[str, Any]:
         """What stands in `quantization.json`."""

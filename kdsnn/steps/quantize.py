@@ -6,8 +6,9 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from kdsnn.choices import METHODS
 from kdsnn.data.datasets import Dataset
 from kdsnn.data.identity import identify_test
 from kdsnn.data.sources.load import load_calibration
@@ -36,18 +37,92 @@ from kdsnn.recipes.schema import DistillSection, QatSection, QuantizeSection
 from kdsnn.run_folders import find_run, lock, read_json, remove, write_json
 from kdsnn.steps.calibration import images_to_agree_on, images_to_check, read_with
 from kdsnn.steps.images import READING
-from kdsnn.steps.models import MODEL_FILE, Model, open_model
+from kdsnn.steps.models import MODEL_FILE, Model, load
 from kdsnn.steps.post_training import Quantized, accuracy_on, agreement_on, post_training, quantize_network
 
 __all__ = [
     "FIGURES",
     "figures_of",
+    "foreign_of",
     "open_or_quantize",
+    "quantize",
     "quantize_file",
     "quantize_run",
 ]
 
 FIGURES = "quantization.json"  # in a run, beside the network that it is of
+
+
+def quantize(
+    model: str | Path | None = None,
+    *,
+    weight_bits: int | None = None,
+    input_bits: int | None = None,
+    method: str | None = None,
+    qat_epochs: int | None = None,
+    sensitivity: bool = False,
+    data: object = None,
+    timesteps: int = 4,
+    dt: float | None = None,
+    input_scale: float = 1 / 255,
+    fires_at_threshold: bool | None = None,
+    reset: Literal["zero", "subtract", "none"] | None = None,
+    writer: str | None = None,
+    expect: str | Path | None = None,
+    max_disagreement: float = MAX_DISAGREEMENT,
+    out: str | Path | None = None,
+) -> Quantized:
+    """Makes the integer network that every target runs: of a run's student, or of anybody's float NIR graph.
+
+    Args:
+        model: a run, or a float `.nir` file; None is the latest run.
+        weight_bits: 2 to 8; None is what the recipe says, or 8.
+        input_bits: of an input message, 1 to 8; None: chosen by the error that it makes, where the recipe says nothing.
+        method: one of `kdsnn list methods`; None is what the recipe says, or `spikes`.
+        qat_epochs: of a run: fine-tune for so long; None is what the recipe says.
+        sensitivity: of a run: whether to measure what quantizing each layer alone costs.
+        data: of a file: images to calibrate on and to be tested on (docs/data.md).
+        timesteps: of a file: for which an image is shown.
+        dt: of a file: seconds in a time step, needed where a neuron leaks.
+        input_scale: of a file: what the writer's network saw for a pixel of 1.
+        fires_at_threshold: of a file: whether its neurons fire at `v >= threshold`; None: as the writer's do.
+        reset: of a file that does not say it: `zero`, `subtract` or `none`.
+        writer: of a file: who wrote it, one of `kdsnn list writers`.
+        expect: of a file: images and what the writer's own simulator did (docs/quantize.md).
+        max_disagreement: share of the predictions in which the integer network may differ from the float network.
+        out: of a file: what to write; None is `NAME-intBITS.nir` beside it.
+
+    Raises:
+        VerificationError: the float network fires otherwise than expected, or the integer network differs in more.
+        KdsnnError: see `quantize_run` and `quantize_file`.
+    """
+    if method is not None:
+        METHODS.get(method)
+    if model is None or not str(model).endswith(".nir"):
+        if expect or reset or writer:
+            raise UsageError("a run says all of itself: --expect, --reset and --writer are for NIR files of others")
+        return quantize_run(
+            None if model is None else str(model),
+            weight_bits=weight_bits,
+            input_bits=input_bits,
+            method=method,
+            qat_epochs=qat_epochs,
+            sensitivity=sensitivity,
+            max_disagreement=max_disagreement,
+        )
+    if qat_epochs or sensitivity:
+        raise UsageError("a NIR file can be neither fine-tuned nor analysed yet: --qat-epochs, --sensitivity")
+    return quantize_file(
+        Path(model),
+        foreign_of(timesteps, dt, input_scale, fires_at_threshold, reset, writer),
+        out=None if out is None else Path(out),
+        dataset=data,
+        section=_changed(
+            QuantizeSection(), weight_bits=weight_bits, input_bits=input_bits, method=method, qat_epochs=None
+        ),
+        expect=None if expect is None else Path(expect),
+        max_disagreement=max_disagreement,
+    )
 
 
 def quantize_run(
@@ -178,18 +253,33 @@ def quantize_file(
     out = out or path.with_name(f"{path.stem}-int{section.weight_bits}.nir")
     if out.resolve() == path.resolve():
         raise UsageError(f"{out} is the float graph itself", hint="write the integer network to another file")
-    data = None if dataset is None else load_calibration(dataset)
+    shown = expect if dataset is None else dataset
+    data = None if shown is None else load_calibration(shown)
     read = read_with(path, foreign, data)
     checked = None if expect is None else check_recorded(read, expect)
     if checked is not None:
         read = replace(read, provenance={**read.provenance, MODULE_TO_FLOAT: str(checked)})
-        data = load_calibration(expect) if data is None else data
     made = quantize_network(balance(read), out, data, section, max_disagreement=max_disagreement)
     doubt = read.provenance.get("doubt")
     done = replace(made, checked=checked, notes=(doubt,) if doubt and checked is None else ())
     if keep:
         write_nir(done.model.network, out)
     return done
+
+
+def foreign_of(
+    timesteps: int,
+    dt: float | None,
+    input_scale: float,
+    fires_at_threshold: bool | None,
+    reset: Literal["zero", "subtract", "none"] | None,
+    writer: str | None,
+) -> Foreign:
+    """What a file leaves open, as the command line and Python say it."""
+    ties: Literal[">", ">="] | None = None
+    if fires_at_threshold is not None:
+        ties = ">=" if fires_at_threshold else ">"
+    return Foreign(timesteps, dt, input_scale, fires_at=ties, reset=reset, writer=writer)
 
 
 def open_or_quantize(
@@ -213,7 +303,7 @@ def open_or_quantize(
         return done.model, done.notes
     if expect is not None:
         raise UsageError("--expect is for float NIR files of others")
-    return open_model(model), ()
+    return load(model), ()
 
 
 def _changed(

@@ -15,7 +15,7 @@ from kdsnn.export.nir import read_nir, write_nir
 from kdsnn.noise.faults import flip_bits
 from kdsnn.run_folders import lock
 from kdsnn.steps.images import select_images
-from kdsnn.steps.models import open_model
+from kdsnn.steps.models import load
 from tests.cli.conftest import Cli
 from tests.cli.test_errors import assert_error
 
@@ -133,7 +133,7 @@ def test_bits_are_flipped_at_the_width_that_the_network_itself_says(
     (run / "quantization.json").write_bytes(old)  # says 8 bits
     done = cli("noise", run, "-k", "bit-flip", "--levels", "0.05", "-n", 40, "--seeds", 1, "--json")
     assert done.code == 0, done.err
-    shown = select_images(open_model(str(run)), samples=40)
+    shown = select_images(load(str(run)), samples=40)
     np.savez(tmp_path / "x.npz", x=shown.images, y=shown.labels)
     found = {}
     for bits in (3, 8):
@@ -202,7 +202,7 @@ def test_a_moved_run_says_the_same_and_names_no_place(cli: Cli, run: Path, tmp_p
 
 
 def test_accuracies_say_on_which_images_they_were_measured(cli: Cli, run: Path) -> None:
-    own = select_images(open_model(str(run))).identity.as_json()
+    own = select_images(load(str(run))).identity.as_json()
     for name in ("student.json", "teacher.json", "quantization.json"):
         assert json.loads((run / name).read_text())["data"] == own, name
     told = json.loads((run / "student.json").read_text())

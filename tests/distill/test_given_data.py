@@ -13,7 +13,7 @@ from kdsnn.distill.student import distill, load_student
 from kdsnn.errors import InputError
 from kdsnn.recipes.load import load_recipe
 from kdsnn.steps.images import select_images
-from kdsnn.steps.models import open_model
+from kdsnn.steps.models import load
 from kdsnn.steps.quantize import quantize_run
 from tests.distill.small import recipe, small
 
@@ -31,7 +31,7 @@ def test_a_run_keeps_what_was_in_memory(tmp_path: Path) -> None:
     prepared, _ = load_student(tmp_path / "moved")
     assert prepared.dataset.sha256 == prepared.recipe.data.sha256 == wanted.sha256
     quantize_run(str(tmp_path / "moved"))
-    shown = select_images(open_model(str(tmp_path / "moved")))
+    shown = select_images(load(str(tmp_path / "moved")))
     assert np.array_equal(shown.images, wanted.test.images)
     assert distill(recipe(), run=tmp_path / "moved", data=data, resume=True, device="cpu") == tmp_path / "moved"
     other = TensorDataset(torch.tensor(images) / 255, torch.tensor(1 - labels))

@@ -19,7 +19,7 @@ from kdsnn.report.page import render, write_report
 from kdsnn.run_folders import write_json
 from kdsnn.steps.evaluate import evaluate_model
 from kdsnn.steps.images import select_images
-from kdsnn.steps.models import Model, open_model
+from kdsnn.steps.models import Model, load
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.reference import ReferenceTarget
 from tests.small_run import input_macs, one_layer, small_run
@@ -83,7 +83,7 @@ def test_evaluations_of_another_network_are_not_counted() -> None:
     model = small_run()
     evaluated(model, 300)
     write_nir(one_layer(seed=1), model.path)
-    again = open_model(str(model.run))
+    again = load(str(model.run))
     evaluated(again, 10)
     data = collect(again)
     assert data["fingerprint"] == again.network.fingerprint() != model.network.fingerprint()

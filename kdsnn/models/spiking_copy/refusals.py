@@ -12,7 +12,7 @@ __all__ = ["hooked", "problems_of"]
 
 RELU = "put nn.ReLU in its place and train the ANN on, from its weights"
 NORM = "use nn.BatchNorm2d, which folds into the weights: this one is computed anew for each image"
-STATE = "a ReLU network keeps no state: leave it out, or train a spiking student of your own (docs/own-networks.md)"
+STATE = "a ReLU network keeps no state: leave it out, or train a spiking student of your own (docs/own-ann.md)"
 LOGITS = "return the logits: leave it out, the weights stay as they are"
 PRODUCT = "spikes can be weighted and added, and not multiplied with each other: add instead"
 POOL = "use nn.MaxPool2d right after a ReLU, nn.AvgPool2d or nn.AdaptiveAvgPool2d"

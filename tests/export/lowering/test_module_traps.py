@@ -242,6 +242,25 @@ def test_all_problems_of_a_module_are_named_at_once() -> None:
     assert raised.value.exit_code == 3
 
 
+def test_neurons_after_the_end_are_named_too() -> None:
+    """Where the tracing cannot go on, the settings of the neurons that it did not reach are looked at."""
+
+    class Fixed(Net):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            spk, _ = self.lif1(self.conv(x), self.lif1.reset_mem())
+            return self.lif2(self.fc(spk.view(128, -1)))[0]
+
+    net = Fixed(neuron=partial(snntorch.Leaky, 0.9))
+    net.lif2 = snntorch.Leaky(0.9, reset_mechanism="none")
+    with pytest.raises(LoweringError) as raised:
+        lowered(net)
+    first, second, third = raised.value.problems
+    assert "layer 'lif1' (Leaky) cannot be lowered: its reset is 'subtract' (test_module_traps.py" in first
+    assert "operation 'view' fails: shape '[128, -1]' is invalid" in second
+    assert "their number must not matter" in second
+    assert third.startswith("layer 'lif2' (Leaky) cannot be lowered: its reset is 'none': make it")
+
+
 class Tutorial(nn.Module):
     """snnTorch's tutorial 5, with `step` in place of one of its lines."""
 

@@ -103,3 +103,34 @@ def test_compensated_rounding_keeps_sums_of_what_comes_together() -> None:
     assert sorted(whole[2]) == [2, 7]  # the clipped part goes over
     apart = np.eye(2, dtype=np.float32)[None]
     assert compensated(weight, apart, 1.0, 7).tolist() == [[0, 0], [2, -1], [7, 0]]
+
+
+def inhibited(timesteps: int) -> Network:
+    """Mostly inhibition: the longer it is shown, the lower the worst case."""
+    rng = np.random.default_rng(8)
+    network = chain(steps=timesteps)
+    weight = rng.normal(-0.05, 0.2, (5, 96))
+    return replace(network, projections=(*network.projections[:2], Projection("pool", "out", Dense(weight))))
+
+
+def test_steps_take_no_bits_where_potentials_may_clip() -> None:
+    x = images(16, seed=4)
+    short, by_few = quantize(inhibited(4), calibration=x, method="spikes")
+    long, by_many = quantize(inhibited(2000), calibration=x, method="spikes")
+    plain, without = quantize(inhibited(2000), calibration=x, method="max")
+    assert [layer.clips for layer in by_few.layers] == [False, False, False]
+    assert by_many.layers[-1].clips
+    assert long.output.model.clips
+    assert not plain.output.model.clips
+    assert without.layers[-1].largest_weight < 20
+    assert by_many.layers[-1].largest_weight > 90
+    assert overflows(long) == overflows(short) == {}
+
+
+def test_what_fits_at_no_scale_without_clipping_may_clip() -> None:
+    network = inhibited(60_000)
+    with_strong = replace(network.projections[2], op=Dense(network.projections[2].op.weight * 40))
+    network = replace(network, projections=(*network.projections[:2], with_strong))
+    integer, report = quantize(network)
+    assert report.layers[-1].clips
+    assert overflows(integer) == {}
