@@ -120,7 +120,7 @@ def teacher_folder(recipe: Recipe) -> Path:
         "teacher": recipe.teacher.model_dump(mode="json"),
     }
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
-    title = re.sub(r"[^\w.-]+", "-", reference.title_of(recipe.data.dataset))
+    title = re.sub(r"[^\w.-]+", "-", reference.title_of(recipe.data.dataset)).lstrip(".-")
     return runs_root() / "teachers" / f"{title}-{name}-{digest}"
 
 

@@ -121,6 +121,7 @@ def test_names_are_names_and_paths_are_paths(tmp_path: Path, monkeypatch: pytest
     folder(tmp_path / "a:b", x, y, CLASSES)
     assert load_data("digits") is load_dataset("digits")
     assert load_data("./digits").labels == CLASSES
+    assert load_data("./digits").name == "./digits"  # a result on it is none on the digits
     assert load_data(Path("digits")).labels == CLASSES
     assert load_data("a:b").labels == CLASSES  # what exists is no module
     assert load_images("digits").images is load_dataset("digits").test.images
