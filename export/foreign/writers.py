@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import nir
 import numpy as np
-import torch
 
 from kdsnn.choices import WRITERS
 from kdsnn.errors import InputError, LoweringError
+from kdsnn.export.foreign.numbers import numbers
 from kdsnn.export.foreign.reader import Foreign
 from kdsnn.export.lowering.linear_stream import FloatArray
 
@@ -170,7 +171,9 @@ def _as_sinabs(nodes: Mapping[Any, Any]) -> bool:
 
 
 def _fields(node: Any, *names: str) -> list[FloatArray]:
-    """Those fields of a node that it has and that are numbers."""
-    found = [getattr(node, name) for name in names if getattr(node, name, None) is not None]
-    values = [np.asarray(value.detach() if isinstance(value, torch.Tensor) else value) for value in found]
-    return [value.astype(np.float64) for value in values if value.dtype.kind in "biuf"]
+    """Those fields of a node that it has and that are numbers; what is broken its handler says."""
+    values = []
+    for name in (name for name in names if getattr(node, name, None) is not None):
+        with suppress(InputError):
+            values.append(numbers(getattr(node, name), name, infinite=True))
+    return values
