@@ -51,9 +51,10 @@ SPIKINGJELLY = Writer(dt=1e-4, fires_at=">=")  # it refuses to write soft resets
 
 NEURONS = (nir.IF, nir.LIF, nir.CubaLIF, nir.I, nir.LI, nir.CubaLI)
 SAME = 1e-5  # relative: r in float32 against tau / dt
-WAYS_OUT = (
-    "say what the neurons did: --reset zero, subtract or none, with --dt 1e-4 where they leak; "
-    "or who wrote it, if not snntorch: --writer NAME (kdsnn list writers), by-hand to take it at its word"
+SAY_RESET = "say what the neurons did: --reset zero, subtract or none"
+SAY_WRITER = (
+    ", with --dt 1e-4 where they leak; or who wrote the file, if not snntorch: --writer NAME (kdsnn list writers),"
+    " by-hand to take it at its word"
 )
 
 
@@ -78,7 +79,8 @@ def settled(options: Foreign, nodes: Mapping[Any, Any]) -> Foreign:
         )
     problems = _unsaid(options, writer, nodes)
     if problems:
-        raise InputError("a NIR file cannot say everything, and here it matters", problems=problems, hint=WAYS_OUT)
+        ways_out = SAY_RESET + (SAY_WRITER if options.writer in (None, "snntorch") else "")
+        raise InputError("a NIR file cannot say everything, and here it matters", problems=problems, hint=ways_out)
     return replace(
         options,
         dt=writer.dt if options.dt is None else options.dt,
