@@ -22,7 +22,7 @@ import numpy.typing as npt
 from kdsnn.evaluation import check_same
 from kdsnn.network import Network
 from kdsnn.steps.images import select_images
-from kdsnn.steps.models import open_model
+from kdsnn.steps.models import load
 from kdsnn.targets.base import Program, Record, RunResult, Target
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.lava.adapter import LavaTarget
@@ -88,7 +88,7 @@ def main() -> None:
     arguments = parser.parse_args()
     setup_environment()
     if arguments.model:
-        model = open_model(arguments.model)
+        model = load(arguments.model)
         network, images = model.network, select_images(model, samples=DISTINCT).images
     else:
         network, images = paper_network()

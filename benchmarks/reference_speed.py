@@ -1,6 +1,6 @@
 """The reference beside what it was: the same sums in int64, which numpy multiplies without BLAS. One network, in turn.
 
-    uv run python benchmarks/reference_speed.py [--images 8] [--repeats 5] [--threads 1] [--quick]
+    uv run python benchmarks/reference_speed.py [--student 2conv] [--repeats 5] [--threads 1] [--quick]
 
 The paper's 2conv and VGG11 with random weights that keep every layer awake, quantized, T = 4. The reference also counts
 each spike and synaptic operation; its former self here only simulates. Every spike of every population is compared. A
@@ -22,22 +22,24 @@ from kdsnn.export.quantization.quantize import quantize
 from kdsnn.network import Conv2d, Network, Projection, neuron_of
 from kdsnn.targets.reference import ReferenceTarget
 
+IMAGES = {"2conv": 16, "vgg11": 8}  # of a run: one batch, as large as its former self does in some seconds
 Int64Array = npt.NDArray[np.int64]
 Spikes = dict[str, npt.NDArray[np.bool_]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=8, help="of a run")
+    parser.add_argument("--student", choices=IMAGES, help="left out: both")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1, help="of BLAS")
     parser.add_argument("--quick", action="store_true", help="narrow students and few repeats: to see that it runs")
     options = parser.parse_args()
     if options.quick:
-        options.repeats, options.images = 3, 4
+        options.repeats = 3
     with threadpool_limits(options.threads, user_api="blas"):
-        for name, shape in STUDENTS.items():
-            images = np.random.default_rng(0).integers(0, 256, (options.images, *shape)).astype(np.uint8)
+        for name in [options.student] if options.student else IMAGES:
+            size = (4 if options.quick else IMAGES[name], *STUDENTS[name])
+            images = np.random.default_rng(0).integers(0, 256, size).astype(np.uint8)
             compare(made(name, images, width=0.125 if options.quick else 1.0), images, options.repeats)
 
 

@@ -11,7 +11,7 @@ import argparse
 
 from kdsnn.evaluation import check_same
 from kdsnn.steps.images import select_images
-from kdsnn.steps.models import open_model
+from kdsnn.steps.models import load
 from kdsnn.targets.base import Program
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.lava.adapter import LavaTarget
@@ -27,10 +27,10 @@ def main() -> None:
     parser.add_argument("--stock-samples", type=int, default=20)
     arguments = parser.parse_args()
     setup_environment()
-    model = open_model(arguments.run)
+    model = load(arguments.run)
     network = model.network
     programs: dict[str, tuple[Program, int]] = {
-        "reference (numpy int64)": (ReferenceTarget().compile(network), arguments.samples),
+        "reference (numpy)": (ReferenceTarget().compile(network), arguments.samples),
         "gpu target on the CPU": (GpuTarget("cpu").compile(network), arguments.samples),
         "onnx, float32": (OnnxTarget().compile(network), arguments.samples),
         "onnx, int8": (OnnxTarget(flavour="int8").compile(network), arguments.samples),

@@ -231,6 +231,7 @@ def _record(population: Population) -> dict[str, Any]:
         "decay_u": int(neuron.decay_u),
         "decay_v": int(neuron.decay_v),
         "relay": population.relay,
+        "clips": neuron.clips,
     }
 
 
@@ -292,7 +293,8 @@ def _population(graph: nir.NIRGraph, record: dict[str, Any], projections: list[P
             bias = bias if beside is None else bias + beside.scale
     mantissa = _integers(np.ldexp(bias.reshape(-1), MEMBRANE_SHIFT - bias_exponent), np.int32)
     threshold, decays = int(_integers(thresholds, np.int64)[0]), (int(record["decay_u"]), int(record["decay_v"]))
-    neuron = Neuron(threshold, mantissa, bias_exponent, *decays, fires=fires)
+    clips = bool(record.get("clips", False))  # older files have none that does
+    neuron = Neuron(threshold, mantissa, bias_exponent, *decays, fires=fires, clips=clips)
     return Population(name, shape, neuron, relay=bool(record["relay"]))
 
 

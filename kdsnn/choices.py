@@ -123,6 +123,7 @@ METHODS: Registry[Any] = Registry(
         "max": "kdsnn.export.quantization.methods.largest_weight:candidates",
         "mse": "kdsnn.export.quantization.methods.least_error:candidates",
         "percentile": "kdsnn.export.quantization.methods.percentile:candidates",
+        "spikes": "kdsnn.export.quantization.methods.fewest_changes:SPIKES",
     },
 )
 NOISES: Registry[Any] = Registry(

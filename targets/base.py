@@ -241,4 +241,5 @@ def check_images(network: Network, images: npt.NDArray[np.uint8]) -> None:
     if images.dtype != np.uint8:
         raise InputError(f"images must be uint8, not {images.dtype}", hint="pass raw pixels from 0 to 255")
     if images.shape[1:] != network.input.shape or len(images) == 0:
-        raise InputError(f"images have shape {images.shape}; this network takes (N, {str(network.input.shape)[1:]}")
+        wanted = ", ".join(map(str, network.input.shape))
+        raise InputError(f"images have shape {images.shape}; this network takes (N, {wanted})")

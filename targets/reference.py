@@ -8,26 +8,27 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, Projection, counters, neuron_of
-from kdsnn.network.features import CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
+from kdsnn.network import DECAY_UNITY, LOWEST, MEMBRANE_SHIFT, Network, Projection, counters, neuron_of
+from kdsnn.network.features import CLIPPING, CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
 from kdsnn.network.linear_maps import apply
 from kdsnn.targets.base import Availability, Target, Violation
 from kdsnn.targets.batches import Activity, BatchProgram
 from kdsnn.targets.fitting import overflow_violations
 
-__all__ = ["Arrives", "ReferenceProgram", "ReferenceTarget", "decay", "exact_in_floats", "simulate", "sums"]
+__all__ = ["Arrives", "ReferenceProgram", "ReferenceTarget", "decay", "in_floats", "simulate", "sums"]
 
 BATCH = 32  # images at once: bounds the memory
-Int64Array = npt.NDArray[np.int64]
+Int32Array = npt.NDArray[np.int32]
 Spikes = dict[str, npt.NDArray[np.uint8]]
-Potentials = npt.NDArray[np.int32]
 Arrives = Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]]  # of those that fired, those whose spike arrives
 
 
 def simulate(
     network: Network, images: npt.NDArray[np.uint8], arrives: Arrives | None = None
-) -> tuple[Spikes, Potentials]:
+) -> tuple[Spikes, Int32Array]:
     """What a network does on images `(N, C, H, W)` uint8.
+
+    State has 24 bits, and no image takes a network that `ReferenceTarget.check` accepts beyond them: 32 are enough.
 
     Returns:
         The spikes of every population but the input, `(N, T, *shape)` uint8, and the potential of the output after the
@@ -36,51 +37,51 @@ def simulate(
     """
     n, steps = len(images), network.timesteps
     image = counters.input_messages(network, images)
-    largest = {p.name: 1 for p in network.spiking} | {network.input.name: 2**network.input_bits - 1}
-    projections = {p.name: exact_in_floats(p, largest[p.source]) for p in network.projections}
+    projections = {p.name: in_floats(p) for p in network.projections}
     of_image = {name: sums(p, image) for name, p in projections.items() if p.source == network.input.name}
-    u = {p.name: np.zeros((n, *p.shape), dtype=np.int64) for p in network.spiking}
-    v = {p.name: np.zeros((n, *p.shape), dtype=np.int64) for p in network.spiking}
+    u = {p.name: np.zeros((n, *p.shape), dtype=np.int32) for p in network.spiking}
+    v = {p.name: np.zeros((n, *p.shape), dtype=np.int32) for p in network.spiking}
     spikes: Spikes = {p.name: np.zeros((n, steps, *p.shape), dtype=np.uint8) for p in network.spiking}
     for t in range(steps):
         for population in network.spiking:
             name, neuron = population.name, neuron_of(population)
-            bias = neuron.bias.astype(np.int64).reshape(population.shape) << neuron.bias_exponent
+            bias = neuron.bias.astype(np.int32).reshape(population.shape) << neuron.bias_exponent
             incoming = [projections[p.name] for p in network.incoming(name)]
             a = sum(of_image[p.name] if p.name in of_image else sums(p, spikes[p.source][:, t]) for p in incoming)
             u[name] = decay(u[name], int(neuron.decay_u)) + (a << MEMBRANE_SHIFT)
             v[name] = decay(v[name], int(neuron.decay_v)) + u[name] + bias
+            if neuron.clips:
+                v[name] = np.maximum(v[name], LOWEST)
             fired = v[name] > int(neuron.threshold) << MEMBRANE_SHIFT
-            v[name][fired] = 0
+            v[name] *= ~fired
             spikes[name][:, t] = fired if arrives is None else arrives(fired)
-    return spikes, v[network.output.name].astype(np.int32)
+    return spikes, v[network.output.name]
 
 
-def exact_in_floats(projection: Projection, largest: int) -> Projection:
-    """The projection with its weights as floats, which BLAS multiplies, and in which every sum of it is exact.
+def in_floats(projection: Projection) -> Projection:
+    """The projection with weights in float32, which BLAS multiplies.
 
-    No sum of some of a neuron's products, in whatever order, is more than the largest message times the sum of its
-    weights' sizes. Whole numbers up to 2**24 are exact in float32. Those up to 2**53 are in float64: it would take more
-    than 2**38 synapses of one neuron to pass that with weights and messages of 8 bits.
+    That is exact: in a network that `ReferenceTarget.check` accepts, a neuron's products of one sign never add up to
+    more than 2**17 weight units (2**23, 64 to a unit), nor does any part of a sum, and float32 has all whole numbers up
+    to 2**24.
     """
-    weight = projection.op.weight
-    bound = largest * int(np.abs(weight.reshape(len(weight), -1)).sum(axis=1, dtype=np.int64).max())
-    exact = np.float32 if bound <= 2**24 else np.float64
-    return replace(projection, op=replace(projection.op, weight=weight.astype(exact)))
+    return replace(projection, op=replace(projection.op, weight=projection.op.weight.astype(np.float32)))
 
 
-def sums(projection: Projection, messages: npt.NDArray[np.uint8]) -> Int64Array:
+def sums(projection: Projection, messages: npt.NDArray[np.uint8]) -> Int32Array:
     """What messages add up to at each target neuron, in weight units."""
-    op = projection.op
-    return apply(op, messages.astype(op.weight.dtype)).astype(np.int64) << projection.exponent
+    made: Int32Array = apply(projection.op, messages.astype(np.float32)).astype(np.int32) << projection.exponent
+    return made
 
 
-def decay(x: Int64Array, amount: int) -> Int64Array:
+def decay(x: Int32Array, amount: int) -> Int32Array:
     """`x` less `amount` 4096ths of it, rounded towards zero."""
     if amount in (0, DECAY_UNITY):
         return x if amount == 0 else np.zeros_like(x)
-    left: Int64Array = np.sign(x) * (np.abs(x) * (DECAY_UNITY - amount) >> 12)
-    return left
+    left: npt.NDArray[np.int64] = np.sign(x) * (
+        np.abs(x).astype(np.int64) * (DECAY_UNITY - amount) >> 12
+    )  # 24 and 12 bits make 36
+    return left.astype(np.int32)
 
 
 class ReferenceTarget(Target):
@@ -88,7 +89,7 @@ class ReferenceTarget(Target):
 
     name = "reference"
     description = "numpy: the specification that every other target is compared with"
-    features = frozenset({LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT})
+    features = frozenset({LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT, CLIPPING})
 
     def probe(self) -> Availability:
         """Always available."""

@@ -6,7 +6,7 @@ from kdsnn.export.nir import write_nir
 from kdsnn.network import Dense, Input, Network, Neuron, Population, Projection
 from kdsnn.recipes.load import load_recipe, recipe_toml
 from kdsnn.run_folders import runs_root
-from kdsnn.steps.models import Model, open_model
+from kdsnn.steps.models import Model, load
 
 TIMESTEPS = 2
 INPUT_BITS = 4
@@ -29,7 +29,7 @@ def small_run(name: str = "small", seed: int = 0, *, weight_bits: int = 8) -> Mo
     run.mkdir(parents=True)
     (run / "recipe.toml").write_text(recipe_toml(load_recipe("digits-2conv")))
     write_nir(one_layer(seed, weight_bits=weight_bits), run / "model.nir")
-    return open_model(str(run))
+    return load(str(run))
 
 
 def input_macs(images: np.ndarray) -> int:

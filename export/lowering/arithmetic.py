@@ -18,7 +18,7 @@ from kdsnn.export.lowering.traced import Drive, Order, Part, Total, Traced
 if TYPE_CHECKING:
     from kdsnn.export.lowering.tracing import Tracing
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "added"]
 
 
 def _add(tracing: Tracing, _func: Any, input: Any, other: Any, *, alpha: float = 1) -> Traced:  # noqa: A002  torch's name
@@ -41,7 +41,13 @@ def _mul(tracing: Tracing, _func: Any, input: Any, other: Any) -> Traced:  # noq
 def _div(tracing: Tracing, _func: Any, input: Any, other: Any, *, rounding_mode: str | None = None) -> Traced:  # noqa: A002
     if rounding_mode is not None or not isinstance(input, Traced):
         raise LoweringError("only a division by a constant, without rounding, is linear")
-    return _times(tracing, input, other, lambda value: 1 / value, "div")
+    return _times(tracing, input, other, _inverse, "div")
+
+
+def _inverse(value: FloatArray) -> FloatArray:
+    if (value == 0).any():
+        raise LoweringError("it divides by zero")
+    return 1 / value
 
 
 def _neg(tracing: Tracing, _func: Any, input: Traced) -> Traced:  # noqa: A002
@@ -63,7 +69,7 @@ def _in_place(plain: Callable[..., Traced]) -> Callable[..., Traced]:
 
 def _sum(tracing: Tracing, first: Any, by: float, second: Any, also_by: float) -> Traced:
     if isinstance(first, Traced) and isinstance(second, Traced):
-        return _two(tracing, _weighted(tracing, first, by), _weighted(tracing, second, also_by))
+        return added(tracing, _weighted(tracing, first, by), _weighted(tracing, second, also_by))
     if isinstance(second, Traced):
         first, by, second, also_by = second, also_by, first, by
     given = _weighted(tracing, first, by)
@@ -77,7 +83,8 @@ def _weighted(tracing: Tracing, given: Traced, factor: float) -> Traced:
     return given if factor == 1 else _times(tracing, given, factor, lambda value: value, "mul")
 
 
-def _two(tracing: Tracing, first: Traced, second: Traced) -> Traced:
+def added(tracing: Tracing, first: Traced, second: Traced) -> Traced:
+    """The sum of two tensors of one shape."""
     if first.order is not second.order or len(first.parts) != len(second.parts) or first.shape != second.shape:
         raise LoweringError(f"a sum of shapes {tuple(first.shape)} and {tuple(second.shape)}")
     parts = [_two_parts(tracing, a, b) for a, b in zip(first.parts, second.parts, strict=True)]
@@ -109,8 +116,6 @@ def _times(
     if isinstance(constant, Traced):
         raise LoweringError("a product of two things that depend on the image is not linear")
     value = power(_constant(tracing, constant, given))
-    if not np.isfinite(value).all():
-        raise LoweringError("it divides by zero")
     if all(isinstance(part, Total) for part in given.parts):
         if value.size != 1 or float(value) <= 0:
             raise LoweringError("scores over time steps can be scaled by one positive number only")

@@ -112,7 +112,7 @@ def lower_module(
         network = _network(builder, stream, steps, labels, name, provenance)
         _check_calls(tracing, calls, network)
     except Stopped:
-        pass
+        calls.check_rest()
     if tracing.problems:
         raise refusal(tracing.problems)
     return Lowered(
@@ -180,7 +180,7 @@ def _chosen(tracing: Tracing, returned: Any) -> Traced:
     spikes = [one for one in found if _stream_of(one).is_spikes and _stream_of(one).terms[0].source != INPUT]
     if spikes:
         return max(spikes, key=lambda one: order.index(_stream_of(one).terms[0].source))
-    if len(found) != 1:
+    if len({id(_stream_of(one)) for one in found}) != 1:
         what = "nothing that spikes make" if not found else f"{len(found)} results, and none is spikes"
         tracing.stop(f"it returns {what}", "return the spikes of the last neurons, at all steps: torch.stack(spikes)")
     return found[0]

@@ -18,13 +18,12 @@ import numpy.typing as npt
 import snntorch
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
 from kdsnn.errors import InputError, VerificationError
 from kdsnn.export.lowering.lower import WHITE, Lowered, number_format
-from kdsnn.export.lowering.neuron_calls import hidden_states
+from kdsnn.export.lowering.neuron_calls import from_rest
 from kdsnn.export.lowering.places import line_of_error
-from kdsnn.models.neurons import MultiStep
+from kdsnn.models.neurons import IF
 from kdsnn.network import Network
 from kdsnn.network.float_simulation import FLOAT32_ROUNDING, FloatActivity, simulate_float
 
@@ -133,8 +132,20 @@ def run_module(module: nn.Module, lowered: Lowered, images: Images) -> tuple[dic
         taken[path] = at + 1
     names = {population.name for population in lowered.network.spiking}
     spikes = {name: np.stack([of[t] for t in sorted(of)], axis=1) for name, of in trains.items() if name in names}
-    tensors = [[one for one in tree_leaves(value) if isinstance(one, torch.Tensor)] for value in returned]
+    tensors = [_tensors(value) for value in returned]
     return spikes, [np.stack([one.double().numpy() for one in same]) for same in zip(*tensors, strict=True)]
+
+
+def _tensors(returned: Any) -> list[torch.Tensor]:
+    """The tensors that a module returns; a list with one for each time step is put together."""
+    if isinstance(returned, torch.Tensor):
+        return [returned]
+    if isinstance(returned, list) and returned and all(isinstance(one, torch.Tensor) for one in returned):
+        return [torch.stack(returned)]
+    values = list(returned.values()) if isinstance(returned, dict) else returned
+    if not isinstance(values, list | tuple):
+        return []
+    return [one for value in values for one in _tensors(value)]
 
 
 def _chunks(outputs: list[Array], steps: int) -> list[Array]:
@@ -153,10 +164,10 @@ def _recorded(module: nn.Module) -> Iterator[dict[str, list[Array]]]:
 
     hooks = []
     try:
-        with hidden_states(module):
-            cells = {layer.cell for layer in module.modules() if isinstance(layer, MultiStep)}
-            for path, layer in module.named_modules():
-                if isinstance(layer, snntorch.SpikingNeuron | MultiStep) and layer not in cells:
+        with from_rest(module):
+            at_once = {layer: layer.cell for layer in module.modules() if isinstance(layer, IF) and layer.is_plain()}
+            for path, layer in module.named_modules():  # a plain IF computes all its steps without calling its cell
+                if layer in at_once or (isinstance(layer, snntorch.SpikingNeuron) and layer not in at_once.values()):
                     hooks.append(_first_hook(layer, partial(record, path)))
             yield seen
     finally:

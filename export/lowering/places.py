@@ -58,6 +58,8 @@ def place_of_call(names: Mapping[nn.Module, str], outermost: CodeType) -> Place:
             text = linecache.getline(file, frame.f_lineno).strip()
             line = f"{Path(file).name}:{frame.f_lineno}" + (f", {text!r}" if text else "")
         frame = frame.f_back
+    if frame is None:
+        line = ""  # not called by the module at all
     module = module if module is not None else next(iter(names))
     return Place(names[module], type(module).__name__, line)
 

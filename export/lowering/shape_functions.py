@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial, reduce
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from kdsnn.errors import LoweringError
 from kdsnn.export.lowering import linear_stream as streams
+from kdsnn.export.lowering.arithmetic import added
 from kdsnn.export.lowering.linear_functions import image_mean, torch_functions
+from kdsnn.export.lowering.linear_stream import Stream
 from kdsnn.export.lowering.traced import Drive, Order, Part, Total, Traced
+from kdsnn.export.lowering.unrolling import check_size
+from kdsnn.network import Conv2d
 
 if TYPE_CHECKING:
     from kdsnn.export.lowering.tracing import Tracing
@@ -93,13 +99,35 @@ def _stacked(tracing: Tracing, _func: Function, tensors: Any, dim: int = 0) -> T
     return Traced(tracing, (len(parts), *shape), parts, Order.STACKED)
 
 
-def _joined(tracing: Tracing, func: Function, tensors: Any, dim: int = 0) -> Traced:
-    """Time steps in the batch, `(T * B, ...)`; or the channels of several tensors of one step."""
+def _joined(tracing: Tracing, _func: Function, tensors: Any, dim: int = 0) -> Traced:
+    """Time steps in the batch, `(T * B, ...)`; or the channels of several tensors, behind each other."""
     if dim == 0:
         parts, shape = _of_steps(tensors)
         order = Order.FOLDED if len(parts) > 1 else Order.NOW
         return Traced(tracing, (len(parts) * shape[0], *shape[1:]), parts, order)
-    raise LoweringError(f"operation {func.__name__!r} along dimension {dim} cannot be carried")
+    tensors = list(tensors)
+    alike = all(isinstance(one, Traced) and one.order is not Order.STACKED for one in tensors)
+    if not alike or dim not in (1, 1 - tensors[0].dim()):
+        raise LoweringError("only channels of images of one size, and vectors, can be put together: torch.cat(list, 1)")
+    channels = sum(one.shape[1] for one in tensors)
+    begins = np.cumsum([0, *(one.shape[1] for one in tensors)])
+    placed = [_placed(tracing, one, int(begin), channels) for one, begin in zip(tensors, begins, strict=False)]
+    return reduce(partial(added, tracing), placed)
+
+
+def _placed(tracing: Tracing, given: Traced, begin: int, channels: int) -> Traced:
+    """A tensor among more channels, which are zero."""
+
+    def place(stream: Stream) -> Stream:
+        own = stream.shape[0]
+        check_size(channels * own, "a matrix")
+        weight = np.zeros((channels, own))
+        weight[begin : begin + own] = np.eye(own)
+        if len(stream.shape) == 1:
+            return streams.multiply(stream, weight)
+        return streams.convolve(stream, Conv2d(weight[:, :, None, None]))
+
+    return tracing.mapped(given, place, ("cat", begin, channels))
 
 
 def _of_steps(tensors: Any) -> tuple[list[Part], tuple[int, ...]]:

@@ -21,7 +21,7 @@ from kdsnn.errors import LoweringError
 from kdsnn.export.lowering import arithmetic, linear_functions, shape_functions
 from kdsnn.export.lowering.linear_stream import Stream
 from kdsnn.export.lowering.network_builder import Builder
-from kdsnn.export.lowering.places import Place, place_of_call
+from kdsnn.export.lowering.places import Place, line_of_error, place_of_call
 from kdsnn.export.lowering.traced import Drive, Order, Part, Refused, State, Total, Traced, traced_in
 
 __all__ = ["BATCH", "Stopped", "Tracing"]
@@ -31,6 +31,7 @@ READ = frozenset(  # properties that say nothing about the numbers
     ["shape", "dtype", "device", "ndim", "layout", "requires_grad", "is_leaf", "grad_fn", "is_cuda", "is_sparse"]
 )
 ASKED = frozenset(["size", "dim", "ndimension", "numel", "nelement", "stride", "is_floating_point", "is_contiguous"])
+ANY_BATCH = f"it is shown {BATCH} images at once here: their number must not matter, as in x.flatten(1)"
 TABLES = (linear_functions.HANDLERS, arithmetic.HANDLERS, shape_functions.HANDLERS)
 
 
@@ -50,6 +51,7 @@ class Tracing:
     def __init__(self, module: nn.Module, builder: Builder, dtype: torch.dtype) -> None:
         self.module, self.builder, self.dtype = module, builder, dtype
         self.names: dict[nn.Module, str] = {layer: name for name, layer in module.named_modules()}
+        self.ended = False
         self.problems: dict[str, str] = {}  # with what to do about each
         self._known: dict[Any, Stream] = {}
         self._digests: dict[int, tuple[torch.Tensor, int, str]] = {}
@@ -63,21 +65,31 @@ class Tracing:
         images = Traced(self, (BATCH, *image.shape), [Drive(image, None)])
         try:
             return self.module(images)
-        except Exception as error:  # noqa: BLE001  the user's code may raise anything
-            self.stop(f"it raised {type(error).__name__}: {str(error)[:300]}")
+        except Exception as error:
+            if self.problems:
+                raise Stopped from error  # it may well be a consequence
+            self.stop(f"it raised {type(error).__name__}: {str(error)[:300]}{line_of_error(error)}", ANY_BATCH)
 
     # What the functions of torch that are called with a traced tensor do.
 
     def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What a function of torch makes of traced tensors."""
+        """What a function of torch makes of traced tensors.
+
+        Raises:
+            LoweringError: the tracing has ended, and the module uses what it kept of it.
+        """
+        if self.ended:
+            raise LoweringError("it keeps tensors from one call to the next", hint="make lists and states in forward")
         name = name_of(func)
         if name in READ or name in ASKED or name == "__len__":
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **kwargs)
+        if name == "data":
+            return args[0].detach()
         try:
             handler = next((table[func] for table in TABLES if func in table), None)
             if handler and any(isinstance(part, Refused) for one in traced_in((args, kwargs)) for part in one.parts):
-                return self.skip(func, args, kwargs)
+                return self._of_refused(func, args, kwargs)
             if func in linear_functions.HANDLERS:
                 return self._linear(func, args, kwargs)
             if handler:
@@ -155,6 +167,15 @@ class Tracing:
         """Where the module is at work."""
         found = place_of_call(self.names, Tracing.run.__code__)
         return found if module is None else Place(self.names[module], type(module).__name__, found.line)
+
+    def _of_refused(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What a known function makes of something refused, which is no problem unless it fails."""
+        try:
+            return self.skip(func, args, kwargs)
+        except Stopped as stopped:
+            if stopped.__cause__ is not None:
+                self.problem(f"operation {name_of(func)!r} fails: {str(stopped.__cause__)[:300]}", ANY_BATCH)
+            raise
 
     def skip(self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What stands in for the result of a function that cannot be carried: of its shape, and refused."""

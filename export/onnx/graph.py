@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from kdsnn.export.onnx.flavours import Flavour
-from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Conv2d, Network, Population, Projection, Shape, neuron_of
+from kdsnn.network import DECAY_UNITY, LOWEST, MEMBRANE_SHIFT, Conv2d, Network, Population, Projection, Shape, neuron_of
 from kdsnn.network.or_pool import max_pool
 
 __all__ = ["NUMBER", "Graph", "pooled", "value_info"]
@@ -159,6 +159,8 @@ class Graph:
         if not biased:
             total = self.with_bias(total, population)
         v = self.add("Add", self.decay(f"v.{name}", int(neuron.decay_v)), total)
+        if neuron.clips:
+            v = self.add("Max", v, self.constant(np.array(LOWEST, dtype=self.number)))
         threshold = self.constant(np.array(int(neuron.threshold) << MEMBRANE_SHIFT, dtype=self.number))
         fired = self.add("Greater", v, threshold)
         held = self.add("Cast", self.add("Not", fired), to=f"{self.prefix}held.{name}", dtype=NUMBER[self.flavour])

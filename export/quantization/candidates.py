@@ -12,7 +12,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Candidate", "FloatArray", "Method", "Values", "exponent_of", "integers"]
+__all__ = ["Candidate", "FloatArray", "Measured", "Method", "Values", "exponent_of", "integers"]
 
 FloatArray = npt.NDArray[np.float64]
 Values = TypeVar("Values", FloatArray, "torch.Tensor")
@@ -29,6 +29,17 @@ class Candidate:
 
 Method = Callable[[float, Sequence[FloatArray], int], tuple[list[Candidate], str]]
 """From theta, the weights and the largest integer to the candidates, the best first, and what limits the best."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A method whose candidates are ranked by what each changes on calibration images, in whatever order they come."""
+
+    candidates: Method
+
+    def __call__(self, theta: float, weights: Sequence[FloatArray], largest: int) -> tuple[list[Candidate], str]:
+        """Its candidates."""
+        return self.candidates(theta, weights, largest)
 
 
 def integers(values: Values, step: Any, largest: int) -> Values:

@@ -2,8 +2,8 @@
 
 Each population has one threshold, so the projections into it share one scale s = theta / K, where the integer K is the
 new threshold: a weight w becomes round(w / (s * 2**e)) with an exponent e of its own projection. Potentials are
-integers and the test is strict, so K = theta / s is exact. `scales.py` beside this file ranks the K, and the
-first is taken at which the bias fits its 13 bits and no image can overflow the state (`kdsnn.network.overflow`).
+integers and the test is strict, so K = theta / s is exact. `search.py` beside this file finds the K at which the bias
+fits its 13 bits and no image can overflow the state (`kdsnn.network.overflow`).
 
 Where 8-bit pixels enter, the bound costs weight bits; fewer input bits cost pixel precision instead. The choice is made
 by the error that each makes in the first population's drive on calibration images, and reported.
@@ -20,8 +20,10 @@ import numpy.typing as npt
 from kdsnn.choices import METHODS
 from kdsnn.errors import InputError, NetworkError
 from kdsnn.export.quantization import scales
-from kdsnn.export.quantization.candidates import Candidate
+from kdsnn.export.quantization.candidates import Candidate, Measured
+from kdsnn.export.quantization.observed import Observer
 from kdsnn.export.quantization.scales import Source
+from kdsnn.export.quantization.search import Made, find
 from kdsnn.network import (
     DECAY_UNITY,
     MEMBRANE_SHIFT,
@@ -57,6 +59,7 @@ class LayerQuantization:
         clipped: share of the weights whose magnitude was cut to the largest integer.
         bias_error: largest error of rounding a bias, over the threshold (an integrator's largest weight). The threshold
             itself is exact.
+        clips: whether its potential may clip from below.
         decay_error: largest error of rounding decay_u and decay_v to 12 bits, as a share of the state lost in a step.
     """
 
@@ -70,6 +73,7 @@ class LayerQuantization:
     clipped: float
     bias_error: float
     decay_error: float
+    clips: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,9 @@ def quantize(
         weight_bits: 2 to 8, signed and symmetric.
         input_bits: width of an input message; None chooses by the error on the calibration images, or 8 without them.
         calibration: images `(N, C, H, W)` uint8.
-        method: what the scale is chosen by: `max` (the largest weight fills the bits), `percentile` (a high percentile
-            does, the few beyond it are clipped) or `mse` (least squared error of the weights, clipping included).
+        method: what the scale is chosen by: `spikes` (the fewest that change on the calibration images), `max` (the
+            largest weight fills the bits), `percentile` (a high percentile does, the few beyond it are clipped) or
+            `mse` (least squared error of the weights, clipping included). Where integers can be exact, all take these.
 
     Raises:
         InputError: there is no such width.
@@ -119,12 +124,14 @@ def quantize(
         NetworkError: the network is not float, or a population fits at no scale.
     """
     _check(network, weight_bits)
-    METHODS.get(method)  # a wrong name shall not wait for the first layer
+    measured = isinstance(METHODS.get(method), Measured)
     trials: tuple[InputTrial, ...] = ()
     if input_bits is None:
-        trials = () if calibration is None else _try_input_bits(network, weight_bits, calibration, method)
+        quick = "max" if measured else method
+        trials = () if calibration is None else _try_input_bits(network, weight_bits, calibration, quick)
         input_bits = min(trials, key=lambda t: t.drive_error).bits if trials else 8
-    made = [_quantize_population(network, p, weight_bits, input_bits, method) for p in network.spiking]
+    observer = Observer(network, calibration) if measured and calibration is not None else None
+    made = [_quantize_population(network, p, weight_bits, input_bits, method, observer) for p in network.spiking]
     kind = "ptq" if method == "max" else f"ptq ({method})"
     text = f"{kind}, int{weight_bits} weights, {input_bits}-bit input"
     integer = _assemble(network, made, weight_bits, input_bits, text)
@@ -150,8 +157,8 @@ def requantize(network: Network, like: Network, report: QuantizationReport) -> t
         exponents = tuple(p.exponent for p in like.incoming(population.name))
         candidate = Candidate(int(neuron.threshold), old.scale, exponents)
         sources = scales.sources_of(network, population, like.input_bits)
-        rounded = scales.round_at(population, sources, candidate, neuron.bias_exponent, largest)
-        made.append(_quantized(population, rounded, sources, old.scale, largest, old.limited_by))
+        rounded = scales.round_at(population, sources, candidate, neuron.bias_exponent, largest, clips=neuron.clips)
+        made.append(_quantized(population, Made(*rounded, old.scale, old.limited_by), sources, largest))
     text = f"qat, int{report.weight_bits} weights, {like.input_bits}-bit input"
     integer = _assemble(network, made, report.weight_bits, like.input_bits, text)
     return integer, replace(report, layers=tuple(q.layer for q in made))
@@ -184,33 +191,28 @@ def _assemble(network: Network, made: Sequence[_Quantized], weight_bits: int, in
 
 
 def _quantize_population(
-    network: Network, population: Population, weight_bits: int, input_bits: int, method: str
+    network: Network,
+    population: Population,
+    weight_bits: int,
+    input_bits: int,
+    method: str,
+    observer: Observer | None = None,
 ) -> _Quantized:
     sources = scales.sources_of(network, population, input_bits)
-    weights = [source.weight for source in sources]
     largest = 2 ** (weight_bits - 1) - 1
-    candidates, limited_by = scales.candidates_of(neuron_of(population), weights, largest, method)
-    for candidate in candidates:
-        made = scales.fit(population, sources, candidate, largest, network.timesteps)
-        if not isinstance(made, str):
-            return _quantized(population, made, sources, candidate.scale, largest, limited_by)
-        limited_by = made
-    raise NetworkError(
-        f"population {population.name!r} fits the hardware's state at no scale ({limited_by})",
-        hint="fewer inputs to a neuron, smaller biases or fewer time steps would make it fit",
-    )
+    observed = None if observer is None else observer.of(population, input_bits)
+    made = find(population, sources, largest, network.timesteps, method, observed)
+    return _quantized(population, made, sources, largest)
 
 
 def _quantized(
     exact: Population,
-    made: tuple[Population, tuple[Projection, ...]],
+    made: Made,
     sources: Sequence[Source],
-    scale: float,
     largest: int,
-    limited_by: str,
 ) -> _Quantized:
     """A rounded population with its row of the report."""
-    population, projections = made
+    population, projections, scale = made.population, made.projections, made.scale
     neuron, wanted, weights = neuron_of(population), neuron_of(exact), [source.weight for source in sources]
     error = total = 0.0
     clipped = count = 0
@@ -227,12 +229,13 @@ def _quantized(
         largest_weight=max(int(np.abs(p.op.weight).max(initial=0)) for p in projections),
         weight_error=float(np.sqrt(error / total)) if total else 0.0,
         bias_exponent=neuron.bias_exponent,
-        limited_by=limited_by,
+        limited_by=made.limited_by,
         clipped=clipped / count,
         bias_error=float(np.abs(_bias(neuron, scale) - wanted.bias).max() / scales.yardstick(wanted, weights)),
         decay_error=max(
             abs(neuron.decay_u / DECAY_UNITY - wanted.decay_u), abs(neuron.decay_v / DECAY_UNITY - wanted.decay_v)
         ),
+        clips=neuron.clips,
     )
     return _Quantized(population, projections, layer)
 
@@ -247,7 +250,7 @@ def _try_input_bits(network: Network, weight_bits: int, images: Images, method: 
     """What each width of the input messages costs, on the populations that the input drives."""
     driven = [p for p in network.spiking if any(q.source == network.input.name for q in network.incoming(p.name))]
     trials = []
-    for bits in INPUT_BITS_TRIED:
+    for bits in _widths(images):
         errors, largest = [], 0
         for population in driven:
             try:
@@ -259,6 +262,15 @@ def _try_input_bits(network: Network, weight_bits: int, images: Images, method: 
             largest = max(largest, done.layer.largest_weight)
         trials.append(InputTrial(bits, largest, max(errors)))
     return tuple(trials)
+
+
+def _widths(images: Images) -> tuple[int, ...]:
+    """The width at which the messages are the pixels, if there is one below eight bits: binary frames have one bit."""
+    for bits in range(1, 8):
+        full = 2**bits - 1
+        if ((images >> np.uint8(8 - bits)).astype(np.int64) * 255 == images.astype(np.int64) * full).all():
+            return (bits,)
+    return INPUT_BITS_TRIED
 
 
 def _drive_error(network: Network, population: Population, done: _Quantized, images: Images, bits: int) -> float:

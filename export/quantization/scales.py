@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.choices import METHODS
 from kdsnn.export.quantization.candidates import Candidate, Method, exponent_of, integers
+from kdsnn.export.quantization.grid import LARGEST_BIAS, grid_candidates
 from kdsnn.network import (
-    BIAS_BITS,
     DECAY_UNITY,
     MAX_BIAS_EXPONENT,
     MAX_EXPONENT,
@@ -41,15 +40,17 @@ __all__ = [
     "Source",
     "bias_step",
     "candidates_of",
+    "exact_candidates",
     "fit",
     "is_exact",
     "is_small_integer",
     "round_at",
     "sources_of",
+    "theta_of",
+    "unlimited",
     "yardstick",
 ]
 
-LARGEST_BIAS = 2 ** (BIAS_BITS - 1) - 1  # mantissa
 HEADROOM = 256.0  # thresholds of an integrator, of which it has none, for the search: in largest weights
 FloatArray = npt.NDArray[np.float64]
 Values = TypeVar("Values", FloatArray, "torch.Tensor")
@@ -93,18 +94,30 @@ def is_exact(neuron: Neuron, weights: Sequence[FloatArray], largest: int) -> boo
     return remembers_whole or fires_on_any
 
 
-def candidates_of(
-    neuron: Neuron, weights: Sequence[FloatArray], largest: int, method: str
-) -> tuple[list[Candidate], str]:
-    """What to try for a population, the best first, and what keeps the best from being better."""
+def exact_candidates(neuron: Neuron, weights: Sequence[FloatArray], largest: int) -> list[Candidate]:
+    """Where a population computes exactly what the float network does: at scale one, or on the grid of its weights."""
     if is_exact(neuron, weights, largest):
         threshold = int(np.floor(neuron.threshold)) if neuron.fires else NEVER
-        return [Candidate(threshold, 1.0, (0,) * len(weights))], "exact"
-    ranked: Method = METHODS.get(method)
-    if neuron.fires:
-        return ranked(neuron.threshold, weights, largest)
-    candidates, limited_by = ranked(HEADROOM * yardstick(neuron, weights), weights, largest)
-    return [replace(candidate, threshold=NEVER) for candidate in candidates], limited_by
+        return [Candidate(threshold, 1.0, (0,) * len(weights)), *grid_candidates(neuron, weights, largest)]
+    return grid_candidates(neuron, weights, largest)
+
+
+def candidates_of(
+    neuron: Neuron, weights: Sequence[FloatArray], largest: int, ranked: Method
+) -> tuple[list[Candidate], str]:
+    """What to try for a population, the best first, and what keeps the best from being better."""
+    candidates, limited_by = ranked(theta_of(neuron, weights), weights, largest)
+    return candidates if neuron.fires else [unlimited(candidate) for candidate in candidates], limited_by
+
+
+def theta_of(neuron: Neuron, weights: Sequence[FloatArray]) -> float:
+    """The float threshold; of an integrator one far above its weights, for the search."""
+    return float(neuron.threshold) if neuron.fires else HEADROOM * yardstick(neuron, weights)
+
+
+def unlimited(candidate: Candidate) -> Candidate:
+    """A candidate of an integrator, which never fires."""
+    return replace(candidate, threshold=NEVER)
 
 
 def yardstick(neuron: Neuron, weights: Sequence[FloatArray]) -> float:
@@ -115,29 +128,46 @@ def yardstick(neuron: Neuron, weights: Sequence[FloatArray]) -> float:
 
 
 def fit(
-    population: Population, sources: Sequence[Source], candidate: Candidate, largest: int, timesteps: int
+    population: Population,
+    sources: Sequence[Source],
+    candidate: Candidate,
+    largest: int,
+    timesteps: int,
+    whole: Sequence[FloatArray | None] | None = None,
+    *,
+    clips: bool = False,
 ) -> tuple[Population, tuple[Projection, ...]] | str:
-    """The integer population and its projections at one candidate, or what does not fit."""
+    """The integer population and its projections at one candidate, or what does not fit.
+
+    `whole` are integers of the weights that are rounded already; `clips` says whether the population may clip.
+    """
     if max(candidate.exponents) > MAX_EXPONENT:
         return "weight bits"
     bias = float(np.abs(neuron_of(population).bias).max(initial=0)) / bias_step(candidate.scale, 0)
     bias_exponent = exponent_of(bias, LARGEST_BIAS)
     if bias_exponent > MAX_BIAS_EXPONENT:
         return "bias bits"
-    made = round_at(population, sources, candidate, bias_exponent, largest)
+    made = round_at(population, sources, candidate, bias_exponent, largest, whole, clips=clips)
     incoming = [(p, source.largest_message) for p, source in zip(made[1], sources, strict=True)]
     return "overflow" if overflow(made[0], incoming, timesteps) else made
 
 
 def round_at(
-    population: Population, sources: Sequence[Source], candidate: Candidate, bias_exponent: int, largest: int
+    population: Population,
+    sources: Sequence[Source],
+    candidate: Candidate,
+    bias_exponent: int,
+    largest: int,
+    whole: Sequence[FloatArray | None] | None = None,
+    *,
+    clips: bool = False,
 ) -> tuple[Population, tuple[Projection, ...]]:
     """The integer population and its projections, rounded at given scales whether they fit or not."""
     neuron = neuron_of(population)
     projections = []
-    for source, exponent in zip(sources, candidate.exponents, strict=True):
-        weight = integers(source.weight, candidate.scale * 2**exponent, largest).astype(np.int16)
-        op = replace(source.projection.op, weight=weight)
+    for source, exponent, given in zip(sources, candidate.exponents, whole or [None] * len(sources), strict=True):
+        weight = integers(source.weight, candidate.scale * 2**exponent, largest) if given is None else given
+        op = replace(source.projection.op, weight=weight.astype(np.int16))
         projections.append(replace(source.projection, op=op, exponent=exponent))
     mantissa = integers(neuron.bias, bias_step(candidate.scale, bias_exponent), LARGEST_BIAS).astype(np.int32)
     model = Neuron(
@@ -147,5 +177,6 @@ def round_at(
         decay_u=round(neuron.decay_u * DECAY_UNITY),
         decay_v=round(neuron.decay_v * DECAY_UNITY),
         fires=neuron.fires,
+        clips=clips,
     )
     return replace(population, model=model), tuple(projections)

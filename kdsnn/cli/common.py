@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kdsnn.display import Displayed, cell_text, is_numeric, percent
 from kdsnn.errors import KdsnnError, UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ __all__ = [
     "output",
     "percent",
     "progress_bar",
+    "show",
     "show_error",
     "table",
 ]
@@ -118,11 +120,6 @@ def emit_json(data: Mapping[str, Any]) -> None:
     print(json.dumps(data, indent=2))  # noqa: T201
 
 
-def percent(value: float | None) -> str:
-    """`0.9712` as `97.12%`."""
-    return "-" if value is None else f"{100 * value:.2f}%"
-
-
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Prints a table to stdout; numbers are set right, and None is a dash."""
     from rich.box import SIMPLE_HEAD
@@ -130,9 +127,9 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     from rich.table import Table
 
     shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    cells = [[_text(cell) for cell in row] for row in rows]
+    cells = [[cell_text(cell) for cell in row] for row in rows]
     for index, column in enumerate(columns):
-        numeric = all(isinstance(row[index], int | float | None) for row in rows) and bool(rows)
+        numeric = is_numeric([row[index] for row in rows])
         width = min(max(len(text) for text in (*column.split(), *(row[index] for row in cells))), WIDEST)
         shown.add_column(column, justify="right" if numeric else "left", overflow="fold", min_width=width)
     for line in cells:
@@ -140,10 +137,13 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     output().print(shown)
 
 
-def _text(cell: Any) -> str:
-    if cell is None:
-        return "-"
-    return f"{cell:,}" if isinstance(cell, int) else str(cell)
+def show(result: Displayed) -> None:
+    """Prints a result to stdout."""
+    for block in result.blocks():
+        if isinstance(block, str):
+            output().print(block, markup=False, soft_wrap=True)
+        else:
+            table(block.title, block.columns, block.rows)
 
 
 @contextmanager

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from kdsnn.choices import METHODS
-from kdsnn.cli.common import DisagreementOption, JsonOption, emit_json, output
-from kdsnn.cli.quantize import show
+from kdsnn.cli.common import DisagreementOption, JsonOption, emit_json, show
 
 __all__ = ["convert", "register"]
 
@@ -66,8 +65,7 @@ def convert(
     if json:
         emit_json(done.as_json())
         return
-    show(done.quantized)
-    output().print(f"module → float: {done.module_agreement}", markup=False, soft_wrap=True)
+    show(done)
 
 
 def register(app: typer.Typer) -> None:

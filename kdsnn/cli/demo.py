@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kdsnn.cli.common import errors, make_target, output, percent, progress_bar
+from kdsnn.cli.common import errors, make_target, output, percent, progress_bar, show
 
 __all__ = ["demo", "register"]
 
@@ -26,7 +26,6 @@ def demo(
 
     Example: kdsnn demo --out runs/demo
     """
-    from kdsnn.cli import energy, evaluate, quantize
     from kdsnn.distill.student import distill
     from kdsnn.recipes.load import load_recipe
     from kdsnn.report.page import write_report
@@ -39,7 +38,7 @@ def demo(
     from kdsnn.targets.lava.environment import setup_environment
 
     began = time.perf_counter()
-    messages, show = errors(), output()
+    messages, data = errors(), output()
 
     messages.rule("1. Real Lava, in a Python 3.10 of its own")
     setup_environment(progress=messages.print)
@@ -48,11 +47,11 @@ def demo(
     recipe = load_recipe(RECIPE)
     run = distill(recipe, run=out or new_run("demo"))
     teacher, student = read_json(run / "teacher.json"), read_json(run / "student.json")
-    show.print(f"teacher {percent(teacher['accuracy'])}, student {percent(student['accuracy'])}", markup=False)
+    data.print(f"teacher {percent(teacher['accuracy'])}, student {percent(student['accuracy'])}", markup=False)
 
     messages.rule("3. An integer network that no image can overflow")
     done = quantize_run(str(run))
-    quantize.show(done)
+    show(done)
 
     messages.rule("4. The same spikes on torch and on real Lava as on the reference")
     for name, count in (("gpu", None), ("lava", samples)):
@@ -60,14 +59,14 @@ def demo(
         target = make_target(name, None)
         with progress_bar(name, len(shown.images)) as progress:
             result = evaluate_model(done.model, target, shown, progress=progress)
-        evaluate.show(result)
+        show(result)
 
     messages.rule("5. Files, energy and a report")
     few = select_images(done.model, samples=BUNDLED)
     export_bundle(done.model, make_target("lava", None), run / "export" / "lava", few.images)
-    energy.show(energy_of(done.model, result, "loihi1"))
+    show(energy_of(done.model, result, "loihi1"))
     page = write_report(done.model)
-    show.print(f"\nrun     {run}\nreport  {page}\n{time.perf_counter() - began:.0f} s", markup=False, soft_wrap=True)
+    data.print(f"\nrun     {run}\nreport  {page}\n{time.perf_counter() - began:.0f} s", markup=False, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

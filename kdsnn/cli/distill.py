@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kdsnn.cli.common import OverridesOption, RecipeArgument, output, percent
+from kdsnn.cli.common import OverridesOption, RecipeArgument, show
 
 __all__ = ["distill", "register"]
 
@@ -33,21 +33,11 @@ def distill(
       accelerate launch --multi_gpu --num_processes 2 -m kdsnn distill mnist-2conv --run runs/two
     """
     from kdsnn.distill.processes import processes
-    from kdsnn.distill.student import distill as train_student
-    from kdsnn.errors import UsageError
-    from kdsnn.recipes.load import load_recipe
-    from kdsnn.run_folders import new_run, read_json
+    from kdsnn.steps.distill import distill as train
 
-    if resume and run is None:
-        raise UsageError("--resume needs --run: which run shall go on?")
-    loaded = load_recipe(recipe, overrides or ())
-    state = processes()
-    if run is None and state.num_processes > 1:
-        raise UsageError("several processes need --run: which folder shall they share?")
-    folder = train_student(loaded, run=run or new_run(loaded.name), resume=resume, tensorboard=tensorboard)
-    if state.is_main_process:
-        result = read_json(folder / "student.json")
-        output().print(f"{folder}\nstudent accuracy {percent(result['accuracy'])}", markup=False)
+    done = train(recipe, run=run, changes=overrides or (), resume=resume, tensorboard=tensorboard)
+    if processes().is_main_process:
+        show(done)
 
 
 def register(app: typer.Typer) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,16 +18,11 @@ from kdsnn.cli.common import (
     TargetOption,
     emit_json,
     make_target,
-    output,
     progress_bar,
-    table,
+    show,
 )
 
-if TYPE_CHECKING:
-    from kdsnn.energy.estimate import EnergyReport
-    from kdsnn.evaluation import Evaluation
-
-__all__ = ["energy", "register", "show", "show_simulated"]
+__all__ = ["energy", "register"]
 
 
 def energy(
@@ -53,51 +48,20 @@ def energy(
       kdsnn energy --target sanafe --samples 50    # and what SANA-FE simulates, by part, with latency
     """
     from kdsnn.energy.models import load_energy_model
-    from kdsnn.evaluation import evaluate
-    from kdsnn.steps.energy import energy_of
-    from kdsnn.steps.evaluations import identity_of
+    from kdsnn.steps.energy import energy as estimate
     from kdsnn.steps.images import select_images
-    from kdsnn.steps.models import open_model
+    from kdsnn.steps.models import load
 
     load_energy_model(energy_model)  # a wrong name shall not cost a run
     chosen = make_target(target, option, device)
-    opened = open_model(model)
+    opened = load(model)
     shown = select_images(opened, dataset=dataset, images=images, samples=samples)
     with progress_bar(f"{target}", len(shown.images)) as progress:
-        result = evaluate(opened.network, chosen, shown.images, shown.labels, progress=progress)
-    report = energy_of(opened, result, energy_model)
+        made = estimate(opened, energy_model, target=chosen, data=shown, progress=progress)
     if json:
-        identity = identity_of(chosen, shown.identity)
-        emit_json({**result.as_json(), "identity": identity, "energy": report.as_json()})
+        emit_json(made.as_json())
     else:
-        show(report)
-        show_simulated(result)
-
-
-def show(report: EnergyReport) -> None:
-    """Prints an energy estimate."""
-    rows = [[name, f"{1e6 * joules:.4f}"] for name, joules in report.parts.items()]
-    rows.append(["total", f"{1e6 * report.total_j_per_sample:.4f}"])
-    if report.teacher_j_per_sample is not None:
-        rows.append(["the teacher's multiply-accumulates", f"{1e6 * report.teacher_j_per_sample:.4f}"])
-    table(f"{report.model.title} ({report.model.kind})", ["part", "uJ a sample"], rows)
-    output().print("\n".join((*report.model.notes, f"Source: {report.model.source}")), markup=False)
-
-
-def show_simulated(result: Evaluation) -> None:
-    """Prints the energy and time that a target simulated itself, where it did."""
-    parts = {
-        name.removeprefix("energy_").removesuffix("_j"): joules / result.samples
-        for name, joules in result.notes.items()
-        if name.startswith("energy_") and name.endswith("_j")
-    }
-    if not parts:
-        return
-    rows = [[name, f"{1e6 * joules:.4f}"] for name, joules in {**parts, "total": sum(parts.values())}.items()]
-    table(f"simulated by {result.target}", ["part", "uJ a sample"], rows)
-    if {"latency_s", "simulated_s"} <= result.notes.keys():
-        latency, seconds = (1e6 * result.notes[name] / result.samples for name in ("latency_s", "simulated_s"))
-        output().print(f"latency of a sample {latency:.1f} us; one every {seconds:.1f} us in a stream", markup=False)
+        show(made)
 
 
 def register(app: typer.Typer) -> None:

@@ -24,6 +24,7 @@ from kdsnn.cli.common import (
     output,
     percent,
     progress_bar,
+    show,
     table,
 )
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from kdsnn.steps.models import Model
     from kdsnn.targets.base import Target
 
-__all__ = ["evaluate", "register", "show"]
+__all__ = ["evaluate", "register"]
 
 ALL = "all"
 
@@ -74,16 +75,16 @@ def evaluate(
     from kdsnn.errors import UsageError
     from kdsnn.steps.evaluations import identity_of
     from kdsnn.steps.images import select_images
-    from kdsnn.steps.models import open_model
+    from kdsnn.steps.models import load
 
     if target == ALL:
         if any((dump, device, workers, pool, stock, option)):
             raise UsageError("--target all takes no options of one target, no pool and no dump")
-        opened = open_model(model)
+        opened = load(model)
         _all(opened, select_images(opened, dataset=dataset, images=images, samples=samples), time_limit, json=json)
         return
     chosen = make_target(target, option, device, stock=stock, workers=workers)
-    opened = open_model(model)
+    opened = load(model)
     shown = select_images(opened, dataset=dataset, images=images, samples=samples)
     result = _one(opened, chosen, shown, time_limit, pool)
     if dump is not None:
@@ -92,27 +93,6 @@ def evaluate(
         emit_json({**result.as_json(), "identity": identity_of(chosen, shown.identity)})
     else:
         show(result)
-
-
-def show(result: Evaluation) -> None:
-    """Prints an evaluation."""
-    columns = ["layer", "kind", "neurons", "spikes", "SynOps\ndense", "SynOps\neffective", "input\nMACs"]
-    rows = [
-        [x.name, x.kind, x.neurons, x.spikes, x.synops_dense, x.synops_effective, x.input_macs]
-        for x in result.counts.layers
-    ]
-    table(f"{result.target}: {result.samples} images, T = {result.output_spikes.shape[1]}", columns, rows)
-    from kdsnn.evaluation.edges import verdict
-
-    found = (
-        f"every spike equal, matches the reference spike for spike in {len(result.compared)} populations, "
-        "and in all counts"
-        if result.compared
-        else "this is the reference itself: nothing was compared"
-    )
-    speed = f"{result.samples / result.wall_s:.1f} images/s"
-    edges = verdict(result.edges, result.target, found)
-    output().print(f"accuracy {percent(result.accuracy)}, {speed}\n{edges}", markup=False, soft_wrap=True)
 
 
 def _one(model: Model, target: Target, shown: Selection, time_limit_s: float | None, pool: str | None) -> Evaluation:

@@ -18,6 +18,7 @@ from kdsnn.cli.common import (
     errors,
     make_target,
     output,
+    show,
     table,
 )
 from kdsnn.cli.nir_options import (
@@ -29,7 +30,6 @@ from kdsnn.cli.nir_options import (
     StepsOption,
     TieOption,
     WriterOption,
-    foreign_of,
 )
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from kdsnn.targets.placement.place import Placement
 
 __all__ = ["export", "register"]
-
-VERIFIED_WITH = 4  # images
 
 
 def export(
@@ -82,11 +80,9 @@ def export(
     A float NIR graph of anybody's is quantized first, to other-int8.nir; kdsnn quantize has more options for that.
     """
     from kdsnn.errors import UsageError
-    from kdsnn.evaluation.edges import edges_of, verdict
     from kdsnn.hardware.limits import load_hardware
-    from kdsnn.steps.export import export_bundle
-    from kdsnn.steps.images import select_images
-    from kdsnn.steps.quantize import open_or_quantize
+    from kdsnn.steps.export import export as write
+    from kdsnn.steps.quantize import foreign_of, open_or_quantize
     from kdsnn.targets.placement.place import ensure_placeable, place
 
     if chips is not None and hardware is None:
@@ -94,7 +90,7 @@ def export(
     limits = None if hardware is None else load_hardware(hardware)
     chosen = None if target == "nir" else make_target(target, option, device)
     limit = 1.0 if dry_run else max_disagreement  # what is only shown is not refused
-    foreign = foreign_of(timesteps, dt, input_scale, fires_at_threshold, reset, writer)
+    foreign = foreign_of(timesteps, dt, input_scale, fires_at_threshold, None if reset is None else reset.value, writer)
     opened, notes = open_or_quantize(
         model, foreign, dataset=calibrate, expect=expect, keep=not dry_run, max_disagreement=limit
     )
@@ -106,30 +102,15 @@ def export(
         return
     if limits is not None:
         ensure_placeable(opened.network, limits, chips=chips)
-    shown = None
-    if chosen is not None:
-        shown = select_images(opened, images=images, samples=VERIFIED_WITH).images
-    folder = out or (opened.run or opened.path.parent) / "export" / target
-    manifest = export_bundle(opened, chosen, folder, shown)
+    bundle = write(opened, "nir" if chosen is None else chosen, out, data=images)
     if json:
-        emit_json({**manifest, "folder": str(folder)})
-        return
-    verified = manifest["verified"]
-    lines = [str(folder / name) for name in (*manifest["files"], "manifest.json")]
-    if verified:
-        equal = (
-            f"{verified['images']} images, {verified['spikes']:,} spikes in "
-            f"{len(verified['populations'])} populations and all counts equal the reference"
-        )
-        lines.append(f"verified on {target}. {verdict(edges_of(opened.network), target, equal)}")
-    if teacher := manifest["teacher"]:
-        agrees = f"the teacher's logits are torch's within {teacher['largest_difference']:.0e} of the largest"
-        lines.append(f"no teacher.onnx: {teacher['left_out']}" if teacher["left_out"] else agrees)
-    output().print("\n".join(lines), markup=False, soft_wrap=True)
+        emit_json(bundle.as_json())
+    else:
+        show(bundle)
 
 
 def _dry_run(model: Model, target: Target | None, placement: Placement | None, json: bool) -> None:
-    from kdsnn.cli.placement import show
+    from kdsnn.cli.placement import show as show_placement
     from kdsnn.errors import DoesNotFitError
     from kdsnn.steps.layer_needs import layer_needs
     from kdsnn.targets.fitting import violations
@@ -151,7 +132,7 @@ def _dry_run(model: Model, target: Target | None, placement: Placement | None, j
         neurons, synapses = (sum(row[c] for row in rows) for c in ("neurons", "synapses"))
         output().print(f"{neurons:,} neurons, {relays:,} of them relays; {synapses:,} synapses", markup=False)
         if placement is not None:
-            show(placement)
+            show_placement(placement)
     if exceeded:
         where = [f"target {(target.name if target else 'nir')!r}"] if found else []
         where += [placement.hardware.name] if placement is not None and placement.violations else []

@@ -95,11 +95,11 @@ def _evaluations(run: str | None, *, json: bool) -> None:
     """All evaluations that a run keeps: of which network, on which target, of which images."""
     from kdsnn.run_folders import find_run
     from kdsnn.steps.evaluations import data_of, kept, target_of
-    from kdsnn.steps.models import MODEL_FILE, open_model
+    from kdsnn.steps.models import MODEL_FILE, load
 
     folder = find_run(run)
     found = kept(folder)
-    now = open_model(str(folder)).network.fingerprint() if (folder / MODEL_FILE).is_file() else None
+    now = load(str(folder)).network.fingerprint() if (folder / MODEL_FILE).is_file() else None
     if json:
         keys = ("target", "samples", "accuracy", "matches_reference", "fingerprint", "identity")
         rows = [{**{key: e[key] for key in keys}, "is_of_this_network": e["fingerprint"] == now} for e in found]

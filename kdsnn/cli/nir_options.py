@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from kdsnn.choices import WRITERS
-
-if TYPE_CHECKING:
-    from kdsnn.export.foreign.reader import Foreign
 
 __all__ = [
     "CalibrateOption",
@@ -23,7 +20,6 @@ __all__ = [
     "StepsOption",
     "TieOption",
     "WriterOption",
-    "foreign_of",
 ]
 
 
@@ -74,24 +70,3 @@ ExpectOption = Annotated[
         help="NIR: images and what the writer's own simulator did: must be equal (exit 4).",
     ),
 ]
-
-
-def foreign_of(
-    timesteps: int,
-    dt: float | None,
-    input_scale: float,
-    fires_at_threshold: bool | None,
-    reset: Reset | None,
-    writer: str | None,
-) -> Foreign:
-    """What the user says that the file leaves open."""
-    from kdsnn.export.foreign.reader import Foreign
-
-    return Foreign(
-        timesteps,
-        dt,
-        input_scale,
-        fires_at=None if fires_at_threshold is None else (">=" if fires_at_threshold else ">"),
-        reset=None if reset is None else reset.value,
-        writer=writer,
-    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from kdsnn.choices import METHODS
-from kdsnn.cli.common import DisagreementOption, JsonOption, emit_json, errors, output, percent, table
+from kdsnn.cli.common import DisagreementOption, JsonOption, emit_json, errors, show
 from kdsnn.cli.nir_options import (
     CalibrateOption,
     ExpectOption,
@@ -18,13 +18,9 @@ from kdsnn.cli.nir_options import (
     StepsOption,
     TieOption,
     WriterOption,
-    foreign_of,
 )
 
-if TYPE_CHECKING:
-    from kdsnn.steps.quantize import Quantized
-
-__all__ = ["quantize", "register", "show"]
+__all__ = ["quantize", "register"]
 
 
 def quantize(
@@ -38,7 +34,7 @@ def quantize(
     method: Annotated[
         str | None,
         typer.Option(
-            help=f"How scales are chosen ({', '.join(METHODS)}); mse is best at 3 bits and below.",
+            help=f"How scales are chosen ({', '.join(METHODS)}); spikes, if the recipe says no other.",
             autocompletion=METHODS.names,
         ),
     ] = None,
@@ -72,112 +68,32 @@ def quantize(
 
       kdsnn quantize other.nir -T 8 --writer snntorch --reset zero --expect recorded.npz
     """
-    from kdsnn.errors import UsageError
-    from kdsnn.recipes.schema import QuantizeSection
-    from kdsnn.steps.quantize import quantize_file, quantize_run
+    from kdsnn.steps.quantize import quantize as make
 
-    if method is not None:
-        METHODS.get(method)
-    if model is not None and model.endswith(".nir"):
-        if qat_epochs or sensitivity:
-            raise UsageError("a NIR file can be neither fine-tuned nor analysed yet: --qat-epochs, --sensitivity")
-        section = QuantizeSection(
-            weight_bits=weight_bits or 8,
-            input_bits=input_bits or "auto",
-            method=method or "max",
-        )
-        foreign = foreign_of(timesteps, dt, input_scale, fires_at_threshold, reset, writer)
-        done = quantize_file(
-            Path(model),
-            foreign,
-            out=out,
-            dataset=calibrate,
-            section=section,
-            expect=expect,
-            max_disagreement=max_disagreement,
-        )
-    else:
-        if expect or reset or writer:
-            raise UsageError("a run says all of itself: --expect, --reset and --writer are for NIR files of others")
-        done = quantize_run(
-            model,
-            weight_bits=weight_bits,
-            input_bits=input_bits,
-            method=method,
-            qat_epochs=qat_epochs,
-            sensitivity=sensitivity,
-            max_disagreement=max_disagreement,
-        )
+    done = make(
+        model,
+        weight_bits=weight_bits,
+        input_bits=input_bits,
+        method=method,
+        qat_epochs=qat_epochs,
+        sensitivity=sensitivity,
+        data=calibrate,
+        timesteps=timesteps,
+        dt=dt,
+        input_scale=input_scale,
+        fires_at_threshold=fires_at_threshold,
+        reset=None if reset is None else reset.value,
+        writer=writer,
+        expect=expect,
+        max_disagreement=max_disagreement,
+        out=out,
+    )
+    for note in done.notes:
+        errors().print(f"note: {note}", markup=False, soft_wrap=True)
     if json:
         emit_json(done.as_json())
     else:
         show(done)
-
-
-def show(done: Quantized) -> None:
-    """Prints how a network was quantized."""
-    from kdsnn.evaluation.edges import MODULE_TO_FLOAT, edges_of
-    from kdsnn.network import NEVER
-
-    report = done.report
-    table(
-        f"Quantization: int{report.weight_bits} weights ({report.method}), {report.input_bits}-bit input",
-        [
-            "layer",
-            "threshold",
-            "largest\nweight",
-            "clipped",
-            "weight\nerror",
-            "bias\nerror",
-            "decay\nerror",
-            "limited by",
-        ],
-        [
-            [
-                *(x.name, None if x.threshold == NEVER else x.threshold, x.largest_weight, percent(x.clipped)),
-                *(percent(x.weight_error), percent(x.bias_error), percent(x.decay_error), x.limited_by),
-            ]
-            for x in report.layers
-        ],
-    )
-    if report.input_trials:
-        table(
-            "What the width of the input messages costs",
-            ["bits", "largest weight", "drive error / threshold"],
-            [[t.bits, t.largest_weight, f"{100 * t.drive_error:.3f}%"] for t in report.input_trials],
-        )
-    table(
-        f"The integer network beside the float network: {done.agreement}",
-        [
-            "layer",
-            "firing rate,\nfloat",
-            "firing\nrate",
-            "neuron-steps\ndiffering",
-            "weights\nnow 0",
-            "channels\nsilenced",
-        ],
-        [
-            [
-                *(x.name, percent(x.float_rate), percent(x.rate), percent(x.differing), percent(x.zeroed)),
-                x.dead_channels,
-            ]
-            for x in done.agreement.layers
-        ],
-    )
-    if done.sensitivity:
-        table(
-            "Only this layer quantized",
-            ["layer", "accuracy", "firing rate, float", "firing rate"],
-            [[x.name, percent(x.accuracy), percent(x.float_rate), percent(x.rate)] for x in done.sensitivity],
-        )
-    known = {"float": done.float_accuracy, "integer": done.integer_accuracy}
-    accuracy = ", ".join(f"{what} {percent(value)}" for what, value in known.items() if value is not None)
-    for note in done.notes:
-        errors().print(f"note: {note}", markup=False, soft_wrap=True)
-    of_file = done.model.run is None and done.model.network.provenance.get("source") == "nir"
-    file = f"file → float: {edges_of(done.model.network)[MODULE_TO_FLOAT]} · " if of_file else ""
-    said = f"{file}float → integer: {done.agreement}"
-    output().print(f"{done.model.path}\n{accuracy}\n{said}", markup=False, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -19,9 +19,9 @@ def report(
     Example: kdsnn report
     """
     from kdsnn.report.page import write_report
-    from kdsnn.steps.models import open_model
+    from kdsnn.steps.models import load
 
-    output().print(str(write_report(open_model(run))), markup=False, soft_wrap=True)
+    output().print(str(write_report(load(run))), markup=False, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

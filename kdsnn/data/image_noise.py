@@ -122,17 +122,19 @@ class ImageNoise:
         add: from images, level, seed and part (training or test images) to noisy images.
         level: what the level is.
         levels: that are usual.
+        vectors: whether it is noise on vectors `(N, F)`, too.
     """
 
     add: Noise
     level: str
     levels: tuple[float, ...]
+    vectors: bool = False
 
 
 PAPER = (0.01, 0.03, 0.05)  # the sigmas of the paper's table 2
 BRIGHTNESS = (0.25, 0.5, 0.75, 1.0)
-GAUSSIAN = ImageNoise(gaussian, "sigma, for pixels from 0 to 1", (*PAPER, 0.1, 0.2, 0.4))
+GAUSSIAN = ImageNoise(gaussian, "sigma, for pixels from 0 to 1", (*PAPER, 0.1, 0.2, 0.4), vectors=True)
 ROTATE = ImageNoise(rotate, "largest angle, as a share of a full turn", (0.05, 0.1, 0.25, 0.5, 1.0))
-BACK_RAND = ImageNoise(back_rand, "brightness of a background of random pixels", BRIGHTNESS)
+BACK_RAND = ImageNoise(back_rand, "brightness of a background of random pixels", BRIGHTNESS, vectors=True)
 BACK_IMAGE = ImageNoise(back_image, "brightness of a background of photographs", BRIGHTNESS)
 ROT_BACK_IMAGE = ImageNoise(rot_back_image, "share of a full turn, and brightness of photographs", BRIGHTNESS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from kdsnn.choices import DATASETS
 from kdsnn.data.datasets import Dataset, Split, stratified
@@ -11,9 +12,10 @@ from kdsnn.data.sources.source import Reading
 from kdsnn.errors import InputError, RecipeError
 from kdsnn.recipes.schema import DataSection, Recipe
 
-__all__ = ["Preparation", "data_of", "for_teacher", "of_teacher", "prepare"]
+__all__ = ["IN_MEMORY", "Preparation", "data_of", "for_teacher", "of_teacher", "prepare"]
 
 VALIDATION_SEED = 0
+IN_MEMORY = "data.npz"  # of a run, from its folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +40,24 @@ class Preparation:
         return len(self.dataset.labels)
 
 
-def prepare(recipe: Recipe) -> Preparation:
-    """Loads the data of a recipe.
+def prepare(recipe: Recipe, data: object = None) -> Preparation:
+    """Loads the data of a recipe, or takes others, which its run shall keep as `IN_MEMORY` where they have no place.
 
     Raises:
         RecipeError: validation leaves nothing to learn from, or vectors are to be augmented.
         InputError: the data set's files are missing, broken or others, or it has fewer images than are asked for.
     """
-    dataset = data_of(recipe.data)
-    if recipe.data.dataset not in DATASETS:
-        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"sha256": dataset.sha256})})
+    section = recipe.data
+    if isinstance(data, str | Path):
+        section = section.model_copy(update={"dataset": DataSection(dataset=str(data)).dataset, "sha256": None})
+    if data is None or isinstance(data, str | Path):
+        dataset = data_of(section)
+    else:
+        dataset = load_data(data, Reading(section.range, section.test_share))
+        section = section.model_copy(update={"dataset": IN_MEMORY, "range": None, "test_share": None})
+    if section.dataset not in DATASETS:
+        section = section.model_copy(update={"sha256": dataset.sha256})
+    recipe = recipe.model_copy(update={"data": section})
     if recipe.data.augment != "none" and len(dataset.image_shape) != 3:
         raise RecipeError(f"data.augment: {recipe.data.augment!r} is for images, and {dataset.name} holds vectors")
     return _prepared(recipe, dataset)

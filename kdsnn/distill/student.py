@@ -10,15 +10,17 @@ import torch
 from torch import nn
 
 from kdsnn.data.datasets import Split
+from kdsnn.data.identity import identify_test
+from kdsnn.data.sources.save import save_data
 from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.checkpoint import load_given, load_model, save_model
 from kdsnn.distill.distiller import Distiller, Learner
 from kdsnn.distill.features import Pair, find_pairs
 from kdsnn.distill.losses.loss import Loss, loss_of
 from kdsnn.distill.own_networks import bring_along, identity, needs_teacher, recipe_of
-from kdsnn.distill.preparation import Preparation, prepare
+from kdsnn.distill.preparation import IN_MEMORY, Preparation, prepare
 from kdsnn.distill.processes import one_writer
-from kdsnn.distill.teacher import install_teacher, load_teacher, train_teacher
+from kdsnn.distill.teacher import given_teacher, install_teacher, load_teacher, train_teacher
 from kdsnn.distill.tensorboard import check_tensorboard, epoch_log
 from kdsnn.distill.trainer import CHECKPOINT, Plan, fit
 from kdsnn.errors import InputError
@@ -38,7 +40,13 @@ BALANCED_ON = 512  # training images
 
 
 def distill(
-    recipe: Recipe, *, run: Path, resume: bool = False, device: str | None = None, tensorboard: bool = False
+    recipe: Recipe,
+    *,
+    run: Path,
+    data: object = None,
+    resume: bool = False,
+    device: str | None = None,
+    tensorboard: bool = False,
 ) -> Path:
     """Distils the student of a recipe into a run folder, from a teacher that is trained first if need be.
 
@@ -49,6 +57,8 @@ def distill(
     Args:
         recipe: what to train.
         run: the folder, made if missing.
+        data: arrays, a torch data set, or what else `kdsnn.data.sources.load.load_data` takes, instead of the recipe's
+            data set; the run keeps what is in memory alone, as `data.npz`.
         resume: go on where a run of the same recipe was interrupted; a finished one is left as it is.
         device: `cpu`, or None for what accelerate finds.
         tensorboard: write the metrics for TensorBoard, too.
@@ -60,16 +70,18 @@ def distill(
     """
     if tensorboard:
         check_tensorboard()
-    prepared = prepare(recipe)
+    prepared = prepare(recipe, data)
     recipe = prepared.recipe
     torch.manual_seed(recipe.seed + 1)
     student = _new_student(prepared)
+    if recipe.teacher.weights is not None and needs_teacher(recipe):
+        given_teacher(prepared)  # says now what is wrong with it
     loss = loss_of(recipe.distill)
     pairs = _pairs(prepared, student, loss)
     learner = Learner(student, pairs)
     with one_writer(run, device) as state:
         if state.is_main_process:
-            _claim(recipe, run, resume=resume)
+            _claim(prepared, run, resume=resume)
         state.wait_for_everyone()
         if all((run / name).is_file() for name in (WEIGHTS, RESULT)):
             return run
@@ -94,6 +106,7 @@ def distill(
             result = {
                 "model": title_of(recipe.student.model),
                 "accuracy": accuracy(student, prepared.dataset.test),
+                "data": identify_test(prepared.dataset).as_json(),
                 "parameters": count_parameters(student),
                 "timesteps": recipe.student.timesteps,
                 "seconds": time.perf_counter() - began,
@@ -166,15 +179,19 @@ def _student_accuracy(split: Split) -> Callable[[nn.Module], float]:
     return of
 
 
-def _claim(recipe: Recipe, run: Path, *, resume: bool) -> None:
+def _claim(prepared: Preparation, run: Path, *, resume: bool) -> None:
     """Makes the folder this recipe's, or raises where it is another's. The caller holds its lock."""
-    path = run / RECIPE
+    path, recipe = run / RECIPE, prepared.recipe
     if not path.is_file():
+        if recipe.data.dataset == IN_MEMORY:
+            save_data(prepared.dataset, run / IN_MEMORY)
         write_atomic(path, recipe_toml(bring_along(recipe, run)).encode())
         return
     if not resume:
         raise InputError(f"{run} holds a run already", hint="take another folder, or go on with --resume")
     kept, now = identity(recipe_of(run)), identity(recipe)
+    if recipe.data.dataset == IN_MEMORY:
+        now = now.model_copy(update={"data": now.data.model_copy(update={"dataset": kept.data.dataset})})
     same_data = kept.model_copy(update={"data": kept.data.model_copy(update={"sha256": now.data.sha256})})
     if kept != now == same_data:
         raise InputError(f"the data of {run} were changed since", hint="put them back, or take another folder")

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from kdsnn.data.identity import identify_test
 from kdsnn.data.sources import reference
 from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.checkpoint import load_given, load_model, save_model
@@ -28,7 +29,7 @@ from kdsnn.own_code.functions import title_of
 from kdsnn.recipes.schema import Recipe
 from kdsnn.run_folders import RECIPE, read_json, runs_root, write_json
 
-__all__ = ["install_teacher", "load_teacher", "teach", "teacher_folder", "train_teacher"]
+__all__ = ["given_teacher", "install_teacher", "load_teacher", "teach", "teacher_folder", "train_teacher"]
 
 WEIGHTS, RESULT = "teacher.safetensors", "result.json"
 FOLDER = "teacher"  # inside a run
@@ -73,15 +74,24 @@ def train_teacher(prepared: Preparation, *, device: str | None = None, tensorboa
     return folder
 
 
+def given_teacher(prepared: Preparation) -> nn.Module:
+    """The teacher with the weights that its recipe gives.
+
+    Raises:
+        InputError: their file is missing or broken, or holds those of another network.
+    """
+    section = prepared.recipe.teacher
+    model = build_teacher(section, prepared.dataset.image_shape, prepared.classes)
+    load_given(bare(section, model), Path(section.weights or ""))
+    return model
+
+
 def _given(prepared: Preparation) -> Path:
     """The folder of a teacher whose weights are given: it is not trained, and its accuracy is measured."""
-    folder, section = teacher_folder(prepared.recipe), prepared.recipe.teacher
-    weights = Path(section.weights or "")
+    folder = teacher_folder(prepared.recipe)
     with one_writer(folder) as state:
         if state.is_main_process and not all((folder / name).is_file() for name in (WEIGHTS, RESULT)):
-            model = build_teacher(section, prepared.dataset.image_shape, prepared.classes)
-            load_given(bare(section, model), weights)
-            _write(model, prepared, folder, weights=weights.name)
+            _write(given_teacher(prepared), prepared, folder, weights=Path(prepared.recipe.teacher.weights or "").name)
     return folder
 
 
@@ -92,6 +102,7 @@ def _write(model: nn.Module, prepared: Preparation, folder: Path, **more: float 
     result = {
         "model": title_of(prepared.recipe.teacher.model),
         "accuracy": accuracy(model, prepared.dataset.test),
+        "data": identify_test(prepared.dataset).as_json(),
         "parameters": count_parameters(model),
         "macs": operations.macs,
         "paper_flops": operations.paper_flops,
@@ -109,7 +120,7 @@ def teacher_folder(recipe: Recipe) -> Path:
         "teacher": recipe.teacher.model_dump(mode="json"),
     }
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
-    title = re.sub(r"[^\w.-]+", "-", reference.title_of(recipe.data.dataset))
+    title = re.sub(r"[^\w.-]+", "-", reference.title_of(recipe.data.dataset)).lstrip(".-")
     return runs_root() / "teachers" / f"{title}-{name}-{digest}"
 
 

@@ -13,11 +13,14 @@ from __future__ import annotations
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
@@ -187,7 +190,7 @@ class _Loop:
         self.accelerator, self.model, self.optimizer = accelerator, model, optimizer
         self.forward, self.plan, self.weights, self.tick = forward, plan, weights, tick
         self.after_step = after_step or (lambda: None)
-        self.images = torch.tensor(plan.split.images, device=accelerator.device)
+        self.images = _shared(plan.split.images).to(accelerator.device)
         self.labels = torch.tensor(plan.split.labels, device=accelerator.device)
         self.bf16 = torch.autocast(
             accelerator.device.type, dtype=torch.bfloat16, enabled=plan.section.precision == "bf16"
@@ -233,6 +236,13 @@ class _Loop:
             mine = shard(torch.arange(len(index), device=index.device), self.accelerator.process_index, count)
             index, images = index[mine], images[mine]
         return Batch(images, self.labels[index], index, progress)
+
+
+def _shared(images: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """Images as a tensor of the same memory: all of a data set are not held twice. Nobody writes to it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(images)
 
 
 def learning_rate(section: TrainSection, step: int, steps: int) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kdsnn.display import Block, Displayed, Table
 from kdsnn.energy.models import EnergyModel, EnergyPart
 from kdsnn.network.counters import Counts
 
@@ -18,7 +19,7 @@ PICO = 1e-12
 
 
 @dataclass(frozen=True)
-class EnergyReport:
+class EnergyReport(Displayed):
     """Estimated energy of one network under one model.
 
     Attributes:
@@ -37,6 +38,16 @@ class EnergyReport:
     def total_j_per_sample(self) -> float:
         """Joules a sample, all parts together."""
         return sum(self.parts.values())
+
+    def blocks(self) -> tuple[Block, ...]:
+        """Joules by part, and where the constants are from."""
+        joules = {**self.parts, "total": self.total_j_per_sample}
+        if self.teacher_j_per_sample is not None:
+            joules["the teacher's multiply-accumulates"] = self.teacher_j_per_sample
+        rows = [(name, f"{1e6 * value:.4f}") for name, value in joules.items()]
+        model = self.model
+        table = Table(f"{model.title} ({model.kind})", ("part", "uJ a sample"), rows)
+        return table, "\n".join((*model.notes, f"Source: {model.source}"))
 
     def as_json(self) -> dict[str, Any]:
         """The `energy` object of `--json`."""

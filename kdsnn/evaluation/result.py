@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.evaluation.edges import edges_of
+from kdsnn.display import Block, Displayed, Table, percent
+from kdsnn.evaluation.edges import edges_of, verdict
 from kdsnn.network import Network
 from kdsnn.network.counters import Counts
 from kdsnn.targets.base import RunResult
@@ -19,10 +20,11 @@ __all__ = ["Evaluation", "Part", "joined"]
 SCHEMA = "kdsnn.evaluation/1"
 HIGHEST = ("fill_steps", "lanes", "memory_mib", "peak_process_mib", "processes", "workers")
 Array = npt.NDArray[Any]
+_UNCOMPARED = "this is the reference itself: nothing was compared"
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Displayed):
     """What a target computed on a set of images, compared with the reference.
 
     Attributes:
@@ -80,6 +82,21 @@ class Evaluation:
             "notes": dict(self.notes),
             "edges": dict(self.edges),
         }
+
+    def blocks(self) -> tuple[Block, ...]:
+        """Counts by layer, accuracy, and how far the proof reaches."""
+        layers = Table(
+            f"{self.target}: {self.samples} images, T = {self.output_spikes.shape[1]}",
+            ("layer", "kind", "neurons", "spikes", "SynOps\ndense", "SynOps\neffective", "input\nMACs"),
+            [
+                (x.name, x.kind, x.neurons, x.spikes, x.synops_dense, x.synops_effective, x.input_macs)
+                for x in self.counts.layers
+            ],
+        )
+        populations = f"matches the reference spike for spike in {len(self.compared)} populations, and in all counts"
+        found = f"every spike equal, {populations}" if self.compared else _UNCOMPARED
+        said = f"accuracy {percent(self.accuracy)}, {self.samples / self.wall_s:.1f} images/s"
+        return layers, f"{said}\n{verdict(self.edges, self.target, found)}"
 
     def arrays(self) -> dict[str, Array]:
         """The arrays of `--dump`."""

@@ -88,12 +88,12 @@ class IF(MultiStep):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Spikes of the drive `x`, both `(T * B, ...)`."""
-        if x.dtype == torch.float64 or not self._is_plain():
+        if x.dtype == torch.float64 or not self.is_plain():
             return super().forward(x)
         threshold = cast(torch.Tensor, self.cell.threshold)
         return integrate_and_fire(x.float(), self.timesteps, threshold, self.chain).to(x.dtype)
 
-    def _is_plain(self) -> bool:
+    def is_plain(self) -> bool:
         """Whether the cell is what was made here, whatever its threshold; what it was given later counts."""
         cell: Any = self.cell
         extras = (cell.inhibition, cell.state_quant, cell.init_hidden, cell._forward_hooks, cell._forward_pre_hooks)

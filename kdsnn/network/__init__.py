@@ -5,6 +5,7 @@ from kdsnn.network.operators import Conv2d, Dense, Shape
 from kdsnn.network.populations import (
     BIAS_BITS,
     DECAY_UNITY,
+    LOWEST,
     MAX_BIAS_EXPONENT,
     MAX_EXPONENT,
     MEMBRANE_SHIFT,
@@ -21,6 +22,7 @@ from kdsnn.network.populations import (
 __all__ = [
     "BIAS_BITS",
     "DECAY_UNITY",
+    "LOWEST",
     "MAX_BIAS_EXPONENT",
     "MAX_EXPONENT",
     "MEMBRANE_SHIFT",

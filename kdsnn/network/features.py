@@ -14,15 +14,17 @@ from kdsnn.network.populations import DECAY_UNITY, neuron_of
 if TYPE_CHECKING:
     from kdsnn.network.network import Network
 
-__all__ = ["CURRENT", "FEATURES", "GRADED_INPUT", "LEAK", "MEMBRANE_READOUT", "features_of"]
+__all__ = ["CLIPPING", "CURRENT", "FEATURES", "GRADED_INPUT", "LEAK", "MEMBRANE_READOUT", "features_of"]
 
 LEAK, CURRENT = "leak", "current"
 GRADED_INPUT, MEMBRANE_READOUT = "graded-input", "membrane-readout"
+CLIPPING = "clipping"
 FEATURES: dict[str, str] = {
     LEAK: "potentials that lose a share of themselves at each step",
     CURRENT: "synaptic currents that last longer than a step",
     GRADED_INPUT: "input messages of more than one bit",
     MEMBRANE_READOUT: "an output that never fires, and whose potential is read",
+    CLIPPING: "potentials that stay at the lowest value where inhibition would drive them below",
 }
 
 
@@ -35,5 +37,6 @@ def features_of(network: Network) -> frozenset[str]:
         CURRENT: any(neuron.decay_u != unity for neuron in neurons),
         GRADED_INPUT: network.input_bits > 1,
         MEMBRANE_READOUT: network.readout == "membrane",
+        CLIPPING: any(neuron.clips for neuron in neurons),
     }
     return frozenset(name for name, uses in used.items() if uses)

@@ -42,6 +42,8 @@ def _canonical(network: Network) -> list[bytes]:
         }
         if not model.fires:
             record["fires"] = False
+        if model.clips:
+            record["clips"] = True
         parts += [json.dumps(record, sort_keys=True).encode(), model.bias.astype("<f8").tobytes()]
     for projection in network.projections:
         op = projection.op

@@ -8,6 +8,7 @@ Integer semantics, one time step of one population (Lava's fixed-point LIF, whic
     a = sum over projections of (sum of weight * message) << exponent          weight units, |a| < 2**17
     u = decay(u, decay_u) + (a << 6)                                           64 to a weight unit, |u| < 2**23
     v = decay(v, decay_v) + u + bias                                           same units, |v| < 2**23
+    (a population that clips takes max(v, 1 - 2**23) of it: `Neuron.clips`)
     spike = v > threshold << 6;  v = 0 where it spiked
     (an integrator at the output never spikes: its threshold is the highest, and `overflow.py` keeps v below it)
     decay(x, d) = sign(x) * (|x| * (4096 - d) >> 12)

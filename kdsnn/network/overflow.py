@@ -3,6 +3,9 @@
 The hardware wraps the current u at 24 bits and clips the potential v there. A network whose worst case stays inside
 never does either, so every machine computes the same without having to agree on overflow. An integrator must, besides,
 stay below the highest threshold that the hardware has, so that it never fires.
+
+Inhibition without end drives the worst case down with every step. A population may therefore declare that it clips from
+below (`Neuron.clips`), where the hardware does: then every machine must do the same, and only the rest is proven.
 """
 
 from __future__ import annotations
@@ -12,11 +15,20 @@ import numpy.typing as npt
 
 from kdsnn.network.network import Network
 from kdsnn.network.operators import Conv2d
-from kdsnn.network.populations import DECAY_UNITY, MEMBRANE_SHIFT, NEVER, Neuron, Population, Projection, neuron_of
+from kdsnn.network.populations import (
+    DECAY_UNITY,
+    LOWEST,
+    MEMBRANE_SHIFT,
+    NEVER,
+    STATE_LIMIT,
+    Neuron,
+    Population,
+    Projection,
+    neuron_of,
+)
 
 __all__ = ["STATE_LIMIT", "Incoming", "drive_range", "incoming", "overflow", "overflows"]
 
-STATE_LIMIT = 2**23  # |u| and |v| stay below
 Int64Array = npt.NDArray[np.int64]
 Incoming = list[tuple[Projection, int]]  # projections into a population, each with its largest message
 
@@ -65,6 +77,8 @@ def _membrane(neuron: Neuron, u_low: Int64Array, u_high: Int64Array, timesteps: 
     v_low, v_high, lowest, highest = np.zeros_like(bias), np.zeros_like(bias), 0, 0
     for _ in range(timesteps):
         v_low = np.minimum(0, _decay(v_low, int(neuron.decay_v)) + u_low + bias)
+        if neuron.clips:
+            v_low = np.maximum(v_low, LOWEST)
         v_high = np.maximum(0, _decay(v_high, int(neuron.decay_v)) + u_high + bias)
         lowest, highest = min(lowest, int(v_low.min())), max(highest, int(v_high.max()))
     if neuron.fires:

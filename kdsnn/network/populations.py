@@ -15,10 +15,12 @@ from kdsnn.network.operators import Conv2d, Dense, Shape
 __all__ = [
     "BIAS_BITS",
     "DECAY_UNITY",
+    "LOWEST",
     "MAX_BIAS_EXPONENT",
     "MAX_EXPONENT",
     "MEMBRANE_SHIFT",
     "NEVER",
+    "STATE_LIMIT",
     "THRESHOLD_BITS",
     "WEIGHT_BITS",
     "Input",
@@ -33,6 +35,8 @@ DECAY_UNITY = 4096  # decays have 12 bits
 WEIGHT_BITS = 8  # signed
 THRESHOLD_BITS = 17  # unsigned, in weight units
 NEVER = 2**THRESHOLD_BITS - 1  # threshold of an integrator
+STATE_LIMIT = 2**23  # |u| and |v| stay below
+LOWEST = 1 - STATE_LIMIT  # potential of a neuron that clips
 BIAS_BITS = 13  # signed mantissa; the exponent has 3 bits
 MAX_BIAS_EXPONENT = 7
 MAX_EXPONENT = 7  # of a projection
@@ -62,6 +66,8 @@ class Neuron:
         decay_v: share of the potential lost in a step. 0 means no leak: the IF neuron.
         fires: False for an integrator, whose potential is read instead of spikes. Its threshold is `NEVER` in an
             integer network, where no potential may come, and infinite in a float one.
+        clips: whether a potential that inhibition would drive below `LOWEST` stays there. Integer networks only; in one
+            that does not clip no potential can come so low.
     """
 
     threshold: float
@@ -70,6 +76,7 @@ class Neuron:
     decay_u: float = DECAY_UNITY
     decay_v: float = 0
     fires: bool = True
+    clips: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bias", read_only(self.bias))

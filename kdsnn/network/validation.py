@@ -67,6 +67,8 @@ def _population_problems(population: Population, network: Network) -> list[str]:
     if not (0 <= model.decay_u <= unity and 0 <= model.decay_v <= unity):
         problems.append(f"population {name!r} has a decay outside 0 to {unity}")
     problems += _silence_problems(population, model, network)
+    if model.clips and not (network.integer and model.fires):
+        problems.append(f"population {name!r} clips: only integer populations that fire may")
     if not ((np.isfinite(model.threshold) or not model.fires) and np.isfinite(model.bias).all()):
         problems.append(f"population {name!r} has a threshold or bias that is not finite")
     elif network.integer:

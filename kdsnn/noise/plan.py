@@ -21,7 +21,7 @@ from kdsnn.recipes.load import load_recipe
 from kdsnn.recipes.schema import Recipe
 from kdsnn.run_folders import RECIPE, find_run
 from kdsnn.steps.images import Selection, select_images
-from kdsnn.steps.models import open_model
+from kdsnn.steps.models import load
 from kdsnn.targets.base import Target
 from kdsnn.targets.fitting import ensure_runnable
 
@@ -125,11 +125,11 @@ def open_study(
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError(f"{folders[0]} is compared with itself", hint="name the run of the student alone")
     recipes = [load_recipe(folder / RECIPE) for folder in folders]
-    if len({recipe.data.dataset for recipe in recipes}) > 1:
+    if len({(r.data.dataset, r.data.range, r.data.test_share, r.data.sha256) for r in recipes}) > 1:
         sets = " and ".join(repr(recipe.data.dataset) for recipe in recipes)
         raise InputError(f"runs {folders[0]} and {folders[1]} have different data sets: {sets}")
     students = [load_student(folder)[1] for folder in folders]
-    models = [open_model(str(folder)) for folder in folders]
+    models = [load(str(folder)) for folder in folders]
     taught = [f for f, recipe in zip(folders, recipes, strict=True) if loss_of(recipe.distill).needs_teacher]
     subjects = [Subject("teacher", folder.name, load_teacher(folder)) for folder in taught[:1]]
     for title, folder, student, model in zip(_titles(folders, recipes), folders, students, models, strict=True):
@@ -139,6 +139,9 @@ def open_study(
         if isinstance(subject.network, Network):
             ensure_runnable(target, subject.network)
     shown = select_images(models[0], dataset=recipes[0].data.dataset, samples=samples)
+    for kind in kinds:
+        if shown.images.ndim == 2 and is_on_images(kind) and not NOISES.get(kind).vectors:
+            raise InputError(f"noise {kind!r} is on images, and {shown.identity.name} holds vectors")
     return Study(tuple(subjects), shown, wanted, seeds, target)
 
 

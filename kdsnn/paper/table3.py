@@ -18,7 +18,7 @@ from kdsnn.models.teachers import build_teacher
 from kdsnn.paper.runs import finished_runs
 from kdsnn.recipes.schema import StudentSection, TeacherSection
 from kdsnn.steps.evaluations import of_model
-from kdsnn.steps.models import open_model
+from kdsnn.steps.models import load
 
 __all__ = ["Table3Row", "table3"]
 
@@ -115,7 +115,7 @@ def _synops(dataset: str, student: str) -> float | None:
 
 def _evaluations(run: Path) -> list[dict[str, Any]]:
     try:
-        return of_model(open_model(str(run)))
+        return of_model(load(str(run)))
     except InputError:  # of a network or a data set that is not there: whoever runs it is told why
         return []
 

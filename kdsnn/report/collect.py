@@ -20,12 +20,13 @@ from kdsnn.run_folders import read_json
 from kdsnn.steps.evaluations import judged, target_of
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
-from kdsnn.steps.quantize import figures_of
+from kdsnn.steps.quantize import FIGURES, figures_of
 from kdsnn.targets.reference import simulate
 
 __all__ = ["collect"]
 
 SCHEMA = "kdsnn.report/1"
+TEACHER = "teacher.json"
 
 
 def collect(model: Model) -> dict[str, Any]:
@@ -36,19 +37,21 @@ def collect(model: Model) -> dict[str, Any]:
     """
     if model.run is None:
         raise InputError(f"{model.path} belongs to no run", hint="report a run, not a file")
-    found, noise = judged(model), noise_judged(model)
+    found = judged(model)
     evaluations = [evaluation for evaluation, why_not in found if why_not is None]
-    quantization = figures_of(model.run, model.network)
-    missed = left_out(found, noise, quantization=quantization)
     if not evaluations:
         raise InputError(
             f"run {model.run} was not evaluated on its own test images since it was quantized",
-            problems=[f"{row['what']}: {row['why']}" for row in missed if "identity" in row],
+            problems=[f"{row['what']}: {row['why']}" for row in left_out(found)],
             hint=f"run: kdsnn evaluate {model.run}",
         )
+    test = select_images(model).identity.as_json()
+    noise, teacher = noise_judged(model), _optional(model.run / TEACHER)
+    quantization = figures_of(model.run, model.network)
+    others = [name for name, of in ((TEACHER, teacher), (FIGURES, quantization)) if of and of.get("data", test) != test]
+    missed = left_out(found, noise, unknown=quantization is None, of_other_images=others)
     widest = evaluations[0]
     counts = _counts(widest)
-    teacher = _optional(model.run / "teacher.json")
     measured = sorted((m for m, why_not in noise if why_not is None), key=lambda m: -m["samples"] * m["seeds"])
     return {
         "schema": SCHEMA,
@@ -57,7 +60,12 @@ def collect(model: Model) -> dict[str, Any]:
         "fingerprint": model.network.fingerprint(),
         "timesteps": model.network.timesteps,
         "provenance": dict(model.network.provenance),
-        "accuracy": _accuracies(model, teacher, quantization, evaluations),
+        "accuracy": _accuracies(
+            None if TEACHER in others else teacher,
+            None if FIGURES in others else quantization,
+            evaluations,
+            whole=test["samples"],
+        ),
         "left_out": missed,
         "counted_on": {
             "target": widest["target"],
@@ -86,13 +94,13 @@ def _counts(evaluation: dict[str, Any]) -> Counts:
 
 
 def _accuracies(
-    model: Model,
     teacher: dict[str, Any] | None,
     quantization: dict[str, Any] | None,
     evaluations: Sequence[dict[str, Any]],
+    *,
+    whole: int,
 ) -> list[dict[str, Any]]:
     """What is known, each with the number of test images that it was measured on."""
-    whole = select_images(model).identity.samples
     rows = []
     if teacher is not None:
         what = f"teacher ({teacher.get('model', 'ANN')}, float)"

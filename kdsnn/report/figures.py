@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 __all__ = ["OTHER", "STUDENT", "TEACHER", "accuracy_bars", "as_svg", "energy_bars", "layer_bars", "raster"]
@@ -72,8 +73,7 @@ def raster(image: dict[str, Any]) -> str:
     names = list(image["spikes"])
     figure = Figure(figsize=(1.4 * (len(names) + 1), 3.2), layout="constrained")
     axes = figure.subplots(1, len(names) + 1)
-    pixels = np.moveaxis(np.array(image["pixels"]), 0, -1)
-    axes[0].imshow(pixels.squeeze(), cmap="gray")
+    axes[0].imshow(_picture(np.array(image["pixels"])), cmap="gray")
     axes[0].set_title("image" if image["label"] is None else f"image ({image['label']})", fontsize=8)
     axes[0].axis("off")
     for axis, name in zip(axes[1:], names, strict=True):
@@ -89,6 +89,14 @@ def raster(image: dict[str, Any]) -> str:
         axis.tick_params(labelsize=6)
     figure.supxlabel("time step", fontsize=8)
     return as_svg(figure)
+
+
+def _picture(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """What is drawn of `(C, H, W)` or `(F,)`: colours, the mean of other channels, or one row."""
+    if pixels.ndim == 1:
+        return pixels[None]
+    picture: npt.NDArray[Any] = np.moveaxis(pixels, 0, -1) if len(pixels) == 3 else pixels.mean(axis=0)
+    return picture
 
 
 def as_svg(figure: Figure) -> str:

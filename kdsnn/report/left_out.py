@@ -13,21 +13,26 @@ __all__ = ["Judged", "left_out"]
 Judged = Sequence[tuple[dict[str, Any], str | None]]  # a result, and why it is left out; None where it is not
 
 
-def left_out(evaluations: Judged, noise: Judged, *, quantization: dict[str, Any] | None) -> list[dict[str, Any]]:
+def left_out(
+    evaluations: Judged, noise: Judged = (), *, unknown: bool = False, of_other_images: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """A row for each result: `what` it is, `why` it is left out, and for those of targets of what they are.
 
     Args:
         evaluations: all that the run keeps.
         noise: all measurements under noise that the run keeps.
-        quantization: the figures of this network; None where the run has none.
+        unknown: whether the run has no figures of quantization of this network.
+        of_other_images: files whose accuracies were measured on other test images than the data set has now.
     """
     rows: list[dict[str, Any]] = []
-    if quantization is None:
+    if unknown:
         why = (
             "missing, or of another network, so that the accuracies of the float student and of the integer network "
             "are not known of this one: make them with kdsnn quantize"
         )
         rows.append({"what": FIGURES, "why": why})
+    why = "its accuracies are of other test images than the data set has now"
+    rows += [{"what": name, "why": why} for name in of_other_images]
     rows += [_evaluation(result, why) for result, why in evaluations if why is not None]
     return rows + [_noise(result, why) for result, why in noise if why is not None]
 

@@ -14,9 +14,21 @@ from markupsafe import Markup
 from kdsnn.report import figures, noise_curves
 from kdsnn.report.collect import collect
 from kdsnn.run_folders import write_atomic
-from kdsnn.steps.models import Model
+from kdsnn.steps.models import Model, ModelLike, load
 
-__all__ = ["render", "write_report"]
+__all__ = ["render", "report", "write_report"]
+
+
+def report(model: ModelLike = None) -> Path:
+    """Writes the report of a run, `report.json` and `report.html`, and returns the path of the page.
+
+    Args:
+        model: of a run; see `kdsnn.load`.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    return write_report(load(model))
 
 
 def write_report(model: Model) -> Path:

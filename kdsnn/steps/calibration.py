@@ -1,4 +1,4 @@
-"""The images that scales are chosen by, and on which an integer network is compared with its float network."""
+"""The images that an integer network is made by, and those on which it is compared with its float network."""
 
 from __future__ import annotations
 
@@ -13,16 +13,25 @@ from kdsnn.data.datasets import Dataset
 from kdsnn.data.sources.load import ImageSet
 from kdsnn.errors import InputError
 from kdsnn.export.foreign.convert import Foreign, read_foreign
+from kdsnn.export.lowering.module_agreement import trial_images
 from kdsnn.network import Network
 from kdsnn.network.operators import Conv2d
 from kdsnn.recipes.schema import QuantizeSection
 
-__all__ = ["Shown", "images_to_agree_on", "read_with", "synthetic_images"]
+__all__ = [
+    "Shown",
+    "bits_of",
+    "images_to_agree_on",
+    "images_to_calibrate_on",
+    "images_to_check",
+    "read_with",
+    "synthetic_images",
+]
 
 IMAGES = 200
 FEWEST = 20
 MOST_SUMS = 16e9  # multiply-accumulates of the float simulation: some ten seconds
-DENSEST, SEED = 0.5, 0
+DENSEST = 0.5
 Images = npt.NDArray[np.uint8]
 
 
@@ -33,6 +42,18 @@ class Shown:
     images: Images
     labels: npt.NDArray[np.int64] | None
     what: str
+
+
+def images_to_calibrate_on(network: Network, data: Dataset | ImageSet | None, section: QuantizeSection) -> Images:
+    """The first training images, as many as the section says; synthetic ones where there are no data."""
+    if data is None:
+        return synthetic_images(network.input.shape, section.calibration_samples, bits_of(section), seed=1)
+    return (data.train if isinstance(data, Dataset) else data).images[: section.calibration_samples]
+
+
+def bits_of(section: QuantizeSection) -> int:
+    """Width of an input message, eight bits where it is left to the images."""
+    return 8 if section.input_bits == "auto" else section.input_bits
 
 
 def images_to_agree_on(network: Network, data: Dataset | ImageSet | None, section: QuantizeSection) -> Shown:
@@ -47,13 +68,22 @@ def images_to_agree_on(network: Network, data: Dataset | ImageSet | None, sectio
     """
     count = int(np.clip(MOST_SUMS // (network.timesteps * _synapses(network)), FEWEST, IMAGES))
     if data is None:
-        bits = 8 if section.input_bits == "auto" else section.input_bits
-        return Shown(synthetic_images(network.input.shape, count, bits), None, f"synthetic images of {bits} bits")
+        bits = bits_of(section)
+        return Shown(synthetic_images(network.input.shape, count, bits), None, f"synthetic {bits}-bit images")
     train, classes = (data.train, data.labels) if isinstance(data, Dataset) else (data, None)
     begin = min(section.calibration_samples, max(0, len(train.images) - count))
     labels = None if train.labels is None else train.labels[begin : begin + count]
     known = classes is not None and len(classes) == len(network.labels)
     return Shown(train.images[begin : begin + count], labels if known else None, f"training images of {data.name}")
+
+
+def images_to_check(network: Network, images: Images) -> Images:
+    """Images on which a module and its float network are compared: two thirds of those given, and one of no data set.
+
+    As many as the float simulation passes in seconds, 96 at most.
+    """
+    count = int(np.clip(MOST_SUMS / 4 // (network.timesteps * _synapses(network)), 12, 96))
+    return np.concatenate([images[: count - count // 3], trial_images(network.input.shape, count // 3)])
 
 
 def read_with(path: Path, foreign: Foreign, data: Dataset | ImageSet | None) -> Network:
@@ -77,9 +107,9 @@ def read_with(path: Path, foreign: Foreign, data: Dataset | ImageSet | None) -> 
     return replace(read, provenance={**read.provenance, "dataset": data.name})
 
 
-def synthetic_images(shape: tuple[int, ...], count: int, bits: int) -> Images:
+def synthetic_images(shape: tuple[int, ...], count: int, bits: int, *, seed: int = 0) -> Images:
     """Noise of many densities: in each image a share of the pixels is lit, by 255 or, with more bits, by any value."""
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(seed)
     density = rng.uniform(0.0, DENSEST, (count, *(1 for _ in shape)))
     lit = rng.random((count, *shape)) < density
     light = 255 if bits == 1 else rng.integers(1, 256, lit.shape)

@@ -6,34 +6,34 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
-from kdsnn.choices import DATASETS
 from kdsnn.data.datasets import Dataset
-from kdsnn.data.sources.load import load_data
+from kdsnn.data.sources.load import load_calibration
+from kdsnn.display import Block, Displayed
 from kdsnn.distill.checkpoint import load_model
 from kdsnn.errors import InputError, UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT
-from kdsnn.evaluation.edges import FLOAT_TO_INTEGER, MODULE_TO_FLOAT, edges_of
+from kdsnn.evaluation.edges import MODULE_TO_FLOAT
 from kdsnn.export.lowering.lower import Lowered, lower_module
-from kdsnn.export.lowering.module_agreement import ModuleAgreement, check_module, run_module, trial_images
+from kdsnn.export.lowering.module_agreement import ModuleAgreement, check_module, run_module
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import write_nir
 from kdsnn.network import Network
 from kdsnn.own_code.functions import load_own
 from kdsnn.recipes.schema import QuantizeSection
 from kdsnn.run_folders import write_json
-from kdsnn.steps.quantize import Quantized, quantize_network
+from kdsnn.steps.calibration import images_to_check
+from kdsnn.steps.models import Model
+from kdsnn.steps.post_training import Quantized, quantize_network
 
 __all__ = ["Converted", "convert", "load_module"]
 
-SHOWN = 64  # images of the data set that module and float network are both shown
 AT_ONCE = 64  # images in a batch of the module
 
 
 @dataclass(frozen=True)
-class Converted:
+class Converted(Displayed):
     """What became of a module.
 
     Attributes:
@@ -66,9 +66,14 @@ class Converted:
         write_json(path.with_suffix(".json"), self.as_json())
         return path
 
-    def __str__(self) -> str:
-        edges = edges_of(self.network)
-        return f"module → float: {edges[MODULE_TO_FLOAT]} · float → integer: {edges[FLOAT_TO_INTEGER]}"
+    @property
+    def model(self) -> Model:
+        """The integer network and its file, for the steps that follow."""
+        return self.quantized.model
+
+    def blocks(self) -> tuple[Block, ...]:
+        """How the network was quantized, and that the float network fires as the module does."""
+        return (*self.quantized.blocks(), f"module → float: {self.module_agreement}")
 
 
 def convert(
@@ -88,8 +93,9 @@ def convert(
 
     Args:
         module: in eval mode, on the CPU. What it must return: see `kdsnn.export.lowering.lower.lower_module`.
-        data: labelled images to calibrate on and to be tested on: the name of a data set, a path, an array, and what
-            else `kdsnn.data.sources.load.load_data` takes. The module sees pixels as 0 to 1, or as what the data say.
+        data: images to calibrate on and, where they have labels, to be tested on: the name of a data set, a path, an
+            array, a torch `Dataset`, and what else `kdsnn.data.sources.load.load_calibration` takes. The module sees
+            pixels as 0 to 1, or as the numbers that the data were.
         timesteps: T. None: as many as the module makes by itself.
         out: where to write the integer network; None writes nothing.
         name: of the network; None is the class of the module.
@@ -99,34 +105,35 @@ def convert(
     Raises:
         LoweringError: the module holds something that cannot be carried exactly; with all that was found.
         VerificationError: module and float network fire differently, or the integer network differs in too much.
+        UsageError: `module` is no module, or `out` no `.nir` file.
         InputError: the data or the module are broken, or do not fit each other.
     """
+    if not isinstance(module, nn.Module):
+        raise UsageError(f"convert takes a torch module, not a {type(module).__name__}", hint="convert(module, data)")
     path = _nir_path(out if out is not None else f"{name or type(module).__name__}.nir")
-    dataset = load_data(data)
-    said = {"source": "module", "module": name or type(module).__name__}
-    if isinstance(data, str) and data in DATASETS:
-        said["dataset"] = data
+    shown = load_calibration(data)
+    dataset = shown if isinstance(shown, Dataset) else None
     lowered = lower_module(
         module,
-        input_shape=dataset.image_shape,
+        input_shape=shown.image_shape,
         timesteps=timesteps,
         labels=None,
         name=name or type(module).__name__,
-        provenance=said,
-        value_range=dataset.value_range or (0.0, 1.0),
+        provenance={"source": "module", "module": name or type(module).__name__, "dataset": shown.name},
+        value_range=shown.value_range or (0.0, 1.0),
     )
     network = balance(lowered.network)
-    images = np.concatenate([dataset.train.images[:SHOWN], trial_images(dataset.image_shape)])
-    agreement = check_module(module, lowered, network, images)
-    if len(dataset.labels) == len(network.labels):
+    images = shown.train.images if isinstance(shown, Dataset) else shown.images
+    agreement = check_module(module, lowered, network, images_to_check(network, images))
+    if dataset is not None and len(dataset.labels) == len(network.labels):
         network = replace(network, labels=dataset.labels)
     network = replace(network, provenance={**network.provenance, MODULE_TO_FLOAT: str(agreement)})
     quantized = quantize_network(
         network,
         path,
-        dataset,
+        shown,
         section or QuantizeSection(),
-        float_accuracy=_accuracy(module, lowered, dataset),
+        float_accuracy=None if dataset is None else _accuracy(module, lowered, dataset),
         max_disagreement=max_disagreement,
     )
     made = Converted(network, agreement, quantized)

@@ -4,16 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kdsnn.choices import QUICK_TARGET
 from kdsnn.errors import KdsnnError
 from kdsnn.evaluation import Evaluation, evaluate_each
 from kdsnn.evaluation.on_pool import evaluate_on
 from kdsnn.jobs.local_processes import Pool
 from kdsnn.steps.evaluations import keep
-from kdsnn.steps.images import Selection
-from kdsnn.steps.models import Model
+from kdsnn.steps.images import Selection, selection_of
+from kdsnn.steps.models import Model, ModelLike, load
+from kdsnn.steps.targets import target_of
 from kdsnn.targets.base import Progress, Target
 
-__all__ = ["evaluate_model", "evaluate_on_targets"]
+__all__ = ["evaluate", "evaluate_model", "evaluate_on_targets"]
+
+
+def evaluate(
+    model: ModelLike = None,
+    target: str | Target = QUICK_TARGET,
+    data: object = None,
+    *,
+    dataset: object = None,
+    samples: int | None = None,
+    time_limit_s: float | None = None,
+    progress: Progress | None = None,
+    **options: object,
+) -> Evaluation:
+    """Runs images on a target and compares every spike and every count with the reference; a run keeps what came out.
+
+    Args:
+        model: see `kdsnn.load`.
+        target: its name, or one that is made already.
+        data: take all of these images, with or without labels (docs/data.md), or a `Selection` of them; None takes the
+            test images of the data set that the model was trained on.
+        dataset: take the test images of this one.
+        samples: at most so many.
+        time_limit_s: seconds after which to give up.
+        progress: called with the number of images done.
+        options: of a target that is named: `lanes=4`.
+
+    Raises:
+        VerificationError: the target computed something else, or counted otherwise.
+        KdsnnError: there is no such model, target or data, or the target cannot run it.
+    """
+    chosen, opened = target_of(target, options), load(model)
+    shown = selection_of(opened, data, dataset=dataset, samples=samples)
+    return evaluate_model(opened, chosen, shown, time_limit_s=time_limit_s, progress=progress)
 
 
 def evaluate_model(

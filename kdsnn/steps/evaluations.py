@@ -15,10 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kdsnn.data.identity import DataIdentity
 from kdsnn.errors import InputError, KdsnnError
 from kdsnn.evaluation import Evaluation
 from kdsnn.run_folders import read_json, write_json
-from kdsnn.steps.images import DataIdentity, select_images
+from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
 from kdsnn.targets.base import Target
 from kdsnn.targets.registry import load_target

@@ -4,24 +4,95 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.display import Block, Displayed
 from kdsnn.distill.teacher import load_teacher
 from kdsnn.errors import InputError
 from kdsnn.evaluation import evaluate
+from kdsnn.evaluation.edges import edges_of, verdict
 from kdsnn.export.nir import read_nir, write_nir
 from kdsnn.run_folders import lock, read_json, remove, write_json
-from kdsnn.steps.models import MODEL_FILE, Model
+from kdsnn.steps.images import select_images
+from kdsnn.steps.models import MODEL_FILE, Model, ModelLike, load
+from kdsnn.steps.targets import target_of
 from kdsnn.targets.base import Files, Target, Teacher
 from kdsnn.targets.fitting import ensure_fits
 
-__all__ = ["MANIFEST", "export_bundle"]
+__all__ = ["MANIFEST", "Bundle", "export", "export_bundle"]
 
+NIR = "nir"
+VERIFIED_WITH = 4  # images
 MANIFEST = "manifest.json"  # written last, and removed first: what it says is true of the files beside it
+
+
+@dataclass(frozen=True)
+class Bundle(Displayed):
+    """What was written for a target.
+
+    Attributes:
+        folder: where.
+        manifest: as in its `manifest.json`.
+        edges: what is known of the network's way before; see `kdsnn.evaluation.edges`.
+    """
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    edges: Mapping[str, str]
+
+    def blocks(self) -> tuple[Block, ...]:
+        """The files, and what was verified of them."""
+        manifest = self.manifest
+        lines = [str(self.folder / name) for name in (*manifest["files"], MANIFEST)]
+        if verified := manifest["verified"]:
+            equal = (
+                f"{verified['images']} images, {verified['spikes']:,} spikes in "
+                f"{len(verified['populations'])} populations and all counts equal the reference"
+            )
+            target = manifest["target"]
+            lines.append(f"verified on {target}. {verdict(self.edges, target, equal)}")
+        if teacher := manifest["teacher"]:
+            agrees = f"the teacher's logits are torch's within {teacher['largest_difference']:.0e} of the largest"
+            lines.append(f"no teacher.onnx: {teacher['left_out']}" if teacher["left_out"] else agrees)
+        return ("\n".join(lines),)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object of `kdsnn export --json`."""
+        return {**self.manifest, "folder": str(self.folder)}
+
+
+def export(
+    model: ModelLike = None,
+    target: str | Target = "nir",
+    folder: str | Path | None = None,
+    *,
+    data: object = None,
+    **options: object,
+) -> Bundle:
+    """Writes a bundle for a target; it is read again, run there and compared with the reference before it counts.
+
+    Args:
+        model: see `kdsnn.load`.
+        target: its name, or one that is made already; `nir` writes the NIR file alone.
+        folder: made if missing; None is `export/TARGET` beside the model.
+        data: the first four of these images are run; None takes test images of what the model was trained on.
+        options: of a target that is named.
+
+    Raises:
+        DoesNotFitError: and nothing was touched.
+        KdsnnError: see `export_bundle`.
+    """
+    opened = load(model)
+    chosen = None if target == NIR else target_of(target, options)
+    images = None if chosen is None else select_images(opened, images=data, samples=VERIFIED_WITH).images
+    name = chosen.name if chosen else NIR
+    to = Path(folder) if folder is not None else (opened.run or opened.path.parent) / "export" / name
+    return Bundle(to, export_bundle(opened, chosen, to, images), edges_of(opened.network))
 
 
 def export_bundle(

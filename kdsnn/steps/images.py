@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, overload
+from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
 from kdsnn.choices import DATASETS
-from kdsnn.data.datasets import Dataset, checksum
+from kdsnn.data.datasets import Dataset
+from kdsnn.data.identity import DataIdentity, identify
 from kdsnn.data.sources.load import load_data, load_images
 from kdsnn.data.sources.source import Reading
 from kdsnn.distill.preparation import data_of
@@ -22,36 +23,13 @@ from kdsnn.recipes.load import load_recipe
 from kdsnn.run_folders import RECIPE
 from kdsnn.steps.models import Model
 
-__all__ = ["READING", "DataIdentity", "Selection", "select_images"]
+__all__ = ["READING", "Selection", "select_images", "selection_of"]
 
 READING = "reading"  # of the provenance of a network: what its data do not say themselves, as JSON
 
 SAMPLE_SEED = 0  # which test images a smaller sample takes
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class DataIdentity:
-    """Which images a result belongs to.
-
-    Attributes:
-        name: of the data set, the file or the folder.
-        split: of the data set; None for images that were given.
-        selection: which of them: `all`, `random, seed 0`, or `first`.
-        samples: how many.
-        sha256: of images and labels, with their shapes.
-    """
-
-    name: str
-    split: str | None
-    selection: str
-    samples: int
-    sha256: str
-
-    def as_json(self) -> dict[str, Any]:
-        """All by name."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +70,11 @@ def select_images(
         return _selection(found.test.images, labels, found.name, "test", "all")
     chosen = np.random.default_rng(SAMPLE_SEED).permutation(len(found.test.images))[:samples]
     return _selection(found.test.images[chosen], labels[chosen], found.name, "test", f"random, seed {SAMPLE_SEED}")
+
+
+def selection_of(model: Model, data: object = None, *, dataset: object = None, samples: int | None = None) -> Selection:
+    """Images that were selected already, or those that `select_images` selects."""
+    return data if isinstance(data, Selection) else select_images(model, dataset=dataset, images=data, samples=samples)
 
 
 def _trained_on(model: Model) -> Dataset:
@@ -153,7 +136,5 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _selection(images: Images, labels: Labels | None, name: str, split: str | None, selection: str) -> Selection:
-    for array in (images, labels):
-        if array is not None:
-            freeze(array)  # its checksum shall stay true
-    return Selection(images, labels, DataIdentity(name, split, selection, len(images), checksum(images, labels)))
+    freeze(images, *(() if labels is None else (labels,)))  # the checksum shall stay true
+    return Selection(images, labels, identify(images, labels, name, split, selection))

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from kdsnn.choices import QUICK_TARGET
-from kdsnn.data.datasets import Dataset, Split
-from kdsnn.data.sources.load import ImageSet, load_calibration
+from kdsnn.choices import METHODS
+from kdsnn.data.datasets import Dataset
+from kdsnn.data.identity import identify_test
+from kdsnn.data.sources.load import load_calibration
 from kdsnn.data.sources.reference import title_of
+from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.losses.loss import loss_of
 from kdsnn.distill.preparation import Preparation
 from kdsnn.distill.qat.sensitivity import LayerSensitivity, layer_sensitivity
@@ -23,73 +22,107 @@ from kdsnn.distill.student import load_student
 from kdsnn.distill.teacher import load_teacher
 from kdsnn.distill.trainer import CHECKPOINT
 from kdsnn.errors import UsageError
-from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, Agreement, agreement, ensure_agrees, with_agreement
+from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, ensure_agrees, with_agreement
 from kdsnn.evaluation.edges import MODULE_TO_FLOAT
 from kdsnn.export.foreign.convert import Foreign
-from kdsnn.export.foreign.expectation import FileAgreement, check_recorded
-from kdsnn.export.lowering.lower import lower
+from kdsnn.export.foreign.expectation import check_recorded
+from kdsnn.export.lowering.lower import lower_module
+from kdsnn.export.lowering.module_agreement import check_module
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import is_ours, write_nir
-from kdsnn.export.quantization.quantize import QuantizationReport, quantize
+from kdsnn.export.quantization.quantize import QuantizationReport
 from kdsnn.models.students import Student
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QatSection, QuantizeSection
 from kdsnn.run_folders import find_run, lock, read_json, remove, write_json
-from kdsnn.steps.calibration import Shown, images_to_agree_on, read_with
+from kdsnn.steps.calibration import images_to_agree_on, images_to_check, read_with
 from kdsnn.steps.images import READING
-from kdsnn.steps.models import MODEL_FILE, Model, open_model
-from kdsnn.targets.registry import load_target
+from kdsnn.steps.models import MODEL_FILE, Model, load
+from kdsnn.steps.post_training import Quantized, accuracy_on, agreement_on, post_training, quantize_network
 
 __all__ = [
     "FIGURES",
-    "Quantized",
     "figures_of",
+    "foreign_of",
     "open_or_quantize",
+    "quantize",
     "quantize_file",
-    "quantize_network",
     "quantize_run",
 ]
 
 FIGURES = "quantization.json"  # in a run, beside the network that it is of
 
 
-@dataclass(frozen=True)
-class Quantized:
-    """What quantizing made, and what it cost.
+def quantize(
+    model: str | Path | None = None,
+    *,
+    weight_bits: int | None = None,
+    input_bits: int | None = None,
+    method: str | None = None,
+    qat_epochs: int | None = None,
+    sensitivity: bool = False,
+    data: object = None,
+    timesteps: int = 4,
+    dt: float | None = None,
+    input_scale: float = 1 / 255,
+    fires_at_threshold: bool | None = None,
+    reset: Literal["zero", "subtract", "none"] | None = None,
+    writer: str | None = None,
+    expect: str | Path | None = None,
+    max_disagreement: float = MAX_DISAGREEMENT,
+    out: str | Path | None = None,
+) -> Quantized:
+    """Makes the integer network that every target runs: of a run's student, or of anybody's float NIR graph.
 
-    Attributes:
-        model: the integer network and where it was written.
-        report: how it was made.
-        agreement: of the integer network with the float network, on images that the scales were not chosen by.
-        float_accuracy: of the float student on the whole test split; None for a foreign file.
-        integer_accuracy: of the integer network on the same; None without a data set.
-        sensitivity: what quantizing each layer alone costs, where it was asked for.
-        notes: what was done otherwise than the recipe says, or is not known of a file.
-        checked: that the float network of a file fires as recorded, where something was.
+    Args:
+        model: a run, or a float `.nir` file; None is the latest run.
+        weight_bits: 2 to 8; None is what the recipe says, or 8.
+        input_bits: of an input message, 1 to 8; None: chosen by the error that it makes, where the recipe says nothing.
+        method: one of `kdsnn list methods`; None is what the recipe says, or `spikes`.
+        qat_epochs: of a run: fine-tune for so long; None is what the recipe says.
+        sensitivity: of a run: whether to measure what quantizing each layer alone costs.
+        data: of a file: images to calibrate on and to be tested on (docs/data.md).
+        timesteps: of a file: for which an image is shown.
+        dt: of a file: seconds in a time step, needed where a neuron leaks.
+        input_scale: of a file: what the writer's network saw for a pixel of 1.
+        fires_at_threshold: of a file: whether its neurons fire at `v >= threshold`; None: as the writer's do.
+        reset: of a file that does not say it: `zero`, `subtract` or `none`.
+        writer: of a file: who wrote it, one of `kdsnn list writers`.
+        expect: of a file: images and what the writer's own simulator did (docs/quantize.md).
+        max_disagreement: share of the predictions in which the integer network may differ from the float network.
+        out: of a file: what to write; None is `NAME-intBITS.nir` beside it.
+
+    Raises:
+        VerificationError: the float network fires otherwise than expected, or the integer network differs in more.
+        KdsnnError: see `quantize_run` and `quantize_file`.
     """
-
-    model: Model
-    report: QuantizationReport
-    agreement: Agreement
-    float_accuracy: float | None
-    integer_accuracy: float | None
-    sensitivity: tuple[LayerSensitivity, ...] = field(default=())
-    notes: tuple[str, ...] = field(default=())
-    checked: FileAgreement | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """What stands in `quantization.json`."""
-        return {
-            "schema": "kdsnn.quantization/1",
-            "fingerprint": self.model.network.fingerprint(),
-            "float_accuracy": self.float_accuracy,
-            "integer_accuracy": self.integer_accuracy,
-            "sensitivity": [asdict(row) for row in self.sensitivity],
-            "notes": list(self.notes),
-            "agreement": self.agreement.as_json(),
-            "expected": None if self.checked is None else self.checked.as_json(),
-            **asdict(self.report),
-        }
+    if method is not None:
+        METHODS.get(method)
+    if model is None or not str(model).endswith(".nir"):
+        if expect or reset or writer:
+            raise UsageError("a run says all of itself: --expect, --reset and --writer are for NIR files of others")
+        return quantize_run(
+            None if model is None else str(model),
+            weight_bits=weight_bits,
+            input_bits=input_bits,
+            method=method,
+            qat_epochs=qat_epochs,
+            sensitivity=sensitivity,
+            max_disagreement=max_disagreement,
+        )
+    if qat_epochs or sensitivity:
+        raise UsageError("a NIR file can be neither fine-tuned nor analysed yet: --qat-epochs, --sensitivity")
+    return quantize_file(
+        Path(model),
+        foreign_of(timesteps, dt, input_scale, fires_at_threshold, reset, writer),
+        out=None if out is None else Path(out),
+        dataset=data,
+        section=_changed(
+            QuantizeSection(), weight_bits=weight_bits, input_bits=input_bits, method=method, qat_epochs=None
+        ),
+        expect=None if expect is None else Path(expect),
+        max_disagreement=max_disagreement,
+    )
 
 
 def quantize_run(
@@ -133,10 +166,10 @@ def quantize_run(
         if section.qat.epochs:
             network, report = _fine_tuned(float_network, prepared, section, folder)
         else:
-            network, report = _post_training(float_network, section, dataset.train)
-        float_accuracy = float(read_json(folder / "student.json")["accuracy"])
-        integer_accuracy = _accuracy(network, dataset.test)
-        agreed = _agreement(float_network, network, images_to_agree_on(float_network, dataset, section))
+            network, report = post_training(float_network, dataset, section)
+        float_accuracy = _float_accuracy(folder, student, dataset)
+        integer_accuracy = accuracy_on(network, dataset.test)
+        agreed = agreement_on(float_network, network, images_to_agree_on(float_network, dataset, section))
         ensure_agrees(agreed, max_disagreement, float_accuracy - integer_accuracy)
         done = Quantized(
             model=Model(with_agreement(network, agreed), folder / MODEL_FILE, folder),
@@ -146,6 +179,7 @@ def quantize_run(
             integer_accuracy=integer_accuracy,
             sensitivity=_sensitivity(float_network, network, report, dataset) if sensitivity else (),
             notes=_notes(prepared.recipe.distill) if section.qat.epochs else (),
+            data=identify_test(dataset),
         )
         _write(done, folder)
     return done
@@ -155,7 +189,7 @@ def _lowered(folder: Path, prepared: Preparation, student: Student) -> Network:
     recipe = prepared.recipe
     reading = recipe.data.model_dump(mode="json", include={"range", "test_share"}, exclude_none=True)
     said = {READING: json.dumps(reading)} if reading else {}
-    lowered = lower(
+    lowered = lower_module(
         student.layers,
         input_shape=prepared.dataset.image_shape,
         timesteps=recipe.student.timesteps,
@@ -163,7 +197,10 @@ def _lowered(folder: Path, prepared: Preparation, student: Student) -> Network:
         name=recipe.name,
         provenance={"recipe": recipe.name, "dataset": title_of(recipe.data.dataset), "run": folder.name, **said},
     )
-    return balance(lowered)
+    network = balance(lowered.network)
+    images = images_to_check(network, prepared.dataset.train.images)
+    agreed = check_module(student.layers, lowered, network, images)
+    return replace(network, provenance={**network.provenance, MODULE_TO_FLOAT: str(agreed)})
 
 
 def _write(done: Quantized, folder: Path) -> None:
@@ -230,35 +267,19 @@ def quantize_file(
     return done
 
 
-def quantize_network(
-    network: Network,
-    path: Path,
-    data: Dataset | ImageSet | None,
-    section: QuantizeSection,
-    *,
-    float_accuracy: float | None = None,
-    max_disagreement: float = MAX_DISAGREEMENT,
-) -> Quantized:
-    """The integer network of a float network, compared with it and tested; nothing is written.
-
-    Args:
-        network: float, with relays.
-        path: where the integer network will be.
-        data: to calibrate on and to be tested on; None does neither.
-        section: how to quantize.
-        float_accuracy: of the float network on the whole test split, where it is known.
-        max_disagreement: share of the predictions in which the integer network may differ from the float network.
-
-    Raises:
-        VerificationError: the integer network differs in more.
-    """
-    made, report = _post_training(network, section, data.train if isinstance(data, Dataset) else data)
-    agreed = _agreement(network, made, images_to_agree_on(network, data, section))
-    tested = data.test if isinstance(data, Dataset) and len(data.labels) == len(made.labels) else None
-    accuracy = None if tested is None else _accuracy(made, tested)
-    lost = None if accuracy is None or float_accuracy is None else float_accuracy - accuracy
-    ensure_agrees(agreed, max_disagreement, lost)
-    return Quantized(Model(with_agreement(made, agreed), path, None), report, agreed, float_accuracy, accuracy)
+def foreign_of(
+    timesteps: int,
+    dt: float | None,
+    input_scale: float,
+    fires_at_threshold: bool | None,
+    reset: Literal["zero", "subtract", "none"] | None,
+    writer: str | None,
+) -> Foreign:
+    """What a file leaves open, as the command line and Python say it."""
+    ties: Literal[">", ">="] | None = None
+    if fires_at_threshold is not None:
+        ties = ">=" if fires_at_threshold else ">"
+    return Foreign(timesteps, dt, input_scale, fires_at=ties, reset=reset, writer=writer)
 
 
 def open_or_quantize(
@@ -282,7 +303,7 @@ def open_or_quantize(
         return done.model, done.notes
     if expect is not None:
         raise UsageError("--expect is for float NIR files of others")
-    return open_model(model), ()
+    return load(model), ()
 
 
 def _changed(
@@ -297,18 +318,6 @@ def _changed(
     if qat_epochs is not None:
         changes["qat"] = QatSection(**{**section.qat.model_dump(), "epochs": qat_epochs})
     return section.model_copy(update={key: value for key, value in changes.items() if value is not None})
-
-
-def _post_training(
-    network: Network, section: QuantizeSection, calibration: Split | ImageSet | None
-) -> tuple[Network, QuantizationReport]:
-    return quantize(
-        network,
-        weight_bits=section.weight_bits,
-        input_bits=None if section.input_bits == "auto" else section.input_bits,
-        calibration=None if calibration is None else calibration.images[: section.calibration_samples],
-        method=section.method,
-    )
 
 
 def _fine_tuned(
@@ -345,10 +354,9 @@ def _sensitivity(
     return layer_sensitivity(float_network, network, report, dataset.test.images, dataset.test.labels)
 
 
-def _agreement(float_network: Network, network: Network, shown: Shown) -> Agreement:
-    return agreement(float_network, network, shown.images, shown.labels, shown=shown.what)
-
-
-def _accuracy(network: Network, split: Split) -> float:
-    predictions: npt.NDArray[np.int64] = load_target(QUICK_TARGET).compile(network).run(split.images).predictions
-    return float((predictions == split.labels).mean())
+def _float_accuracy(run: Path, student: Student, dataset: Dataset) -> float:
+    """As the training measured it, unless its test images were others than those that the data set has now."""
+    known = read_json(run / "student.json")
+    if known.get("data") == identify_test(dataset).as_json():
+        return float(known["accuracy"])
+    return accuracy(student, dataset.test)

@@ -24,6 +24,7 @@ def example_networks() -> list[Network]:
         _two_paths(),
         integrating(_random("integrator", (1, 7, 6), 4, seed=6)),
         integrating(_random("leaky-integrator", (2, 6, 6), 5, seed=7, decay_u=1500, decay_v=300)),
+        _clipping(),
     ]
 
 
@@ -207,3 +208,29 @@ def _two_paths() -> Network:
     last = Projection("joined", "out", Dense(rng.integers(-90, 91, (3, 120))))
     populations = (Population("input", shape, Input(5)), left, right, joined, out)
     return Network("two-paths", populations, (into_left, into_right, *joins, last), 4, ("a", "b", "c"), integer=True)
+
+
+def _clipping() -> Network:
+    """Inhibition that twice in a row takes all the state, and excitation after it: without clipping it would not fire.
+
+    A white pixel makes half of the first neurons fire at steps 5, 10 and 15 and the others at step 12. The middle
+    neurons get 5000 at each step, fire at the first four, and are inhibited by 130,048 at 5 and 10: there they clip, so
+    that 121,856 at step 12 bring them above zero, and they fire at 13.
+    """
+    first = np.zeros((16, 4), dtype=np.int64)
+    first[:8, 0], first[8:, 1] = 10, 4
+    middle = np.concatenate([np.full((3, 8), -127), np.full((3, 8), 119)], axis=1)
+    middle[1, :4] = -60  # one that is inhibited less, and one that is excited less
+    middle[2, 8:] = 20
+    populations = (
+        Population("input", (1, 2, 2), Input(1)),
+        Population("first", (16,), _silent(45, 16)),
+        Population("middle", (3,), Neuron(3000, np.full(3, 2500), 7, clips=True)),
+        Population("out", (2,), _silent(2, 2)),
+    )
+    projections = (
+        Projection("input", "first", Dense(first)),
+        Projection("first", "middle", Dense(middle), 7),
+        Projection("middle", "out", Dense(np.array([[3, 0, 1], [-1, 2, 1]]))),
+    )
+    return Network("clipping", populations, projections, 16, ("a", "b"), integer=True)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from kdsnn.errors import TargetUnavailableError, UsageError
-from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, Neuron, Population, counters, neuron_of
+from kdsnn.network import DECAY_UNITY, LOWEST, MEMBRANE_SHIFT, Network, Neuron, Population, counters, neuron_of
 from kdsnn.network.counters import Tally
 from kdsnn.network.or_pool import max_pool
 from kdsnn.targets.batches import Activity, BatchProgram
@@ -129,6 +129,8 @@ class GpuProgram(BatchProgram):
                 u = _decay(u, int(neuron.decay_u)) + entering
                 entering = u + bias
             v = _decay(v, int(neuron.decay_v)).add_(entering)
+            if neuron.clips:
+                v.clamp_(min=LOWEST)
             torch.le(v, threshold, out=stays)  # 0 or 1, in the type that it multiplies
             v.mul_(stays)
             silent.copy_(stays)
@@ -139,6 +141,7 @@ class GpuProgram(BatchProgram):
         """Writes the spikes of neurons that get the same at every step and forget nothing.
 
         One that fires first in step p, where p times its drive is above the threshold, does so in all multiples of p.
+        One that falls never fires, whether it clips or not.
         """
         threshold = int(neuron.threshold) << MEMBRANE_SHIFT
         fired, before = (self.scratch.take(name, drive.shape, torch.uint8) for name in ("fired", "fired before"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from kdsnn.errors import TargetUnavailableError
 from kdsnn.network import Network
-from kdsnn.network.features import CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
+from kdsnn.network.features import CLIPPING, CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
 from kdsnn.targets.base import Availability, Target, Violation
 from kdsnn.targets.fitting import overflow_violations
 
@@ -31,7 +31,7 @@ class GpuTarget(Target):
 
     name = "gpu"
     description = "torch, exact int8 or float32 products, on CUDA or the CPU"
-    features = frozenset({LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT})
+    features = frozenset({LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT, CLIPPING})
 
     def __init__(self, device: str = "auto", arithmetic: Literal["auto", "int8", "float32"] = "auto") -> None:
         self.device, self.arithmetic = device, arithmetic

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from kdsnn.errors import DoesNotFitError, TargetUnavailableError, UsageError
 from kdsnn.network import Network
 from kdsnn.network.counters import Counts, Tally, counts_of
-from kdsnn.network.features import CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
+from kdsnn.network.features import CLIPPING, CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
 from kdsnn.targets.base import Availability, Computed, Files, Program, Progress, Target, Teacher, Violation
 from kdsnn.targets.lava.bundle import write_bundle
 from kdsnn.targets.lava.environment import LavaEnvironment, find_environment, worker_variables
@@ -64,7 +64,7 @@ class LavaTarget(Target):
 
     name = "lava"
     description = "lava-nc, fixed-point models, in a Python 3.10 of its own"
-    features = frozenset({LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT})
+    features = frozenset({LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT, CLIPPING})
 
     def __init__(self, *, stock: bool = False, workers: int = 1, lanes: int = 0) -> None:
         if workers < 1:

@@ -1,6 +1,7 @@
 """Edge (2) in the commands: float against integer, measured, kept, shown, and refused beyond a limit."""
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_the_figures_stand_in_the_run_the_file_the_verdict_and_the_report(cli: C
     assert said in done.out
     assert agreement_of(read_nir(run / "model.nir")) == kept
     shown = cli("evaluate", run, "-t", "gpu", "-n", 10).out
-    assert "module → float: not checked" in shown
+    assert re.search(r"module → float: [\d,]+ spikes equal in [\d,]+ neuron-steps, on 96 images ", shown)
     assert f"float → integer: {said}" in shown
     assert "integer → gpu: every spike equal" in shown
     assert said in cli("evaluate", run, "-t", "reference", "-n", 10, "--json").json["edges"]["float_to_integer"]
@@ -62,10 +63,10 @@ def test_the_figures_stand_in_the_run_the_file_the_verdict_and_the_report(cli: C
 def test_without_a_data_set_the_images_are_synthetic_and_called_so(cli: Cli, outlier: Path) -> None:
     done = cli("quantize", outlier, "--input-bits", 1, "--json")
     assert done.code == 0, done.err
-    assert done.json["agreement"]["shown"] == "synthetic images of 1 bits"
+    assert done.json["agreement"]["shown"] == "synthetic 1-bit images"
     shown = cli("evaluate", outlier.with_name("outlier-int8.nir"), "-t", "gpu", "--images", _images(outlier)).out
     assert "module → float: not checked (of a file: kdsnn quantize --expect)" in shown
-    assert "predictions agree (synthetic images of 1 bits" in shown
+    assert "predictions agree (synthetic 1-bit images" in shown
 
 
 def _images(near: Path) -> Path:

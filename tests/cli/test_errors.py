@@ -64,13 +64,14 @@ def test_a_truncated_checkpoint(cli: Cli, run: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"x": np.zeros((2, 1, 8, 8))}, ["must be uint8"]),
+        ({"x": np.full((2, 1, 8, 8), -0.5)}, ["image 0 holds -0.5", "outside 0 to 1", "data.range"]),
         ({"x": np.zeros((2, 1, 9, 8), np.uint8)}, ["takes (N, 1, 8, 8)"]),
-        ({"x": np.zeros((2, 8, 8, 1), np.uint8)}, ["takes (N, 1, 8, 8)"]),
-        ({"x": np.zeros((0, 1, 8, 8), np.uint8)}, ["takes (N, 1, 8, 8)"]),
+        ({"x": np.zeros((2, 8, 8, 1), np.uint8)}, ["looks like (N, H, W, C)"]),
+        ({"x": np.zeros((2, 64), np.uint8)}, ["takes (N, 1, 8, 8)"]),
+        ({"x": np.zeros((0, 1, 8, 8), np.uint8)}, ["holds no images"]),
         ({"x": np.zeros((2, 1, 8, 8), np.uint8), "y": np.array([0, 10])}, ["there are 10 classes"]),
-        ({"images": np.zeros((2, 1, 8, 8), np.uint8)}, ["an array 'x'"]),
-        ({"x": np.array([None, None])}, ["not an .npz file"]),
+        ({"pictures": np.zeros((2, 1, 8, 8), np.uint8)}, ["holds the arrays 'pictures'", "images x"]),
+        ({"x": np.array([None, None])}, ["pickle"]),
     ],
 )
 def test_wrong_images(cli: Cli, run: Path, tmp_path: Path, arrays: dict[str, np.ndarray], words: list[str]) -> None:

@@ -14,7 +14,7 @@ from kdsnn.noise.faults import flip_bits, lose_spikes
 from kdsnn.noise.measure import Point
 from kdsnn.noise.plan import check_kinds
 from kdsnn.steps.images import select_images
-from kdsnn.steps.models import open_model
+from kdsnn.steps.models import load
 from kdsnn.targets.base import Violation
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.reference import simulate
@@ -74,7 +74,7 @@ def test_gaussian_noise_is_what_the_evaluator_saw(cli: Cli, run: Path, tmp_path:
     assert (data["samples"], data["seeds"], data["target"], data["dataset"]) == (60, 2, "gpu", "digits")
     found = accuracies(data, "gaussian", "KDSNN, integer")
     assert list(found) == [0.0, 0.05, 0.2]
-    shown = select_images(open_model(str(run)), samples=60)
+    shown = select_images(load(str(run)), samples=60)
     images, labels = shown.images, shown.labels
     for seed in range(2):
         np.savez(tmp_path / "noisy.npz", x=NOISES["gaussian"].add(images, 0.2, seed, "test"), y=labels)
@@ -149,7 +149,7 @@ def test_lost_spikes_run_on_the_reference(cli: Cli, run: Path) -> None:
     assert done.code == 0, done.err
     (curve,) = done.json["noise"][0]["curves"]
     assert (curve["network"], curve["evaluator"], curve["matches_reference"]) == ("KDSNN, integer", "reference", False)
-    model = open_model(str(run))
+    model = load(str(run))
     shown = select_images(model, samples=40)
     images, labels = shown.images, shown.labels
     for seed in range(2):
@@ -166,7 +166,7 @@ def test_flipped_bits_run_on_any_target_at_the_width_of_the_run(cli: Cli, run: P
     assert done.code == 0, done.err
     (curve,) = done.json["noise"][0]["curves"]
     assert (curve["evaluator"], curve["matches_reference"]) == ("onnx", True)
-    shown = select_images(open_model(str(run)), samples=40)
+    shown = select_images(load(str(run)), samples=40)
     images, labels = shown.images, shown.labels
     np.savez(tmp_path / "x.npz", x=images, y=labels)
     for seed in range(2):

@@ -10,7 +10,7 @@ from kdsnn.paper.table3 import table3
 from kdsnn.recipes.load import load_recipe, recipe_toml
 from kdsnn.run_folders import write_json
 from kdsnn.steps.images import select_images
-from kdsnn.steps.models import open_model
+from kdsnn.steps.models import load
 from tests.cli.conftest import Cli
 from tests.data.test_files import write_cifar_binary
 from tests.small_run import one_layer
@@ -55,7 +55,7 @@ def test_our_synops_are_those_of_an_evaluated_run(tmp_path: Path, monkeypatch: p
         (run / "recipe.toml").write_text(recipe_toml(recipe))
         write_json(run / "student.json", {"accuracy": 0.5})
         write_nir(network, run / "model.nir")
-        model = open_model(str(run))
+        model = load(str(run))
         own = {"fingerprint": network.fingerprint()}
         write_json(run / "evaluations" / "own.json", {**evaluation(2, 120e6 * width), **own})
         write_json(run / "evaluations" / "changed.json", {**evaluation(3, 4e6, sha256="0" * 64), **own})

@@ -103,9 +103,9 @@ def test_a_file_that_hides_its_reset_is_asked_for_it(cli: Cli, tmp_path: Path) -
         assert cli(*command, "--reset", "zero", "--dt", "1e-3").code == 3
         assert cli(*command, "--reset", "away").code == 2
         assert cli(*command, "--writer", "spyking").code == 2
-        said = cli(*command, "--writer", "snntorch", "--reset", "zero")
+        said = cli(*command, "--writer", "snntorch", "--reset", "zero", "--max-disagreement", 1)
         assert said.code == 0, said.err
-    done = cli("quantize", tmp_path / "snn.nir", "--writer", "by-hand", "--dt", "1e-4")
+    done = cli("quantize", tmp_path / "snn.nir", "--writer", "by-hand", "--dt", "1e-4", "--max-disagreement", 1)
     assert "file → float: not checked (of a file: kdsnn quantize --expect) · float → integer: " in done.out
     assert cli("list", "writers").out.split() == ["by-hand", "norse", "sinabs", "snntorch", "spikingjelly"]
 

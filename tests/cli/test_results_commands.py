@@ -15,7 +15,7 @@ from kdsnn.export.nir import read_nir, write_nir
 from kdsnn.noise.faults import flip_bits
 from kdsnn.run_folders import lock
 from kdsnn.steps.images import select_images
-from kdsnn.steps.models import open_model
+from kdsnn.steps.models import load
 from tests.cli.conftest import Cli
 from tests.cli.test_errors import assert_error
 
@@ -104,7 +104,7 @@ def quantize_stopped(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     with monkeypatch.context() as patch:
         patch.setattr(kdsnn.steps.quantize, "write_json", stop)
-        assert cli("quantize", run, "--weight-bits", 3).code == 130
+        assert cli("quantize", run, "--weight-bits", 3, "--max-disagreement", 1).code == 130
     network = read_nir(run / "model.nir")
     assert max(int(np.abs(p.op.weight).max()) for p in network.projections) <= 3
 
@@ -121,7 +121,7 @@ def test_stopped_between_network_and_figures_it_has_none(cli: Cli, run: Path, mo
         assert {row["what"] for row in data["accuracy"]} == {"teacher (cnn, float)", "on gpu"}
         assert data["left_out"][0]["what"] == "quantization.json"
         assert "quantization.json: missing, or of another network" in (run / "report.html").read_text()
-    assert cli("quantize", run, "--weight-bits", 3).code == 0
+    assert cli("quantize", run, "--weight-bits", 3, "--max-disagreement", 1).code == 0
     assert len(report(cli, run)["accuracy"]) == 4
 
 
@@ -133,7 +133,7 @@ def test_bits_are_flipped_at_the_width_that_the_network_itself_says(
     (run / "quantization.json").write_bytes(old)  # says 8 bits
     done = cli("noise", run, "-k", "bit-flip", "--levels", "0.05", "-n", 40, "--seeds", 1, "--json")
     assert done.code == 0, done.err
-    shown = select_images(open_model(str(run)), samples=40)
+    shown = select_images(load(str(run)), samples=40)
     np.savez(tmp_path / "x.npz", x=shown.images, y=shown.labels)
     found = {}
     for bits in (3, 8):
@@ -199,3 +199,13 @@ def test_a_moved_run_says_the_same_and_names_no_place(cli: Cli, run: Path, tmp_p
     assert len(results) > 10
     for path in results:
         assert str(tmp_path).encode() not in path.read_bytes(), path
+
+
+def test_accuracies_say_on_which_images_they_were_measured(cli: Cli, run: Path) -> None:
+    own = select_images(load(str(run))).identity.as_json()
+    for name in ("student.json", "teacher.json", "quantization.json"):
+        assert json.loads((run / name).read_text())["data"] == own, name
+    told = json.loads((run / "student.json").read_text())
+    for data, wanted in ((own, 0.125), ({**own, "sha256": "0" * 64}, told["accuracy"])):
+        (run / "student.json").write_text(json.dumps({**told, "accuracy": 0.125, "data": data}))
+        assert cli("quantize", run, "--json").json["float_accuracy"] == wanted  # measured anew on the images of now

@@ -135,8 +135,8 @@ def test_plain_files_of_one_and_packed_ones_of_the_other_are_told_apart(
     assert len(load_dataset("fashion-mnist", tmp_path).train.labels) == 60_000
     for path in tmp_path.glob("*labels-idx1-ubyte"):
         path.unlink()
+    datasets._load.cache_clear()
     with pytest.raises(InputError, match="holds files of fashion-mnist"):
-        datasets._load.cache_clear()
         load_dataset("mnist", tmp_path)
 
 

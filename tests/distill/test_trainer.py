@@ -187,3 +187,10 @@ def test_the_bar_shows_loss_and_accuracy_on_a_terminal_only(
     assert out == ""
     assert "epoch 3/3, loss 0." in err
     assert "accuracy" in err
+
+
+def test_the_images_are_held_once_on_a_cpu() -> None:
+    images = small("", Path()).train.images
+    shared = trainer._shared(images)
+    assert shared.data_ptr() == images.ctypes.data
+    assert torch.equal(shared, torch.tensor(images))

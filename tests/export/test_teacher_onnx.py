@@ -18,7 +18,7 @@ from kdsnn.export.teacher_onnx import TOLERANCE, teacher_onnx
 from kdsnn.models.teachers import build_teacher
 from kdsnn.recipes.schema import DistillSection, TeacherSection
 from kdsnn.steps.export import export_bundle
-from kdsnn.steps.models import Model, open_model
+from kdsnn.steps.models import Model, load
 from kdsnn.steps.quantize import quantize_run
 from kdsnn.targets.registry import load_target
 from tests.distill.small import recipe
@@ -56,7 +56,7 @@ def test_every_teacher_gives_torchs_logits_on_any_number_of_images(name: str, sh
 
 
 def test_a_bundle_for_onnx_holds_the_runs_teacher(run: Path, tmp_path: Path) -> None:
-    model, shown = open_model(str(run)), images((1, 8, 8))
+    model, shown = load(str(run)), images((1, 8, 8))
     manifest = export_bundle(model, load_target("onnx"), tmp_path / "bundle", shown)
     assert set(manifest["files"]) == {"model.nir", "model.onnx", "step.onnx", "teacher.onnx"}
     assert manifest["teacher"]["images"] == 5
@@ -67,7 +67,7 @@ def test_a_bundle_for_onnx_holds_the_runs_teacher(run: Path, tmp_path: Path) -> 
 
 
 def test_other_targets_and_other_files_get_none(run: Path, tmp_path: Path) -> None:
-    model, shown = open_model(str(run)), images((1, 8, 8))
+    model, shown = load(str(run)), images((1, 8, 8))
     manifest = export_bundle(model, load_target("reference"), tmp_path / "reference", shown)
     assert manifest["teacher"] is None
     alone = Model(model.network, model.path, None)
@@ -79,7 +79,7 @@ def test_a_student_without_a_teacher_has_none(tmp_path: Path, monkeypatch: pytes
     plain = recipe(epochs=1).model_copy(update={"distill": DistillSection(kind="none")})
     made = distill(plain, run=tmp_path / "plain", device="cpu")
     quantize_run(str(made))
-    manifest = export_bundle(open_model(str(made)), load_target("onnx"), tmp_path / "bundle", images((1, 8, 8)))
+    manifest = export_bundle(load(str(made)), load_target("onnx"), tmp_path / "bundle", images((1, 8, 8)))
     assert manifest["teacher"] is None
     assert "teacher.onnx" not in manifest["files"]
 
@@ -95,5 +95,5 @@ def test_a_file_with_other_logits_does_not_count(run: Path, tmp_path: Path, monk
 
     monkeypatch.setattr(module, "teacher_onnx", other)
     with pytest.raises(VerificationError, match=r"teacher\.onnx does not give torch's logits"):
-        export_bundle(open_model(str(run)), load_target("onnx"), tmp_path / "bundle", images((1, 8, 8)))
+        export_bundle(load(str(run)), load_target("onnx"), tmp_path / "bundle", images((1, 8, 8)))
     assert not (tmp_path / "bundle" / "manifest.json").exists()

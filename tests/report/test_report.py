@@ -11,6 +11,7 @@ import pytest
 
 import kdsnn.steps.images as images_module
 from kdsnn.data.datasets import Split, load_dataset
+from kdsnn.data.identity import identify_test
 from kdsnn.errors import InputError
 from kdsnn.export.nir import write_nir
 from kdsnn.report.collect import collect
@@ -18,7 +19,7 @@ from kdsnn.report.page import render, write_report
 from kdsnn.run_folders import write_json
 from kdsnn.steps.evaluate import evaluate_model
 from kdsnn.steps.images import select_images
-from kdsnn.steps.models import Model, open_model
+from kdsnn.steps.models import Model, load
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.reference import ReferenceTarget
 from tests.small_run import input_macs, one_layer, small_run
@@ -82,7 +83,7 @@ def test_evaluations_of_another_network_are_not_counted() -> None:
     model = small_run()
     evaluated(model, 300)
     write_nir(one_layer(seed=1), model.path)
-    again = open_model(str(model.run))
+    again = load(str(model.run))
     evaluated(again, 10)
     data = collect(again)
     assert data["fingerprint"] == again.network.fingerprint() != model.network.fingerprint()
@@ -99,11 +100,27 @@ def test_evaluations_of_images_that_were_exchanged_are_not_counted(monkeypatch: 
     evaluated(model, 300)
     digits = load_dataset("digits")
     darker = replace(digits, test=Split(digits.test.images // 2, digits.test.labels))
-    monkeypatch.setattr(images_module, "load_dataset", lambda name: darker)
+    monkeypatch.setattr(images_module, "load_data", lambda name: darker)
     evaluated(model, 10)
     data = collect(model)
     assert data["counted_on"]["samples"] == 10
     assert [(r["samples"], r["why"]) for r in data["left_out"][1:]] == [(300, "of other images than digits has now")]
+
+
+def test_accuracies_of_test_images_that_were_exchanged_are_not_shown() -> None:
+    model = small_run()
+    evaluated(model, 5)
+    own = identify_test(load_dataset("digits")).as_json()
+    assert own == select_images(model).identity.as_json()
+    known = {"accuracy": 0.75, "macs": 1000}
+    for data, shown in ((own, [0.75, 0.5, 0.5]), ({**own, "sha256": "0" * 64}, [])):
+        assert model.run is not None
+        write_json(model.run / "teacher.json", {**known, "data": data})
+        figures(model, 0.5, data=data)
+        report = collect(model)
+        assert [row["accuracy"] for row in report["accuracy"][:-1]] == shown
+        assert [row["what"] for row in report["left_out"]] == ([] if shown else ["teacher.json", "quantization.json"])
+        assert report["teacher"]["macs"] == 1000  # of a network, not of images
 
 
 def noise(model: Model, **changes: Any) -> None:

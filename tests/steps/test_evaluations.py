@@ -13,7 +13,7 @@ from kdsnn.run_folders import write_json
 from kdsnn.steps.evaluate import evaluate_model
 from kdsnn.steps.evaluations import EVALUATIONS, judged, kept, of_model
 from kdsnn.steps.images import select_images
-from kdsnn.steps.models import Model, open_model
+from kdsnn.steps.models import Model, load
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.reference import ReferenceTarget
 from tests.small_run import input_macs, one_layer, small_run
@@ -99,7 +99,7 @@ def test_another_network_in_the_run_has_no_evaluations_yet() -> None:
     model = small_run()
     evaluate_model(model, ReferenceTarget(), select_images(model, samples=4))
     write_nir(one_layer(seed=1), model.path)
-    again = open_model(str(folder(model)))
+    again = load(str(folder(model)))
     assert [why for _, why in judged(again)] == ["of another network"]
     assert [why for _, why in judged(model)] == [None]
     assert of_model(again) == []
@@ -133,7 +133,8 @@ def test_files_that_are_no_evaluations_are_left_out() -> None:
     whole = json.loads(good.read_text())
     (place / "broken.json").write_text("{")
     write_json(place / "empty.json", {})
-    for key in whole.keys() - {"schema", "timesteps", "predictions", "compared_populations", "wall_s", "notes"}:
+    unread = {"schema", "timesteps", "predictions", "compared_populations", "wall_s", "notes", "edges"}
+    for key in whole.keys() - unread:
         write_json(place / f"no-{key}.json", {k: v for k, v in whole.items() if k != key})
     for part in ("target", "data"):
         write_json(place / f"no-{part}-of.json", {**whole, "identity": {**whole["identity"], part: "gpu"}})
@@ -148,7 +149,7 @@ def test_a_run_can_be_copied_and_moved(tmp_path: Path) -> None:
     shutil.copytree(folder(model), tmp_path / "elsewhere")
     shutil.move(folder(model), tmp_path / "moved")
     for place in (tmp_path / "elsewhere", tmp_path / "moved"):
-        there = open_model(str(place))
+        there = load(str(place))
         assert [e["samples"] for e in of_model(there)] == [4]
         evaluate_model(there, ReferenceTarget(), select_images(there, samples=4))
         assert len(files(there)) == 1  # the same question, the same file

@@ -44,6 +44,19 @@ def test_exponent_doubles() -> None:
     assert spikes(one_neuron(1, timesteps=2), 6) == [0, 1]
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_sum_is_exact_to_the_end_of_the_range(sign: int) -> None:
+    weights = np.array([[127] * 514 + [126, 3] + [-127] * 515])  # as much again may lie below a threshold
+    ends = Population("input", (1, 1, weights.size), Input(bits=1)), Projection("input", "out", Dense(weights * sign))
+    image = np.where(weights * sign > 0, 255, 0).reshape(1, 1, 1, -1).astype(np.uint8)
+    total = int(weights[weights * sign > 0].sum()) * sign
+    for threshold, fires in ((total - 1, True), (total, False)):
+        neuron = Population("out", (1,), Neuron(threshold, np.zeros(1, dtype=np.int64)))
+        network = Network("one", (ends[0], neuron), (ends[1],), 1, ("a",), integer=True)
+        assert not ReferenceTarget().check(network)
+        assert bool(simulate(network, image)[0]["out"].item()) is fires
+
+
 def test_leak_and_current_memory() -> None:
     leaky = one_neuron(1, timesteps=4, decay_v=2048)  # v: 8, 4+8=12 -> fires, 8, 12
     assert spikes(leaky, 8) == [0, 1, 0, 1]

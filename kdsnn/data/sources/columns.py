@@ -16,7 +16,7 @@ from kdsnn.errors import InputError
 
 __all__ = ["Column", "held", "in_npy", "in_npz"]
 
-AT_ONCE = 2**22  # bytes of the rows that are read at a time
+AT_ONCE = 2**20  # bytes of the rows that are read at a time
 Array = npt.NDArray[Any]
 Opener = Callable[[], AbstractContextManager[IO[bytes]]]
 

@@ -54,8 +54,11 @@ def is_path(text: str) -> bool:
 
 
 def title_of(text: str) -> str:
-    """What to call the data in results: a name, or the last part of a path."""
-    return text if text in DATASETS else Path(text).name
+    """What to call the data in results: a name, or the last part of a path, which is nobody's name."""
+    if text in DATASETS:
+        return text
+    name = Path(text).name
+    return f"./{name}" if name in DATASETS else name
 
 
 def _exists(base: Path, text: str) -> bool:

@@ -8,7 +8,7 @@ from kdsnn.data.datasets import SPLIT_SEED, Dataset, Split, stratified_index
 from kdsnn.data.sources.source import Labels, Part, Range, Reading, Source, range_said, read
 from kdsnn.errors import InputError
 
-__all__ = ["dataset_of"]
+__all__ = ["as_given", "dataset_of"]
 
 TEST_SHARE = 0.2
 
@@ -26,12 +26,22 @@ def dataset_of(part: Part, name: str, reading: Reading) -> Dataset:
     train, test = part
     labels = _labels(train), _labels(test)
     classes = _classes(name, train.classes or test.classes, *labels)
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(labels[0]))
+    order = _shuffled(len(labels[0]))
     learnt = Split(read(train, _range(train, reading), _places(order)), labels[0][order])
     tested = Split(read(test, _range(test, reading)), labels[1])
     if np.array_equal(labels[0], labels[1]) and _same(learnt, tested, order):
         raise InputError(f"{name}: the test images are the training images")
     return Dataset(name, learnt, tested, classes, range_said(train, reading))
+
+
+def as_given(split: Split) -> Split:
+    """Training images in the order in which they must be given to become these again."""
+    places = _places(_shuffled(len(split.labels)))
+    return Split(split.images[places], split.labels[places])
+
+
+def _shuffled(count: int) -> Labels:
+    return np.random.default_rng(SPLIT_SEED).permutation(count)
 
 
 def _divided(source: Source, name: str, reading: Reading) -> Dataset:

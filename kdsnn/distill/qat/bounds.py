@@ -45,6 +45,6 @@ def _reach(network: Network, population: Population) -> npt.NDArray[np.float64]:
         part_low, part_high = drive_range(projection, largest)
         low += part_low.reshape(channels, -1).min(axis=1) << MEMBRANE_SHIFT
         high += part_high.reshape(channels, -1).max(axis=1) << MEMBRANE_SHIFT
-    down = network.timesteps * np.maximum(0, -(low + bias.min(axis=1)))
+    down = (1 if neuron.clips else network.timesteps) * np.maximum(0, -(low + bias.min(axis=1)))
     reach: npt.NDArray[np.float64] = np.maximum(down, high + bias.max(axis=1)).astype(np.float64)
     return reach

@@ -13,7 +13,7 @@ from kdsnn.choices import SURROGATES
 from kdsnn.export.quantization.candidates import integers
 from kdsnn.export.quantization.quantize import QuantizationReport
 from kdsnn.export.quantization.scales import LARGEST_BIAS, bias_step, is_small_integer
-from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, Neuron, Population, Projection, neuron_of
+from kdsnn.network import DECAY_UNITY, LOWEST, MEMBRANE_SHIFT, Network, Neuron, Population, Projection, neuron_of
 
 __all__ = ["Cell", "Learnt", "Weight", "straight_through"]
 
@@ -106,6 +106,8 @@ class Cell(Learnt):
         for t in range(steps):
             u = self._left(u, "decay_u", rounded=rounded) + drive[min(t, len(drive) - 1)]
             v = self._left(v, "decay_v", rounded=rounded) + u + bias
+            if rounded and self.exact.clips:
+                v = v.clamp(min=LOWEST)
             if not self.exact.fires:
                 continue
             spike = self.surrogate((v - threshold) / unit)

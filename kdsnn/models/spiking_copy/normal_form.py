@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import copy
 import operator
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import fx, nn
 
 from kdsnn.errors import LoweringError
@@ -36,6 +38,7 @@ KEPT: tuple[type[nn.Module], ...] = (
 )
 NOTHING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 RELUS = (nn.ReLU, nn.ReLU6)  # the rate of a neuron saturates too
+LOG_SOFTMAX = (F.log_softmax, torch.log_softmax, "log_softmax")
 PROBES, TOLERANCE = 3, 1e-3  # images that are tried; of the largest logit, since convolutions sum in other orders
 
 
@@ -79,12 +82,14 @@ def normal_form(ann: nn.Module, input_shape: tuple[int, ...]) -> NormalForm:
     except Exception as error:  # whatever the user's forward does with a proxy
         problems.append(f"its forward cannot be followed, since it looks at its data: {error}")
         raise _refused(problems) from error
+    normalised = _without_log_softmax(traced)
     _rewrite(traced, values)
     problems += problems_of(traced, KEPT)
     if problems:
         raise _refused(problems)
     values = _values(traced, images)
     got = values[next(iter(traced.graph.find_nodes(op="output"))).args[0]]
+    got = got.log_softmax(dim=1) if normalised else got
     if got.shape != wanted.shape or not torch.allclose(got, wanted, atol=TOLERANCE * float(wanted.abs().max())):
         raise LoweringError(
             "a copy of the ANN's layers does not compute what the ANN does",
@@ -137,12 +142,24 @@ def _values(module: fx.GraphModule, images: torch.Tensor) -> dict[fx.Node, torch
     return keep.values
 
 
+def _without_log_softmax(traced: fx.GraphModule) -> bool:
+    """Takes off a log-softmax at the end, which changes no answer: it shifts the logits. Whether there was one."""
+    output = next(iter(traced.graph.find_nodes(op="output")))
+    for node in inputs(output):
+        if isinstance(_layer(traced, node), nn.LogSoftmax) or node.target in LOG_SOFTMAX:
+            output.replace_input_with(node, inputs(node)[0])
+            traced.graph.erase_node(node)
+            return True
+    return False
+
+
 def _rewrite(traced: fx.GraphModule, values: dict[fx.Node, torch.Tensor]) -> None:
     """Brings a graph into normal form in place, as far as it can be."""
     graph, seen = traced.graph, set[str]()
+    uses = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
     for node in list(graph.nodes):
         if node.op == "call_module":
-            _own_layer(traced, node, seen)
+            _own_layer(traced, node, seen, alone=uses[str(node.target)] == 1)
         elif node.op in ("call_function", "call_method"):
             _as_layers(traced, node, values)
     graph.eliminate_dead_code()
@@ -153,15 +170,13 @@ def _rewrite(traced: fx.GraphModule, values: dict[fx.Node, torch.Tensor]) -> Non
     traced.recompile()
 
 
-def _own_layer(traced: fx.GraphModule, node: fx.Node, seen: set[str]) -> None:
+def _own_layer(traced: fx.GraphModule, node: fx.Node, seen: set[str], *, alone: bool) -> None:
     """Each use of a layer gets a layer of its own; what does nothing goes."""
     name, layer = str(node.target), traced.get_submodule(str(node.target))
-    last = all(user.op == "output" for user in node.users)
-    if isinstance(layer, NOTHING) or (isinstance(layer, nn.LogSoftmax) and last):
+    if isinstance(layer, NOTHING):
         _replace(node, inputs(node)[0])
     elif type(layer) in RELUS:
-        uses = [n for n in traced.graph.nodes if n.op == "call_module" and n.target == name]
-        node.meta["own"] = name if len(uses) == 1 and type(layer) is nn.ReLU else None
+        node.meta["own"] = name if alone and type(layer) is nn.ReLU else None
         node.target = _add(traced, "relu", nn.ReLU())
     elif name in seen:
         node.target = _add(traced, name.replace(".", "_"), copy.deepcopy(layer))

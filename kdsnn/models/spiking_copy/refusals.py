@@ -12,7 +12,7 @@ __all__ = ["hooked", "problems_of"]
 
 RELU = "put nn.ReLU in its place and train the ANN on, from its weights"
 NORM = "use nn.BatchNorm2d, which folds into the weights: this one is computed anew for each image"
-STATE = "a ReLU network keeps no state: leave it out, or train a spiking student of your own (docs/own-networks.md)"
+STATE = "a ReLU network keeps no state: leave it out, or train a spiking student of your own (docs/own-ann.md)"
 LOGITS = "return the logits: leave it out, the weights stay as they are"
 PRODUCT = "spikes can be weighted and added, and not multiplied with each other: add instead"
 POOL = "use nn.MaxPool2d right after a ReLU, nn.AvgPool2d or nn.AdaptiveAvgPool2d"
@@ -86,7 +86,7 @@ def _of_node(traced: fx.GraphModule, node: fx.Node, kept: Collection[type[nn.Mod
         name = node.target if isinstance(node.target, str) else node.target.__name__
         if name not in ("add", "add_", "iadd"):
             yield f"operation {node.name!r} ({name}): {_advice(name)}"
-        elif node.target is not operator.add or len(node.all_input_nodes) < 2:
+        elif node.target is not operator.add or not all(isinstance(argument, fx.Node) for argument in node.args):
             yield f"operation {node.name!r} ({name}): only the results of two layers can be added, of the same shape"
 
 

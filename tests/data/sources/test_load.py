@@ -10,6 +10,7 @@ from torch.utils.data import TensorDataset
 
 from kdsnn.data.datasets import Dataset, load_dataset
 from kdsnn.data.sources.load import load_data, load_images
+from kdsnn.data.sources.save import save_data
 from kdsnn.data.sources.source import Reading
 from kdsnn.errors import InputError, UsageError
 from tests.data.sources.made import folder, numbered, numbers
@@ -120,6 +121,7 @@ def test_names_are_names_and_paths_are_paths(tmp_path: Path, monkeypatch: pytest
     folder(tmp_path / "a:b", x, y, CLASSES)
     assert load_data("digits") is load_dataset("digits")
     assert load_data("./digits").labels == CLASSES
+    assert load_data("./digits").name == "./digits"  # a result on it is none on the digits
     assert load_data(Path("digits")).labels == CLASSES
     assert load_data("a:b").labels == CLASSES  # what exists is no module
     assert load_images("digits").images is load_dataset("digits").test.images
@@ -133,8 +135,8 @@ def test_names_are_names_and_paths_are_paths(tmp_path: Path, monkeypatch: pytest
         ("nowhere/at/all", InputError, "there is no file or folder"),
         ("none.npz", InputError, "there is no file or folder"),
         (r"C:\photos", InputError, "there is no file or folder"),
-        ("C:photos", InputError, "C cannot be imported"),
-        ("no_such_module:load", InputError, "no_such_module cannot be imported"),
+        ("C:photos", InputError, "there is no module C"),
+        ("no_such_module:load", InputError, "there is no module no_such_module"),
         ("none.py:load", InputError, "there is no file"),
         ("kdsnn.data.digits:lod", InputError, "did you mean 'load'"),
         ("kdsnn.data.digits:load", InputError, "asks for 'name'"),
@@ -188,3 +190,11 @@ def test_one_torch_data_set_is_asked_for_its_labels_only_where_it_keeps_them() -
         load_data(data)
     data.target_transform = len
     assert len(load_data(data).labels) == 3
+
+
+def test_what_was_saved_is_read_as_the_same_again(tmp_path: Path) -> None:
+    x, y = numbered(300, 3)
+    for data in ({"x": x, "y": y, "classes": np.array(CLASSES)}, "digits"):
+        dataset = load_data(data)
+        save_data(dataset, tmp_path / "a.npz")
+        assert load_data(tmp_path / "a.npz").sha256 == dataset.sha256

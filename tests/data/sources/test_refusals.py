@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import Dataset as TorchDataset
@@ -106,6 +106,7 @@ def test_ranges_that_contradict_each_other(tmp_path: Path) -> None:
     assert load_images(photos, Reading((0.0, 1.0))).images.max() > 200  # they say it themselves
 
 
+@example(1e4, 1e-4, 0, "f8")  # float32 has not the digits
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6), st.integers(0, 2**32 - 1), st.sampled_from(["f2", "f4", "f8", "i4"]))
 def test_any_range_becomes_pixels_rounded_once(low: float, width: float, seed: int, kind: str) -> None:
     high = low + width
@@ -134,7 +135,7 @@ def test_pickled_and_broken_files(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=trap, y=Y)
     np.save(tmp_path / "b.npy", trap)
     for name in ("a.npz", "b.npy"):
-        with pytest.raises(InputError, match="pickle"):
+        with pytest.raises(InputError, match="holds Python objects"):
             load_data(tmp_path / name)
     assert not (tmp_path / "executed").exists()
     np.savez_compressed(tmp_path / "whole.npz", x=X, y=Y)

@@ -1,0 +1,79 @@
+"""Distils the student of a recipe, from Python as from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdsnn.display import Block, Displayed, percent
+from kdsnn.distill import student
+from kdsnn.distill.processes import processes
+from kdsnn.errors import UsageError
+from kdsnn.recipes.load import load_recipe
+from kdsnn.run_folders import new_run, read_json
+
+__all__ = ["Distilled", "distill"]
+
+
+@dataclass(frozen=True)
+class Distilled(Displayed):
+    """A run with a trained student.
+
+    Attributes:
+        run: its folder, which `kdsnn.quantize` takes.
+        student: what is known of the student: `accuracy` on the test images, parameters, timesteps, seconds.
+        teacher: of the teacher; None where the student learns without one.
+    """
+
+    run: Path
+    student: Mapping[str, Any]
+    teacher: Mapping[str, Any] | None
+
+    @property
+    def accuracy(self) -> float:
+        """Of the float student on the test images."""
+        return float(self.student["accuracy"])
+
+    def blocks(self) -> tuple[Block, ...]:
+        """The folder and the accuracies."""
+        lines = [str(self.run), f"student accuracy {percent(self.accuracy)}"]
+        if self.teacher is not None:
+            given = f" ({self.teacher['model']} with {self.teacher['weights']})" if "weights" in self.teacher else ""
+            lines.insert(1, f"teacher accuracy {percent(self.teacher['accuracy'])}{given}")
+        return ("\n".join(lines),)
+
+
+def distill(
+    recipe: str | Path,
+    data: object = None,
+    *,
+    run: str | Path | None = None,
+    changes: Sequence[str] = (),
+    resume: bool = False,
+    tensorboard: bool = False,
+) -> Distilled:
+    """Distils the student of a recipe from its teacher, which is trained first where it is not there yet.
+
+    Args:
+        recipe: one of `kdsnn list recipes`, or the path of a TOML file.
+        data: instead of the recipe's data set: a path, a function, arrays, a torch data set (docs/data.md).
+        run: folder of the run; None makes a new one.
+        changes: to keys of the recipe, such as `"distill.alpha=0.5"`.
+        resume: go on where the run was interrupted.
+        tensorboard: write metrics for TensorBoard, too.
+
+    Raises:
+        RecipeError: with all problems of the recipe at once.
+        KdsnnError: see `kdsnn.distill.student.distill`.
+    """
+    if resume and run is None:
+        raise UsageError("--resume needs --run: which run shall go on?")
+    loaded = load_recipe(recipe, changes)
+    if run is None and processes().num_processes > 1:
+        raise UsageError("several processes need --run: which folder shall they share?")
+    to = new_run(loaded.name) if run is None else Path(run)
+    folder = student.distill(loaded, run=to, data=data, resume=resume, tensorboard=tensorboard)
+    teacher = folder / "teacher.json"
+    return Distilled(folder, read_json(folder / "student.json"), read_json(teacher) if teacher.is_file() else None)
