@@ -185,6 +185,7 @@ def test_the_conformance_suite_tells_what_was_refused_and_fails_where_nothing_pa
     result = check_target(Plain())
     assert list(result.passed) == ["spikes-in"]
     assert "uses 'graded-input'" in result.refused["image"]
+    assert "uses 'clipping'" in result.refused["clipping"]
 
     class Refusing(ReferenceTarget):
         name = "refusing"
@@ -192,9 +193,9 @@ def test_the_conformance_suite_tells_what_was_refused_and_fails_where_nothing_pa
         def check(self, network: Network) -> list[Violation]:
             return [Violation(network.name, "is too green")]
 
-    with pytest.raises(VerificationError, match=r"refuses all 8 networks.*nothing was proven") as refused:
+    with pytest.raises(VerificationError, match=r"refuses all 9 networks.*nothing was proven") as refused:
         check_target(Refusing())
-    assert len(refused.value.problems) == 8
+    assert len(refused.value.problems) == 9
     assert "is too green" in refused.value.problems[0]
 
 
