@@ -334,6 +334,30 @@ def test_loops_that_are_no_network_over_time_are_refused(step: Any, message: str
         lowered(Tutorial(step), (16,))
 
 
+class LayerByLayer(Net):
+    """All steps of the first layer, and then all of the second, in their order or another."""
+
+    def __init__(self, order: int) -> None:
+        super().__init__()
+        self.order = order
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mem1, mem2, first, second = self.lif1.reset_mem(), self.lif2.reset_mem(), [], []
+        for _ in range(T):
+            spk, mem1 = self.lif1(self.conv(x), mem1)
+            first.append(spk)
+        for spk in first[:: self.order]:
+            out, mem2 = self.lif2(self.fc(spk.flatten(1)), mem2)
+            second.append(out)
+        return torch.stack(second)
+
+
+def test_all_steps_of_one_layer_before_the_next() -> None:
+    assert measured(LayerByLayer(1)).output_spikes > 0
+    with pytest.raises(LoweringError, match="at its step 1 it is driven by spikes of step 4"):
+        lowered(LayerByLayer(-1))
+
+
 def test_one_neuron_that_serves_two_layers() -> None:
     """Its state is handed in, so it is two populations."""
 
