@@ -16,7 +16,7 @@ from kdsnn.data.sources.reference import title_of
 from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.losses.loss import loss_of
 from kdsnn.distill.preparation import Preparation
-from kdsnn.distill.qat.sensitivity import LayerSensitivity, layer_sensitivity
+from kdsnn.distill.qat.sensitivity import layer_sensitivity
 from kdsnn.distill.qat.training import QatSettings, qat
 from kdsnn.distill.student import load_student
 from kdsnn.distill.teacher import load_teacher
@@ -171,13 +171,14 @@ def quantize_run(
         integer_accuracy = accuracy_on(network, dataset.test)
         agreed = agreement_on(float_network, network, images_to_agree_on(float_network, dataset, section))
         ensure_agrees(agreed, max_disagreement, float_accuracy - integer_accuracy)
+        shown = dataset.test.images, dataset.test.labels
         done = Quantized(
             model=Model(with_agreement(network, agreed), folder / MODEL_FILE, folder),
             report=report,
             agreement=agreed,
             float_accuracy=float_accuracy,
             integer_accuracy=integer_accuracy,
-            sensitivity=_sensitivity(float_network, network, report, dataset) if sensitivity else (),
+            sensitivity=layer_sensitivity(float_network, network, report, *shown) if sensitivity else (),
             notes=_notes(prepared.recipe.distill) if section.qat.epochs else (),
             data=identify_test(dataset),
         )
@@ -346,12 +347,6 @@ def _notes(section: DistillSection) -> tuple[str, ...]:
     if not loss_of(section).needs_features:
         return ()
     return (f"fine-tuning compares no features: the loss {section.kind!r} was taken as 'response'",)
-
-
-def _sensitivity(
-    float_network: Network, network: Network, report: QuantizationReport, dataset: Dataset
-) -> tuple[LayerSensitivity, ...]:
-    return layer_sensitivity(float_network, network, report, dataset.test.images, dataset.test.labels)
 
 
 def _float_accuracy(run: Path, student: Student, dataset: Dataset) -> float:
