@@ -89,9 +89,8 @@ def check_recorded(network: Network, path: Path) -> FileAgreement:
             found = _difference(network, activity, index, {k: v[start + index] for k, v in recorded.items()})
             if found is not None:
                 differing[start + index] = found
-    few = len(differing) <= max(1, len(images) // 10)
     for index, found in differing.items():
-        if not few or not _by_rounding(network, images[index : index + 1], {k: v[index] for k, v in recorded.items()}):
+        if not _by_rounding(network, images[index : index + 1], {k: v[index] for k, v in recorded.items()}):
             raise VerificationError(
                 f"the float network does not fire as {path.name} says: {_shown(found, index, network)}; "
                 f"{len(differing)} of {len(images)} images differ",

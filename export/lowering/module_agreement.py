@@ -21,7 +21,7 @@ from torch import nn
 
 from kdsnn.errors import InputError, VerificationError
 from kdsnn.export.lowering.lower import WHITE, Lowered, number_format
-from kdsnn.export.lowering.neuron_calls import hidden_states
+from kdsnn.export.lowering.neuron_calls import from_rest
 from kdsnn.export.lowering.places import line_of_error
 from kdsnn.models.neurons import IF
 from kdsnn.network import Network
@@ -164,7 +164,7 @@ def _recorded(module: nn.Module) -> Iterator[dict[str, list[Array]]]:
 
     hooks = []
     try:
-        with hidden_states(module):
+        with from_rest(module):
             at_once = {layer: layer.cell for layer in module.modules() if isinstance(layer, IF) and layer.is_plain()}
             for path, layer in module.named_modules():  # a plain IF computes all its steps without calling its cell
                 if layer in at_once or (isinstance(layer, snntorch.SpikingNeuron) and layer not in at_once.values()):

@@ -25,7 +25,7 @@ from kdsnn.export.lowering.traced import Drive, Order, Refused, State, Traced
 from kdsnn.export.lowering.tracing import Tracing
 from kdsnn.models.neurons import IF, MultiStep
 
-__all__ = ["STATES", "Calls", "Cell", "hidden_states"]
+__all__ = ["STATES", "Calls", "Cell", "from_rest"]
 
 STATES: dict[type[nn.Module], tuple[str, ...]] = {  # of the neurons of snnTorch whose calls are understood or refused
     snntorch.Alpha: ("syn_exc", "syn_inh", "mem"),
@@ -94,21 +94,15 @@ class Calls:
     @contextmanager
     def attached(self) -> Iterator[None]:
         """While this lasts, the module's neurons come here, from rest; afterwards they are as they were."""
-        before = {layer: vars(layer).get("forward") for layer in self.tracing.names}
-        with hidden_states(self.tracing.module):
-            for layer, own in before.items():
+        with from_rest(self.tracing.module):
+            for layer in self.tracing.names:
+                own = "forward" in vars(layer)
                 if isinstance(layer, snntorch.SpikingNeuron):
-                    vars(layer)["forward"] = partial(self.call, layer, own is None)
-                elif type(layer) is IF and own is None:
+                    vars(layer)["forward"] = partial(self.call, layer, not own)
+                elif type(layer) is IF and not own:
                     vars(layer)["forward"] = partial(MultiStep.forward, layer)  # step by step
-            try:
-                yield
-            finally:
-                for layer, own in before.items():
-                    if own is None:
-                        vars(layer).pop("forward", None)
-                    else:
-                        vars(layer)["forward"] = own
+            yield
+        self.tracing.ended = True
 
     def check_rest(self) -> None:
         """Takes down the problems of neurons that were not reached."""
@@ -263,18 +257,19 @@ def _one_number(value: torch.Tensor, name: str) -> float:
 
 
 @contextmanager
-def hidden_states(module: nn.Module) -> Iterator[None]:
-    """While this lasts, all neurons of a module start from rest; afterwards they have the states that they had."""
-    before = {}
-    for layer in module.modules():
-        for kind, names in STATES.items():
-            if isinstance(layer, kind):
-                for name in names:
-                    if isinstance(getattr(layer, name, None), torch.Tensor):
-                        before[layer, name] = getattr(layer, name)
-                        setattr(layer, name, torch.zeros(0, dtype=before[layer, name].dtype))
+def from_rest(module: nn.Module) -> Iterator[None]:
+    """While this lasts, all neurons of a module start from rest; afterwards all its attributes are as they were."""
+    before = [(layer, dict(vars(layer)), dict(layer._buffers)) for layer in module.modules()]
+    for layer, _, buffers in before:
+        names = next((STATES[kind] for kind in type(layer).__mro__ if kind in STATES), ())
+        for name in names:
+            if (state := buffers.get(name)) is not None:
+                setattr(layer, name, torch.zeros(0, dtype=state.dtype))
     try:
         yield
     finally:
-        for (layer, name), value in before.items():
-            setattr(layer, name, value)
+        for layer, attributes, buffers in before:
+            vars(layer).clear()
+            vars(layer).update(attributes)
+            layer._buffers.clear()
+            layer._buffers.update(buffers)

@@ -51,6 +51,7 @@ class Tracing:
     def __init__(self, module: nn.Module, builder: Builder, dtype: torch.dtype) -> None:
         self.module, self.builder, self.dtype = module, builder, dtype
         self.names: dict[nn.Module, str] = {layer: name for name, layer in module.named_modules()}
+        self.ended = False
         self.problems: dict[str, str] = {}  # with what to do about each
         self._known: dict[Any, Stream] = {}
         self._digests: dict[int, tuple[torch.Tensor, int, str]] = {}
@@ -72,7 +73,13 @@ class Tracing:
     # What the functions of torch that are called with a traced tensor do.
 
     def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What a function of torch makes of traced tensors."""
+        """What a function of torch makes of traced tensors.
+
+        Raises:
+            LoweringError: the tracing has ended, and the module uses what it kept of it.
+        """
+        if self.ended:
+            raise LoweringError("it keeps tensors from one call to the next", hint="make lists and states in forward")
         name = name_of(func)
         if name in READ or name in ASKED or name == "__len__":
             with torch._C.DisableTorchFunctionSubclass():

@@ -158,7 +158,8 @@ class StudentSection(_Section):
         hidden: neurons of its hidden layer, instead of the model's own.
         readout: `rate` (the paper's: spikes of the output neurons over T) or `membrane` (they never fire, and the
             score is what they have summed up after T steps).
-        percentile: of the activations of the ANN, which becomes one spike a step in `spiking-copy`.
+        percentile: of the activations of the ANN, which becomes one spike a step in `spiking-copy`; 0 leaves its
+            weights as they are, None is 99.
     """
 
     model: Annotated[str, _one_of(choices.STUDENTS, own=True)] = "2conv"
@@ -170,7 +171,7 @@ class StudentSection(_Section):
     channels: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     hidden: Count | None = None
     readout: Literal["rate", "membrane"] = "rate"
-    percentile: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] | None = None
+    percentile: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
 
 
 class DistillSection(_Section):

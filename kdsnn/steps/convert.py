@@ -105,8 +105,11 @@ def convert(
     Raises:
         LoweringError: the module holds something that cannot be carried exactly; with all that was found.
         VerificationError: module and float network fire differently, or the integer network differs in too much.
+        UsageError: `module` is no module, or `out` no `.nir` file.
         InputError: the data or the module are broken, or do not fit each other.
     """
+    if not isinstance(module, nn.Module):
+        raise UsageError(f"convert takes a torch module, not a {type(module).__name__}", hint="convert(module, data)")
     path = _nir_path(out if out is not None else f"{name or type(module).__name__}.nir")
     shown = load_calibration(data)
     dataset = shown if isinstance(shown, Dataset) else None

@@ -143,8 +143,14 @@ def test_balanced_activations_lie_between_0_and_1() -> None:
             module.register_forward_hook(lambda _m, _i, out: largest.append(float(out.max())))
     with torch.no_grad():
         layers(images())
-    assert len(largest) == 5  # four, and the output's
-    assert largest == pytest.approx([1.0] * 5, rel=1e-4)
+    assert largest == pytest.approx([1.0, 1.0, 1.0, 1.0, 4.0], rel=1e-4)  # the output's last: four spikes a step
+
+
+def test_at_percentile_0_a_copy_has_the_weights_of_its_ann() -> None:
+    ann = awake(build_teacher(TeacherSection(width=0.25), SHAPE, 5))
+    layers, _ = spiking_copy(ann, SECTION.model_copy(update={"percentile": 0.0}), SHAPE, images())
+    weights = layers.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in ann.state_dict().items())
 
 
 def test_the_structure_depends_on_no_weights_so_that_others_fit() -> None:

@@ -78,7 +78,8 @@ def test_a_function_of_an_installed_module_is_known_by_its_file() -> None:
         ("broken.py:make", "is no Python"),
         ("raises.py:make", "cannot be loaded: ZeroDivisionError"),
         ("net.py:mak", "did you mean 'make'?"),
-        ("no_such_module:make", "no_such_module cannot be imported: ModuleNotFoundError"),
+        ("no_such_module:make", "there is no module no_such_module"),
+        ("no_such_module.nets:make", "no_such_module.nets cannot be imported"),
         ("net.py", "neither FILE.py:FUNCTION nor MODULE:FUNCTION"),
     ],
 )

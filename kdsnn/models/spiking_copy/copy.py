@@ -15,6 +15,7 @@ from kdsnn.recipes.schema import StudentSection
 __all__ = ["PERCENTILE", "STUDENT", "spiking_copy"]
 
 PERCENTILE = 99.0
+RATE_UNIT = 0.25  # of the largest logit: a spike of an output neuron; one whole leaves rates too low to learn from
 
 
 def spiking_copy(
@@ -35,12 +36,15 @@ def spiking_copy(
         LoweringError: the ANN holds what has no counterpart; all of it at once.
     """
     form = normal_form(ann, input_shape)
-    if images is None:
+    percentile = PERCENTILE if section.percentile is None else section.percentile
+    if images is None or percentile == 0:
         units = {name: torch.ones(form.shapes[node.name][0]) for name, node in _relus(form).items()} | {
             "": torch.ones(1)
         }
     else:
-        units = activations(form, images, section.percentile or PERCENTILE)
+        units = activations(form, images, percentile)
+        if section.readout == "rate":
+            units[""] *= RATE_UNIT
     rescale(form, units)
     module, pairs = form.module, []
     for name, node in _relus(form).items():

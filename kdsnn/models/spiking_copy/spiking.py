@@ -36,7 +36,7 @@ def spiking(
             balanced: uint8, or floats in [0, 1].
         timesteps: T.
         readout: `rate` or `membrane`.
-        percentile: of the activations, which becomes one spike a step.
+        percentile: of the activations, which becomes one spike a step; 0 leaves the weights as they are.
 
     Raises:
         LoweringError: the ANN holds what has no counterpart in a spiking network; all of it at once.

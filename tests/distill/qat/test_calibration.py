@@ -8,7 +8,7 @@ import pytest
 from kdsnn.distill.qat import training
 from kdsnn.distill.student import distill
 from kdsnn.export.quantization.quantize import quantize
-from kdsnn.steps import quantize as step
+from kdsnn.steps import post_training as step
 from kdsnn.steps.quantize import quantize_run
 from tests.distill.small import recipe
 

@@ -93,9 +93,13 @@ def test_a_potential_on_its_threshold_may_be_decided_in_float32(tmp_path: Path) 
     network = read(chain(nir.Linear(np.array([[0.1]])), fire(1, theta=0.3), shape=(1,)), input_scale=1.0)
     x, spikes = np.ones((1, 1), np.uint8), in_float32(0.1, 0.3)
     assert spikes[0, :, 0].tolist() == [0, 0, 0, 1, 0, 0, 0, 1]
-    done = check_recorded(network, saved(tmp_path, {"x": x, "output_spikes": spikes}))
-    assert done.on_threshold == 1
-    assert "in 1 a potential on its threshold decides" in str(done)
+    many = {"x": np.repeat(x, 12, 0), "output_spikes": np.repeat(spikes, 12, 0)}
+    done = check_recorded(network, saved(tmp_path, many))
+    assert done.on_threshold == 12
+    assert "in 12 a potential on its threshold decides" in str(done)
+    many["output_spikes"][11, 4] = 1
+    with pytest.raises(VerificationError, match=r"\(image 11\).*12 of 12 images differ"):
+        check_recorded(network, saved(tmp_path, many))
     for other in (1 - spikes, 0 * spikes, np.roll(spikes, 1, axis=1)):
         with pytest.raises(VerificationError, match="population 'n1', step"):
             check_recorded(network, saved(tmp_path, {"x": x, "output_spikes": other}))

@@ -127,7 +127,12 @@ CASES: dict[str, nir.NIRGraph] = {
         *(conv(3, 3, padding=1), cuba(3, 8, 6), *HEAD),
     ),
     "a current with a drive that differs within a channel": chain(
-        *(conv(2, 2, padding=1), fire(2, 8, 6), conv(2, 2, padding=1), conv(3, 2, padding=1), cuba(3, 8, 6), *HEAD),
+        *(conv(2, 2, padding=1), fire(2, 8, 6), conv(2, 2, (1, 1)), conv(3, 2, padding=1), cuba(3, 8, 6), *HEAD),
+    ),
+    "a matrix and a convolution into one population": chain(
+        *(conv(3, 2, padding=1), fire(3, 8, 6), conv(3, 3, padding=1), fire(3, 8, 6)),
+        *(conv(3, 3, padding=1), conv(3, 3, padding=1), fire(3, 8, 6), *HEAD),
+        edges=[("n1", "n6")],
     ),
     "paths of two strides": chain(
         *(conv(3, 2, padding=1), fire(3, 8, 6), conv(4, 3, stride=2, padding=1), fire(4, 4, 3), conv(4, 3, (5, 4))),

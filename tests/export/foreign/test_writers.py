@@ -83,7 +83,7 @@ def test_a_step_that_the_file_contradicts() -> None:
         net(lif(3, 8, 6), lif(5)),
         net(cuba(3, 8, 6), cuba(5)),
         net(as_snntorch((3, 8, 6)), fire(5)),
-        net(as_snntorch((3, 8, 6)), nir.LIF(*(np.full(5, 1e-3),) * 2, v_leak=np.full(5, 0.1), v_threshold=np.ones(5))),
+        net(nir.LIF(np.full(1, 1e-2), np.full(1, 100.0), np.full(1, 0.1), np.ones(1))),
         chain(nir.Linear(weights(5, 96)), nir.LI(np.full(5, 1e-3), np.full(5, 10.0), np.zeros(5)), shape=(96,)),
     ],
 )

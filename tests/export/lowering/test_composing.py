@@ -105,3 +105,13 @@ def test_a_matrix_has_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(composed(padded, (2, 5, 5), pointwise, (2, 5, 5)), Conv2d)
     with pytest.raises(LoweringError, match="a matrix of 2,500 weights"):
         composed(padded, (2, 5, 5), Dense(np.ones((50, 50))), (2, 5, 5))
+
+
+def test_a_kernel_that_is_larger_than_the_matrix_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    pointwise, wide = conv(1, 1, 1, 1), conv(1, 1, 2, 2, dilation=(9, 9), padding=(4, 4))
+    assert isinstance(composed(pointwise, (1, 3, 3), wide, (1, 3, 3)), Conv2d)
+    for module in (unrolling, composing):
+        monkeypatch.setattr(module, "MAX_WEIGHTS", 90)
+    both = composed(pointwise, (1, 3, 3), wide, (1, 3, 3))
+    assert isinstance(both, Dense)
+    assert both.weight.shape == (4, 9)

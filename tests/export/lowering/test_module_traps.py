@@ -92,9 +92,8 @@ def test_what_a_module_was_given_is_given_back() -> None:
     before = {layer: dict(vars(layer)) for layer in net.modules()}
     measured(net)
     for layer, attributes in before.items():
-        assert {k: v for k, v in vars(layer).items() if k != "reset"} == {
-            k: v for k, v in attributes.items() if k != "reset"
-        }
+        assert vars(layer).keys() == attributes.keys()
+        assert all(value is attributes[name] for name, value in vars(layer).items())
     assert net.lif1.mem is kept
     assert not net.lif1._forward_hooks
 
@@ -362,6 +361,38 @@ def test_a_sequential_that_makes_one_step(settings: dict[str, Any]) -> None:
     assert made.once_a_step
     assert made.network.timesteps == T
     assert measured(net, timesteps=T).output_spikes > 0
+
+
+class Keeps(nn.Module):
+    """One step; the state is an attribute of the module's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.lif, self.mem = nn.Linear(64, 5), leaky(), torch.zeros(0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        spikes, self.mem = self.lif(self.fc(x.flatten(1)), self.mem)
+        return spikes
+
+
+def test_a_state_that_the_module_keeps() -> None:
+    net = Keeps()
+    assert measured(net, timesteps=T).output_spikes > 0
+    assert net.mem.shape == (0,)
+
+
+def test_a_list_that_the_module_keeps_is_refused() -> None:
+    class Hoards(Net):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            hoard.append(super().forward(x))
+            return hoard[0] if len(hoard) == 1 else torch.stack(hoard).amax(0)
+
+    hoard: list[torch.Tensor] = []
+    net = Hoards()
+    made = lowered(net)
+    with pytest.raises(InputError, match="it keeps tensors from one call to the next"):
+        check_module(net, made, made.network, trial_images(SHAPE))
 
 
 def test_a_module_of_one_step_asks_for_their_number() -> None:
