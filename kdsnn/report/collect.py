@@ -20,7 +20,7 @@ from kdsnn.run_folders import read_json
 from kdsnn.steps.evaluations import judged, target_of
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
-from kdsnn.steps.quantize import FIGURES, figures_of
+from kdsnn.steps.quantize_run import FIGURES, figures_of
 from kdsnn.targets.reference import simulate
 
 __all__ = ["collect"]
