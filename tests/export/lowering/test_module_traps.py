@@ -419,6 +419,19 @@ def test_a_list_that_the_module_keeps_is_refused() -> None:
         check_module(net, made, made.network, trial_images(SHAPE))
 
 
+def test_one_step_that_forgets_its_state_is_refused() -> None:
+    """snnTorch's tutorial 6 calls such a module in a loop: each of its steps starts from rest."""
+
+    class Forgets(Keeps):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.mem = self.lif.reset_mem()
+            return super().forward(x)
+
+    with pytest.raises(LoweringError, match="it starts from rest at each time step") as raised:
+        lowered(Forgets(), timesteps=T)
+    assert "loop over the time steps inside of forward" in raised.value.hint
+
+
 def test_a_module_of_one_step_asks_for_their_number() -> None:
     with pytest.raises(LoweringError, match="it makes one time step") as raised:
         lowered(sequential())
