@@ -34,23 +34,20 @@ from kdsnn.export.quantization.quantize import QuantizationReport
 from kdsnn.models.students import Student
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QatSection, QuantizeSection
-from kdsnn.run_folders import find_run, lock, read_json, remove, write_json
+from kdsnn.run_folders import find_run, lock, read_json, remove
 from kdsnn.steps.calibration import images_to_agree_on, images_to_check, read_with
+from kdsnn.steps.figures import write_quantized
 from kdsnn.steps.images import READING
 from kdsnn.steps.models import MODEL_FILE, Model, load
 from kdsnn.steps.post_training import Quantized, accuracy_on, agreement_on, post_training, quantize_network
 
 __all__ = [
-    "FIGURES",
-    "figures_of",
     "foreign_of",
     "open_or_quantize",
     "quantize",
     "quantize_file",
     "quantize_run",
 ]
-
-FIGURES = "quantization.json"  # in a run, beside the network that it is of
 
 
 def quantize(
@@ -181,7 +178,7 @@ def quantize_run(
             notes=_notes(prepared.recipe.distill) if section.qat.epochs else (),
             data=identify_test(dataset),
         )
-        _write(done, folder)
+        write_quantized(done.model.network, done.as_json(), folder)
     return done
 
 
@@ -201,22 +198,6 @@ def _lowered(folder: Path, prepared: Preparation, student: Student) -> Network:
     images = images_to_check(network, prepared.dataset.train.images)
     agreed = check_module(student.layers, lowered, network, images)
     return replace(network, provenance={**network.provenance, MODULE_TO_FLOAT: str(agreed)})
-
-
-def _write(done: Quantized, folder: Path) -> None:
-    """Stopped in between, a run has a network without figures, and never with another's."""
-    remove(folder / FIGURES)
-    write_nir(done.model.network, done.model.path)
-    write_json(folder / FIGURES, done.as_json())
-
-
-def figures_of(run: Path, network: Network) -> dict[str, Any] | None:
-    """What quantizing the network of a run made and cost; None where the run does not say it of this very network."""
-    path = run / FIGURES
-    if not path.is_file():
-        return None
-    known = read_json(path)
-    return known if known.get("fingerprint") == network.fingerprint() else None
 
 
 def quantize_file(
