@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from architecture import architecture_page
 from measured import peers_page
+from notebook import notebook
 
 DOCS = Path(__file__).parent
 MADE = "<!-- Made by docs/generate.py: edit the code, not this page. -->\n\n"
@@ -107,11 +108,12 @@ def sorted_kinds(kinds: Iterable[type]) -> list[type]:
     return sorted(kinds, key=lambda kind: (kind.__module__.split(".")[0], kind.__name__))
 
 
-PAGES = {
+PAGES: dict[str, Callable[[], str]] = {
     "architecture.md": lambda: MADE.replace("the code", "docs/architecture.py") + architecture_page(),
     "benchmarks.md": benchmarks_page,
     "cli.md": cli_page,
     "support.md": support_page,
+    "your-network.ipynb": lambda: notebook(DOCS / "your-network.md"),
 }
 
 

@@ -1,7 +1,7 @@
 """Run folders, and files that are never half written.
 
-A run is one folder: `recipe.toml`, checkpoints, results, `model.nir`, reports. Runs lie under `runs/`, or where
-KDSNN_RUNS says.
+A run is one folder: `recipe.toml`, checkpoints, results, `model.nir`, reports. A module of the user's own that was
+converted has `module.json` in place of a recipe. Runs lie under `runs/`, or where KDSNN_RUNS says.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from kdsnn.errors import InputError, LockedError, UsageError
 from kdsnn.registry import suggestion
 
 __all__ = [
+    "MODULE",
     "RECIPE",
     "find_run",
     "lock",
     "new_run",
     "read_json",
+    "recipe_path",
     "remove",
     "run_names",
     "runs_root",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 RECIPE = "recipe.toml"
+MODULE = "module.json"
 AS_NIR = "write its network as NIR in Python (snntorch.export_nir, then nir.write), and: kdsnn quantize own.nir"
 OTHER_KINDS = {  # by how a name ends: what it is, and what to do with it
     **dict.fromkeys((".pt", ".pth", ".ckpt", ".safetensors"), ("weights without their network", AS_NIR)),
@@ -81,10 +84,29 @@ def run_names() -> list[str]:
 def _runs() -> list[Path]:
     root = runs_root()
     try:
-        found = [f for f in root.iterdir() if (f / RECIPE).is_file()] if root.is_dir() else []
+        found = [f for f in root.iterdir() if _mark(f)] if root.is_dir() else []
     except OSError as error:
         raise InputError(f"{root} cannot be read: {error.strerror or error}", hint="set KDSNN_RUNS") from error
-    return sorted(found, key=lambda f: (f / RECIPE).stat().st_mtime_ns, reverse=True)
+    return sorted(found, key=lambda f: (_mark(f) or f).stat().st_mtime_ns, reverse=True)
+
+
+def _mark(folder: Path) -> Path | None:
+    """The file that makes a folder a run."""
+    return next((folder / name for name in (RECIPE, MODULE) if (folder / name).is_file()), None)
+
+
+def recipe_path(run: Path) -> Path:
+    """The recipe of a run.
+
+    Raises:
+        InputError: it is the run of a converted module, which has none.
+    """
+    if (run / MODULE).is_file():
+        raise InputError(
+            f"run {run} is of a module that was converted: it has a network, and no recipe and no student",
+            hint=f"make its network anew with kdsnn convert FILE.py:FUNCTION --run {run}, or take another run",
+        )
+    return run / RECIPE
 
 
 def find_run(run: str | None) -> Path:
@@ -103,7 +125,7 @@ def find_run(run: str | None) -> Path:
             raise InputError(f"there is no run under {runs_root()}", hint="make one with: kdsnn distill mnist5k-2conv")
         return found[0]
     for folder in (Path(run), runs_root() / run):
-        if (folder / RECIPE).is_file():
+        if _mark(folder):
             return folder
     if kind := OTHER_KINDS.get(Path(run).suffix.lower()):
         what, instead = kind

@@ -32,6 +32,9 @@ def convert(
     ] = None,
     max_disagreement: DisagreementOption = 0.05,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="The file to write; FUNCTION.nir.")] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", metavar="DIR", help="Make a run instead, which can be reported.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Make the integer network of a torch module with snnTorch's neurons, proven on the way.
@@ -43,24 +46,29 @@ def convert(
 
     DATA is the name of a data set, an .npz file with x and y, a folder of images by class, or a function.
 
+    With --run, the network and its figures go into a run, which keeps evaluations and can be reported.
+
     Examples:
       kdsnn convert my_net.py:make --images mnist5k -T 8
 
       kdsnn convert my_net.py:make --weights my_net.safetensors --images photos/ -T 8 -o my_net.nir
+
+      kdsnn convert my_net.py:make --weights my_net.safetensors --images photos/ -T 8 --run runs/mine
     """
     from kdsnn.recipes.schema import QuantizeSection
-    from kdsnn.steps.convert import convert as run
+    from kdsnn.steps.convert import convert as make
     from kdsnn.steps.convert import load_module
 
     if method is not None:
         METHODS.get(method)
     asked: dict[str, Any] = {"weight_bits": weight_bits, "input_bits": input_bits, "method": method}
     name = module.rpartition(":")[2]
-    done = run(
+    done = make(
         load_module(module, weights),
         images,
         timesteps=timesteps,
-        out=out or f"{name}.nir",
+        out=out or (f"{name}.nir" if run is None else None),
+        run=run,
         name=name,
         section=QuantizeSection(**{key: value for key, value in asked.items() if value is not None}),
         max_disagreement=max_disagreement,

@@ -30,11 +30,14 @@ Block = Table | str
 
 
 class Displayed(ABC):
-    """A result that says what it looks like: the command line prints its blocks, and a notebook shows them."""
+    """A result that says what it looks like: the command line prints its blocks, and so do `print` and a notebook."""
 
     @abstractmethod
     def blocks(self) -> Sequence[Block]:
         """What is shown, from top to bottom."""
+
+    def __str__(self) -> str:
+        return "\n\n".join(_text(block) for block in self.blocks())
 
     def _repr_html_(self) -> str:
         return "".join(_html(block) for block in self.blocks())
@@ -55,6 +58,24 @@ def cell_text(cell: Any) -> str:
 def is_numeric(column: Sequence[Any]) -> bool:
     """Whether a column is set right."""
     return bool(column) and all(isinstance(cell, int | float | None) for cell in column)
+
+
+def _text(block: Block) -> str:
+    """A table with its columns under each other, however wide."""
+    if isinstance(block, str):
+        return block
+    rows = [[column.replace("\n", " ") for column in block.columns]]
+    rows += [[cell_text(cell) for cell in row] for row in block.rows]
+    columns = list(zip(*rows, strict=True))
+    numeric = [is_numeric(column) for column in zip(*block.rows, strict=True)] or [False] * len(columns)
+    widths = [max(map(len, column)) for column in columns]
+    lines = [
+        "  ".join(
+            cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(row, widths, numeric, strict=True)
+        )
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in (block.title.replace("\n", " "), *lines))
 
 
 def _html(block: Block) -> str:

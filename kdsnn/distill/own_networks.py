@@ -22,7 +22,7 @@ from kdsnn.own_code.functions import is_reference, title_of
 from kdsnn.own_code.source import digest, files_of
 from kdsnn.recipes.load import load_recipe
 from kdsnn.recipes.schema import Recipe
-from kdsnn.run_folders import RECIPE, read_json, write_atomic, write_json
+from kdsnn.run_folders import read_json, recipe_path, write_atomic, write_json
 
 __all__ = ["bring_along", "identity", "needs_teacher", "recipe_of"]
 
@@ -87,7 +87,7 @@ def recipe_of(run: Path) -> Recipe:
     Raises:
         InputError: one of them has changed, or is gone.
     """
-    recipe = load_recipe(str(run / RECIPE))
+    recipe = load_recipe(recipe_path(run))
     path = run / FOLDER / KNOWN
     all_known = read_json(path) if path.is_file() else {}
     for name in ("teacher", "student"):

@@ -31,7 +31,7 @@ from kdsnn.models.teachers import build_teacher
 from kdsnn.own_code.functions import is_reference, title_of
 from kdsnn.recipes.load import recipe_toml
 from kdsnn.recipes.schema import Recipe
-from kdsnn.run_folders import RECIPE, write_atomic, write_json
+from kdsnn.run_folders import RECIPE, recipe_path, write_atomic, write_json
 
 __all__ = ["distill", "load_student"]
 
@@ -181,7 +181,7 @@ def _student_accuracy(split: Split) -> Callable[[nn.Module], float]:
 
 def _claim(prepared: Preparation, run: Path, *, resume: bool) -> None:
     """Makes the folder this recipe's, or raises where it is another's. The caller holds its lock."""
-    path, recipe = run / RECIPE, prepared.recipe
+    path, recipe = recipe_path(run), prepared.recipe
     if not path.is_file():
         if recipe.data.dataset == IN_MEMORY:
             save_data(prepared.dataset, run / IN_MEMORY)

@@ -19,7 +19,7 @@ from kdsnn.errors import InputError, UsageError
 from kdsnn.network import WEIGHT_BITS, Network
 from kdsnn.recipes.load import load_recipe
 from kdsnn.recipes.schema import Recipe
-from kdsnn.run_folders import RECIPE, find_run
+from kdsnn.run_folders import find_run, recipe_path
 from kdsnn.steps.images import Selection, select_images
 from kdsnn.steps.models import load
 from kdsnn.targets.base import Target
@@ -124,7 +124,7 @@ def open_study(
     folders = [find_run(run)] if against is None else [find_run(run), find_run(against)]
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError(f"{folders[0]} is compared with itself", hint="name the run of the student alone")
-    recipes = [load_recipe(folder / RECIPE) for folder in folders]
+    recipes = [load_recipe(recipe_path(folder)) for folder in folders]
     if len({(r.data.dataset, r.data.range, r.data.test_share, r.data.sha256) for r in recipes}) > 1:
         sets = " and ".join(repr(recipe.data.dataset) for recipe in recipes)
         raise InputError(f"runs {folders[0]} and {folders[1]} have different data sets: {sets}")

@@ -18,9 +18,9 @@ from kdsnn.noise.measurements import judged as noise_judged
 from kdsnn.report.left_out import left_out
 from kdsnn.run_folders import read_json
 from kdsnn.steps.evaluations import judged, target_of
+from kdsnn.steps.figures import FIGURES, figures_of
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
-from kdsnn.steps.quantize_run import FIGURES, figures_of
 from kdsnn.targets.reference import simulate
 
 __all__ = ["collect"]
@@ -106,7 +106,8 @@ def _accuracies(
         what = f"teacher ({teacher.get('model', 'ANN')}, float)"
         rows.append({"what": what, "accuracy": teacher["accuracy"], "samples": whole})
     if quantization is not None:
-        for what, key in (("student (SNN, float)", "float_accuracy"), ("integer network", "integer_accuracy")):
+        student = "module" if "module_agreement" in quantization else "student"
+        for what, key in ((f"{student} (SNN, float)", "float_accuracy"), ("integer network", "integer_accuracy")):
             rows.append({"what": what, "accuracy": quantization[key], "samples": whole})
     for e in evaluations:
         rows.append({"what": f"on {target_of(e)}", "accuracy": e["accuracy"], "samples": e["samples"]})

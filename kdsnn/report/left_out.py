@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kdsnn.steps.evaluations import data_of, target_of
-from kdsnn.steps.quantize_run import FIGURES
+from kdsnn.steps.figures import FIGURES
 
 __all__ = ["Judged", "left_out"]
 

@@ -12,6 +12,7 @@ from kdsnn.data.datasets import Dataset
 from kdsnn.data.sources.load import load_calibration
 from kdsnn.display import Block, Displayed
 from kdsnn.distill.checkpoint import load_model
+from kdsnn.distill.preparation import IN_MEMORY
 from kdsnn.errors import InputError, UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT
 from kdsnn.evaluation.edges import MODULE_TO_FLOAT
@@ -22,9 +23,11 @@ from kdsnn.export.nir import write_nir
 from kdsnn.network import Network
 from kdsnn.own_code.functions import load_own
 from kdsnn.recipes.schema import QuantizeSection
-from kdsnn.run_folders import write_json
+from kdsnn.run_folders import lock, write_json
 from kdsnn.steps.calibration import images_to_check
-from kdsnn.steps.models import Model
+from kdsnn.steps.figures import write_quantized
+from kdsnn.steps.models import MODEL_FILE, Model
+from kdsnn.steps.module_runs import claim_for_module, ensure_for_module, write_module
 from kdsnn.steps.post_training import Quantized, quantize_network
 
 __all__ = ["Converted", "convert", "load_module"]
@@ -85,6 +88,7 @@ def convert(
     *,
     timesteps: int | None = None,
     out: str | Path | None = None,
+    run: str | Path | None = None,
     name: str | None = None,
     section: QuantizeSection | None = None,
     max_disagreement: float = MAX_DISAGREEMENT,
@@ -100,7 +104,9 @@ def convert(
             array, a torch `Dataset`, and what else `kdsnn.data.sources.load.load_calibration` takes. The module sees
             pixels as 0 to 1, or as the numbers that the data were.
         timesteps: T. None: as many as the module makes by itself.
-        out: where to write the integer network; None writes nothing.
+        out: where to write the integer network, a `.nir` file; None writes none.
+        run: a folder to make a run, which keeps evaluations and can be reported, as that of a recipe; its data need
+            labels. What was made of a module in it before is replaced.
         name: of the network; None is the class of the module.
         section: how to quantize.
         max_disagreement: share of the predictions in which the integer network may differ from the float network.
@@ -113,16 +119,21 @@ def convert(
     """
     if not isinstance(module, nn.Module):
         raise UsageError(f"convert takes a torch module, not a {type(module).__name__}", hint="convert(module, data)")
-    path = _nir_path(out if out is not None else f"{name or type(module).__name__}.nir")
+    name, folder = name or type(module).__name__, None if run is None else Path(run)
+    if folder is not None and out is not None:
+        raise UsageError("a run has its network in it: either a file to write, or a run")
+    path = _nir_path(out if out is not None else f"{name}.nir") if folder is None else folder / MODEL_FILE
     shown = load_calibration(data)
     dataset = shown if isinstance(shown, Dataset) else None
+    if folder is not None:
+        shown = dataset = _of_run(folder, data, dataset)
     lowered = lower_module(
         module,
         input_shape=shown.image_shape,
         timesteps=timesteps,
         labels=None,
-        name=name or type(module).__name__,
-        provenance={"source": "module", "module": name or type(module).__name__, "dataset": shown.name},
+        name=name,
+        provenance={"source": "module", "module": name, "dataset": shown.name},
         value_range=shown.value_range or (0.0, 1.0),
     )
     network = balance(lowered.network)
@@ -139,10 +150,26 @@ def convert(
         float_accuracy=None if dataset is None else _accuracy(module, lowered, dataset),
         max_disagreement=max_disagreement,
     )
-    made = Converted(network, agreement, quantized)
+    made = Converted(network, agreement, replace(quantized, model=replace(quantized.model, run=folder)))
     if out is not None:
         made.write(path)
+    if folder is not None and dataset is not None:
+        with lock(folder):
+            claim_for_module(folder)
+            write_quantized(made.network, made.as_json(), folder)
+            write_module(folder, name, data, dataset)
     return made
+
+
+def _of_run(folder: Path, data: object, dataset: Dataset | None) -> Dataset:
+    """The data that a run of a module is made with, called as it will call them."""
+    if dataset is None:
+        raise InputError(
+            "the images have no labels, and a run is measured on test images with labels",
+            hint="give labels, or make a file alone: kdsnn convert ... -o NAME.nir",
+        )
+    ensure_for_module(folder)
+    return dataset if isinstance(data, str | Path) else replace(dataset, name=IN_MEMORY)
 
 
 def load_module(reference: str, weights: Path | None = None, **offered: Any) -> nn.Module:

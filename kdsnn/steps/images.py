@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import overload
 
 import numpy as np
@@ -20,8 +21,10 @@ from kdsnn.errors import InputError
 from kdsnn.network import Network
 from kdsnn.network.arrays import freeze
 from kdsnn.recipes.load import load_recipe
-from kdsnn.run_folders import RECIPE
+from kdsnn.recipes.schema import DataSection
+from kdsnn.run_folders import MODULE, RECIPE
 from kdsnn.steps.models import Model
+from kdsnn.steps.module_runs import section_of_module
 
 __all__ = ["READING", "Selection", "select_images", "selection_of"]
 
@@ -79,10 +82,9 @@ def selection_of(model: Model, data: object = None, *, dataset: object = None, s
 
 def _trained_on(model: Model) -> Dataset:
     """The data that a model's run was trained on, which must be the same still, or those that its network names."""
-    if model.run is not None and (model.run / RECIPE).is_file():
-        section = load_recipe(model.run / RECIPE).data
-        if section.dataset not in DATASETS:
-            return data_of(section)
+    section = None if model.run is None else _section_of(model.run)
+    if section is not None and section.dataset not in DATASETS:
+        return data_of(section)
     name = model.network.provenance.get("dataset")
     if name is None:
         raise InputError(f"{model.path} does not say what it was trained on", hint="name one: --dataset or --images")
@@ -92,6 +94,13 @@ def _trained_on(model: Model) -> Dataset:
             hint="say where: --dataset PATH",
         )
     return load_data(name)
+
+
+def _section_of(run: Path) -> DataSection | None:
+    """The data of a run: of its recipe, or those that its module was converted with."""
+    if (run / RECIPE).is_file():
+        return load_recipe(run / RECIPE).data
+    return section_of_module(run) if (run / MODULE).is_file() else None
 
 
 def _reading(network: Network) -> Reading:

@@ -9,10 +9,7 @@ from kdsnn.choices import METHODS
 from kdsnn.errors import UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT
 from kdsnn.recipes.schema import QuantizeSection
-from kdsnn.steps.post_training import (
-    Quantized,
-    section_with,
-)
+from kdsnn.steps.post_training import Quantized, section_with
 from kdsnn.steps.quantize_file import foreign_of, quantize_file
 from kdsnn.steps.quantize_run import quantize_run
 

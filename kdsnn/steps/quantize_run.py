@@ -6,7 +6,6 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from kdsnn.data.datasets import Dataset
 from kdsnn.data.identity import identify_test
@@ -24,13 +23,13 @@ from kdsnn.evaluation.edges import MODULE_TO_FLOAT
 from kdsnn.export.lowering.lower import lower_module
 from kdsnn.export.lowering.module_agreement import check_module
 from kdsnn.export.lowering.relays import balance
-from kdsnn.export.nir import write_nir
 from kdsnn.export.quantization.quantize import QuantizationReport
 from kdsnn.models.students import Student
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QuantizeSection
-from kdsnn.run_folders import find_run, lock, read_json, remove, write_json
+from kdsnn.run_folders import find_run, lock, read_json, remove
 from kdsnn.steps.calibration import images_to_agree_on, images_to_check
+from kdsnn.steps.figures import write_quantized
 from kdsnn.steps.images import READING
 from kdsnn.steps.models import MODEL_FILE, Model
 from kdsnn.steps.post_training import (
@@ -41,9 +40,7 @@ from kdsnn.steps.post_training import (
     section_with,
 )
 
-__all__ = ["FIGURES", "figures_of", "quantize_run"]
-
-FIGURES = "quantization.json"  # in a run, beside the network that it is of
+__all__ = ["quantize_run"]
 
 
 def quantize_run(
@@ -102,7 +99,7 @@ def quantize_run(
             notes=_notes(prepared.recipe.distill) if section.qat.epochs else (),
             data=identify_test(dataset),
         )
-        _write(done, folder)
+        write_quantized(done.model.network, done.as_json(), folder)
     return done
 
 
@@ -122,22 +119,6 @@ def _lowered(folder: Path, prepared: Preparation, student: Student) -> Network:
     images = images_to_check(network, prepared.dataset.train.images)
     agreed = check_module(student.layers, lowered, network, images)
     return replace(network, provenance={**network.provenance, MODULE_TO_FLOAT: str(agreed)})
-
-
-def _write(done: Quantized, folder: Path) -> None:
-    """Stopped in between, a run has a network without figures, and never with another's."""
-    remove(folder / FIGURES)
-    write_nir(done.model.network, done.model.path)
-    write_json(folder / FIGURES, done.as_json())
-
-
-def figures_of(run: Path, network: Network) -> dict[str, Any] | None:
-    """What quantizing the network of a run made and cost; None where the run does not say it of this very network."""
-    path = run / FIGURES
-    if not path.is_file():
-        return None
-    known = read_json(path)
-    return known if known.get("fingerprint") == network.fingerprint() else None
 
 
 def _fine_tuned(

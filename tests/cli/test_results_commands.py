@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import kdsnn.steps.figures
 import kdsnn.steps.quantize_run
 from kdsnn.data.datasets import load_dataset
 from kdsnn.export.nir import read_nir, write_nir
@@ -103,7 +104,7 @@ def quantize_stopped(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> No
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(kdsnn.steps.quantize_run, "write_json", stop)
+        patch.setattr(kdsnn.steps.figures, "write_json", stop)
         assert cli("quantize", run, "--weight-bits", 3, "--max-disagreement", 1).code == 130
     network = read_nir(run / "model.nir")
     assert max(int(np.abs(p.op.weight).max()) for p in network.projections) <= 3

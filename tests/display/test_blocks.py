@@ -21,3 +21,9 @@ def test_a_result_is_shown_as_tables_and_paragraphs() -> None:
 
 def test_cells() -> None:
     assert [cell_text(cell) for cell in (None, 1000000, 0.5, "x")] == ["-", "1,000,000", "0.5", "x"]
+
+
+def test_printed_it_is_text_with_the_columns_under_each_other() -> None:
+    table, note = str(Result()).split("\n\n")
+    assert table == "<b>\nname  two lines\na&b       1,234\nc             -"
+    assert note == "first\n<script>"

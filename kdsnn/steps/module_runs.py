@@ -1,0 +1,72 @@
+"""The run folder of a module that was converted: its network and figures, and which data it was made with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from kdsnn.choices import DATASETS
+from kdsnn.data.datasets import Dataset
+from kdsnn.data.sources.save import save_data
+from kdsnn.distill.preparation import IN_MEMORY
+from kdsnn.errors import InputError
+from kdsnn.recipes.schema import DataSection
+from kdsnn.run_folders import MODULE, RECIPE, read_json, remove, write_json
+
+__all__ = ["claim_for_module", "ensure_for_module", "section_of_module", "write_module"]
+
+SCHEMA = "kdsnn.module/1"
+
+
+def ensure_for_module(run: Path) -> None:
+    """Raises where a folder cannot become the run of a module; one that is already may be made anew.
+
+    Raises:
+        InputError: it is a file, or holds the run of a recipe.
+    """
+    if (run / RECIPE).is_file():
+        raise InputError(f"{run} holds a run of a recipe", hint="take another folder")
+    if run.exists() and not run.is_dir():
+        raise InputError(f"{run} exists and is not a folder")
+
+
+def claim_for_module(run: Path) -> None:
+    """Makes a folder ready to be written to: from now until `write_module`, it is no run. The caller holds its lock."""
+    ensure_for_module(run)
+    remove(run / MODULE)
+
+
+def write_module(run: Path, name: str, data: object, dataset: Dataset) -> None:
+    """Makes a folder a run; data that were in memory alone go with it.
+
+    Args:
+        run: that holds the network and its figures already.
+        name: of the module.
+        data: as they were given.
+        dataset: what they are.
+    """
+    if isinstance(data, str | Path):
+        section = DataSection(dataset=str(data))
+    else:
+        save_data(dataset, run / IN_MEMORY)
+        section = DataSection.model_validate({"dataset": IN_MEMORY}, context={"placed": True})
+    if section.dataset not in DATASETS:
+        section = section.model_copy(update={"sha256": dataset.sha256})
+    said = section.model_dump(mode="json", include={"dataset", "sha256"}, exclude_none=True)
+    write_json(run / MODULE, {"schema": SCHEMA, "module": name, "data": said})
+
+
+def section_of_module(run: Path) -> DataSection:
+    """Which data a module was converted with.
+
+    Raises:
+        InputError: the file is broken.
+    """
+    path = run / MODULE
+    try:
+        section = DataSection.model_validate(read_json(path).get("data"), context={"placed": True})
+    except ValidationError as error:
+        raise InputError(f"{path} does not say its data: {error}") from error
+    inside = {"dataset": str(run.absolute() / IN_MEMORY)} if section.dataset == IN_MEMORY else {}
+    return section.model_copy(update=inside)
