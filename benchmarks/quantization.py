@@ -13,7 +13,7 @@ import json
 import time
 from statistics import mean
 
-from kdsnn.steps.quantize import quantize_run
+from kdsnn.steps.quantize_run import quantize_run
 
 ROWS = {  # weight bits, method, whether it is fine-tuned
     "int8 PTQ, max": (8, "max", False),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -59,21 +60,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="left out: all")
     parser.add_argument("--children", type=int, default=2, help="processes at once")
+    parser.add_argument("--sample", type=int, help="judge so many mutants, drawn with a fixed seed, instead of all")
     arguments = parser.parse_args()
     for name in arguments.suites or SUITES:
-        run(name, arguments.children)
+        run(name, arguments.children, arguments.sample)
 
 
-def run(name: str, children: int) -> None:
+def run(name: str, children: int, sample: int | None) -> None:
     """Runs one suite, and prints its score and what survived."""
     folder = copied(name)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": "."}
     mutmut = [sys.executable, "-m", "mutmut"]
     command = [*mutmut, "run", "--max-children", str(children)]
-    subprocess.run(command, cwd=folder, env=environment, check=False, stdout=subprocess.DEVNULL)
-    verdicts: dict[str, int | None] = {}
-    for meta in (folder / "mutants").rglob("*.meta"):
-        verdicts |= json.loads(meta.read_text())["exit_code_by_key"]
+    chosen: list[str] = []
+    if sample is not None:
+        _silent([*command, "none"], folder, environment)  # makes the mutants, and finds none of that name
+        made = sorted(verdicts_in(folder))
+        chosen = random.Random(0).sample(made, min(sample, len(made)))  # noqa: S311  no secret
+    _silent([*command, *chosen], folder, environment)
+    verdicts = verdicts_in(folder)
     if not any(code is not None for code in verdicts.values()):
         sys.exit(f"{name}: mutmut judged nothing; see what it says: cd {folder} && python -m mutmut run")
     survived = sorted(mutant for mutant, code in verdicts.items() if code in SURVIVED)
@@ -86,6 +91,18 @@ def run(name: str, children: int) -> None:
         )
         lines = [line for line in shown.stdout.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
         print(f"  {mutant}\n    " + "\n    ".join(lines), flush=True)
+
+
+def _silent(command: list[str], folder: Path, environment: dict[str, str]) -> None:
+    subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True)
+
+
+def verdicts_in(folder: Path) -> dict[str, int | None]:
+    """Every mutant that there is, with the exit code of pytest where it was judged."""
+    verdicts: dict[str, int | None] = {}
+    for meta in (folder / "mutants").rglob("*.meta"):
+        verdicts |= json.loads(meta.read_text())["exit_code_by_key"]
+    return verdicts
 
 
 def copied(name: str) -> Path:

@@ -16,7 +16,7 @@ from kdsnn.export.nir import read_nir
 from kdsnn.recipes.load import load_recipe
 from kdsnn.registry import Registry
 from kdsnn.run_folders import read_json
-from kdsnn.steps.quantize import quantize_run
+from kdsnn.steps.quantize_run import quantize_run
 from tests.pages import blocks
 
 RECIPE = """

@@ -22,14 +22,14 @@ from typing import Any
 
 import nir
 import numpy as np
-import torch
 
 from kdsnn.errors import InputError, LoweringError
-from kdsnn.export.foreign.reader import MAX_CELLS, Port, Reader, shown
+from kdsnn.export.foreign.numbers import MAX_CELLS, numbers, pair, shape_of, spread
+from kdsnn.export.foreign.reader import Port, Reader, shown
 from kdsnn.export.lowering import linear_stream as streams
 from kdsnn.export.lowering.composition import same_sized
 from kdsnn.export.lowering.linear_stream import FloatArray, Stream
-from kdsnn.network import Conv2d, Shape
+from kdsnn.network import Conv2d
 
 __all__ = ["HANDLERS", "REFUSED", "lower_node"]
 
@@ -71,11 +71,11 @@ def _supported() -> str:
 
 
 def _conv2d(_reader: Reader, stream: Stream, node: nir.Conv2d, _name: str) -> Stream:
-    weight = _numbers(node.weight, "weight")
+    weight = numbers(node.weight, "weight")
     if weight.ndim != 4:
         raise InputError(f"its weight has shape {weight.shape}, not (C_out, C_in / groups, H, W)")
-    stride, dilation = _pair(node.stride, "stride", 1), _pair(node.dilation, "dilation", 1)
-    padding, groups = node.padding, _pair(node.groups, "groups", 1)[0]
+    stride, dilation = pair(node.stride, "stride", 1), pair(node.dilation, "dilation", 1)
+    padding, groups = node.padding, pair(node.groups, "groups", 1)[0]
     if isinstance(padding, bytes):
         padding = padding.decode()
     if isinstance(padding, str) and padding == "same":
@@ -83,17 +83,17 @@ def _conv2d(_reader: Reader, stream: Stream, node: nir.Conv2d, _name: str) -> St
             raise InputError(f"its padding is 'same', and its stride {stride}")
         return _convolve(stream, same_sized(weight, dilation, groups), node.bias)
     padding = 0 if isinstance(padding, str) and padding == "valid" else padding
-    return _convolve(stream, Conv2d(weight, stride, _pair(padding, "padding", 0), dilation, groups), node.bias)
+    return _convolve(stream, Conv2d(weight, stride, pair(padding, "padding", 0), dilation, groups), node.bias)
 
 
 def _sum_pool(_reader: Reader, stream: Stream, node: nir.SumPool2d | nir.AvgPool2d, _name: str) -> Stream:
-    kernel, stride = _pair(node.kernel_size, "kernel_size", 1), _pair(node.stride, "stride", 1)
+    kernel, stride = pair(node.kernel_size, "kernel_size", 1), pair(node.stride, "stride", 1)
     cell = 1.0 if isinstance(node, nir.SumPool2d) else 1 / prod(kernel)
     channels = stream.shape[0]
     if channels * prod(kernel) > MAX_CELLS:
         raise InputError(f"its kernel_size is {kernel}")
     weight = np.full((channels, 1, *kernel), cell)
-    return _convolve(stream, Conv2d(weight, stride, _pair(node.padding, "padding", 0), groups=channels), None)
+    return _convolve(stream, Conv2d(weight, stride, pair(node.padding, "padding", 0), groups=channels), None)
 
 
 def _convolve(stream: Stream, op: Conv2d, bias: Any) -> Stream:
@@ -101,29 +101,28 @@ def _convolve(stream: Stream, op: Conv2d, bias: Any) -> Stream:
     padded = [n + 2 * p for n, p in zip(stream.shape[1:], op.padding, strict=True)]
     if max(prod(shape), stream.shape[0] * prod(padded)) > MAX_CELLS:
         raise InputError(f"it makes {shape}, more than {MAX_CELLS} cells")
-    values = None if bias is None else np.broadcast_to(_numbers(bias, "bias").reshape(-1), shape[:1])
+    values = None if bias is None else np.broadcast_to(numbers(bias, "bias").reshape(-1), shape[:1])
     return streams.convolve(stream, op, values)
 
 
 def _linear(_reader: Reader, stream: Stream, node: nir.Linear | nir.Affine, _name: str) -> Stream:
     """A matrix product; a Flatten before it that was left out is put in, as nothing else could be meant."""
-    weight = _numbers(node.weight, "weight")
+    weight = numbers(node.weight, "weight")
     if weight.ndim != 2 or weight.shape[1] != prod(stream.shape):
         raise InputError(f"its weight has shape {weight.shape}, and {stream.shape} enters it")
     bias = getattr(node, "bias", None)
-    values = None if bias is None else np.broadcast_to(_numbers(bias, "bias").reshape(-1), weight.shape[:1])
+    values = None if bias is None else np.broadcast_to(numbers(bias, "bias").reshape(-1), weight.shape[:1])
     return streams.multiply(streams.flatten(stream), weight, values)
 
 
 def _scale(_reader: Reader, stream: Stream, node: nir.Scale, _name: str) -> Stream:
-    return streams.scale(stream, _spread(node.scale, "scale", stream.shape))
+    return streams.scale(stream, spread(node.scale, "scale", stream.shape))
 
 
 def _flatten(_reader: Reader, stream: Stream, node: nir.Flatten, _name: str) -> Stream:
     """Dimensions are counted without the batch, unless the node's own shape has one."""
     start, end, dims = int(node.start_dim), int(node.end_dim), len(stream.shape)
-    said = node.input_type.get("input") if isinstance(node.input_type, dict) else None
-    batch = said is not None and tuple(map(int, np.asarray(said).reshape(-1))) == (1, *stream.shape)
+    batch = shape_of(node) == (1, *stream.shape)
     start, end = (d if d < 0 else d - batch for d in (start, end))
     first, last = (d + dims if d < 0 else d for d in (start, end))
     if dims > 1 and (max(first, 0) != 0 or last < dims - 1):
@@ -136,7 +135,7 @@ def _flatten(_reader: Reader, stream: Stream, node: nir.Flatten, _name: str) -> 
 
 def _if(reader: Reader, stream: Stream, node: nir.IF | nir.I, name: str) -> Stream:
     stream, threshold = _neurons(stream, node)
-    stream = streams.scale(stream, _if_gain(reader, _spread(node.r, "r", stream.shape)))
+    stream = streams.scale(stream, _if_gain(reader, spread(node.r, "r", stream.shape)))
     return reader.spiking(stream, name, threshold, np.zeros(stream.shape), 1.0, 0.0)
 
 
@@ -159,7 +158,7 @@ def _if_gain(reader: Reader, r: FloatArray) -> FloatArray:
 def _lif(reader: Reader, stream: Stream, node: nir.LIF | nir.LI, name: str) -> Stream:
     stream, threshold = _neurons(stream, node)
     decay, gain = _decay(reader, stream, node.tau, node.r, ("tau", "r"))
-    leak = _spread(node.v_leak, "v_leak", stream.shape)
+    leak = spread(node.v_leak, "v_leak", stream.shape)
     return reader.spiking(streams.scale(stream, gain), name, threshold, decay * leak, 1.0, decay)
 
 
@@ -167,7 +166,7 @@ def _cuba_lif(reader: Reader, stream: Stream, node: nir.CubaLIF | nir.CubaLI, na
     stream, threshold = _neurons(stream, node)
     decay_u, into_current = _decay(reader, stream, node.tau_syn, node.w_in, ("tau_syn", "w_in"))
     decay_v, into_potential = _decay(reader, stream, node.tau_mem, node.r, ("tau_mem", "r"))
-    leak = _spread(node.v_leak, "v_leak", stream.shape)
+    leak = spread(node.v_leak, "v_leak", stream.shape)
     stream = streams.scale(stream, into_current * into_potential)
     return reader.spiking(stream, name, threshold, decay_v * leak, decay_u, decay_v)
 
@@ -176,18 +175,18 @@ def _neurons(stream: Stream, node: Any) -> tuple[Stream, FloatArray]:
     """The stream in the shape of the neurons, and their thresholds, infinite where they never fire."""
     if isinstance(node, nir.I | nir.LI | nir.CubaLI):
         return stream, np.full(stream.shape, np.inf)
-    threshold = _spread(node.v_threshold, "v_threshold", stream.shape)
+    threshold = spread(node.v_threshold, "v_threshold", stream.shape)
     if threshold.min() <= 0:
         raise LoweringError(f"its v_threshold is {threshold.min():g}, not positive")
-    if np.any(_numbers(0 if node.v_reset is None else node.v_reset, "v_reset")):
+    if np.any(numbers(0 if node.v_reset is None else node.v_reset, "v_reset")):
         raise LoweringError("its v_reset is not zero, which is the only reset of the hardware")
     return stream, threshold
 
 
 def _decay(reader: Reader, stream: Stream, tau: Any, r: Any, names: tuple[str, str]) -> tuple[float, FloatArray]:
     """Share of the state lost in a step, and what a drive of one adds to it: r times that share."""
-    taus = _spread(tau, names[0], stream.shape, infinite=True)
-    gains = _spread(r, names[1], stream.shape, infinite=True)
+    taus = spread(tau, names[0], stream.shape, infinite=True)
+    gains = spread(r, names[1], stream.shape, infinite=True)
     if np.isinf(taus).all() and np.isinf(gains).all() and taus.min() > 0 and gains.min() > 0:
         return 0.0, np.ones(stream.shape)
     if not (np.isfinite(taus).all() and np.isfinite(gains).all()):
@@ -235,41 +234,3 @@ REFUSED: dict[type, str] = {
     nir.Delay: "every spike arrives in its own step",
     nir.Threshold: "it fires without a state to reset; an IF does not compute that",
 }
-
-# Helpers: numbers from nodes.
-
-
-def _numbers(value: Any, what: str, *, infinite: bool = False) -> FloatArray:
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
-    try:
-        values = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"its {what} is not made of numbers") from error
-    if not values.size:
-        raise InputError(f"its {what} is empty")
-    if np.isnan(values).any() or not (infinite or np.isfinite(values).all()):
-        raise InputError(f"its {what} holds a value that is not finite")
-    return values
-
-
-def _spread(value: Any, what: str, shape: Shape, *, infinite: bool = False) -> FloatArray:
-    """A parameter for each neuron: from one, from `(C, 1, 1)`, or from as many as there are."""
-    values = _numbers(value, what, infinite=infinite)
-    if values.size == 1:
-        return np.full(shape, values.item())
-    if values.size == prod(shape):
-        return values.reshape(shape)
-    if len(shape) == 3 and values.shape == (shape[0], 1, 1):
-        return np.broadcast_to(values, shape).copy()
-    raise InputError(f"its {what} has shape {values.shape}, and its neurons {shape}")
-
-
-def _pair(value: Any, what: str, least: int) -> tuple[int, int]:
-    values = _numbers(value, what)
-    if values.size not in (1, 2) or (values != np.round(values)).any() or values.min() < least:
-        raise InputError(f"its {what} is {np.asarray(value).tolist()!r}, not whole numbers from {least}")
-    if values.max() > MAX_CELLS:
-        raise InputError(f"its {what} is {values.max():g}")
-    first, second = np.broadcast_to(values.reshape(-1), (2,))
-    return int(first), int(second)

@@ -13,14 +13,14 @@ import nir
 import numpy as np
 
 from kdsnn.errors import InputError
+from kdsnn.export.foreign.numbers import MAX_CELLS, shape_of
 from kdsnn.export.lowering import linear_stream as streams
 from kdsnn.export.lowering.linear_stream import FloatArray, Stream
 from kdsnn.export.lowering.network_builder import STEADY, Builder
 from kdsnn.network import Input, Population, Shape
 
-__all__ = ["MAX_CELLS", "Foreign", "Port", "Reader", "shown"]
+__all__ = ["Foreign", "Port", "Reader", "shown"]
 
-MAX_CELLS = 2**24  # of a stream, padding included
 NAME_LENGTH = 80  # leaves room for what is added to a name
 CHOICES = {"fires_at": (">", ">="), "solve": ("euler", "exact"), "reset": ("zero", "subtract", "none")}
 
@@ -88,8 +88,10 @@ class Reader:
     def start(self, name: str, node: nir.Input) -> Stream:
         """The input population, and the stream of its raw pixels; `spiking` scales what it sends."""
         input_shape = self.options.input_shape
-        found = node.input_type.get("input") if isinstance(node.input_type, dict) else None
-        said = input_shape if found is None else tuple(int(n) for n in np.asarray(found).reshape(-1))
+        try:
+            said = shape_of(node) or input_shape
+        except InputError as error:
+            raise InputError(f"node {shown(name)} (Input): {error.message}") from error
         if said is not None and len(said) in (2, 4) and (said[0] == 1 or input_shape is not None):
             said = said[1:]  # of a batch, or of time
         if said is None or len(said) not in (1, 3) or min(said) < 1 or prod(said) > MAX_CELLS:

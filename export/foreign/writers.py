@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import nir
 import numpy as np
-import torch
 
 from kdsnn.choices import WRITERS
 from kdsnn.errors import InputError, LoweringError
+from kdsnn.export.foreign.numbers import numbers
 from kdsnn.export.foreign.reader import Foreign
 from kdsnn.export.lowering.linear_stream import FloatArray
 
@@ -50,9 +51,10 @@ SPIKINGJELLY = Writer(dt=1e-4, fires_at=">=")  # it refuses to write soft resets
 
 NEURONS = (nir.IF, nir.LIF, nir.CubaLIF, nir.I, nir.LI, nir.CubaLI)
 SAME = 1e-5  # relative: r in float32 against tau / dt
-WAYS_OUT = (
-    "say what the neurons did: --reset zero, subtract or none, with --dt 1e-4 where they leak; "
-    "or who wrote it, if not snntorch: --writer NAME (kdsnn list writers), by-hand to take it at its word"
+SAY_RESET = "say what the neurons did: --reset zero, subtract or none"
+SAY_WRITER = (
+    ", with --dt 1e-4 where they leak; or who wrote the file, if not snntorch: --writer NAME (kdsnn list writers),"
+    " by-hand to take it at its word"
 )
 
 
@@ -77,7 +79,8 @@ def settled(options: Foreign, nodes: Mapping[Any, Any]) -> Foreign:
         )
     problems = _unsaid(options, writer, nodes)
     if problems:
-        raise InputError("a NIR file cannot say everything, and here it matters", problems=problems, hint=WAYS_OUT)
+        ways_out = SAY_RESET + (SAY_WRITER if options.writer in (None, "snntorch") else "")
+        raise InputError("a NIR file cannot say everything, and here it matters", problems=problems, hint=ways_out)
     return replace(
         options,
         dt=writer.dt if options.dt is None else options.dt,
@@ -170,7 +173,9 @@ def _as_sinabs(nodes: Mapping[Any, Any]) -> bool:
 
 
 def _fields(node: Any, *names: str) -> list[FloatArray]:
-    """Those fields of a node that it has and that are numbers."""
-    found = [getattr(node, name) for name in names if getattr(node, name, None) is not None]
-    values = [np.asarray(value.detach() if isinstance(value, torch.Tensor) else value) for value in found]
-    return [value.astype(np.float64) for value in values if value.dtype.kind in "biuf"]
+    """Those fields of a node that it has and that are numbers; what is broken its handler says."""
+    values = []
+    for name in (name for name in names if getattr(node, name, None) is not None):
+        with suppress(InputError):
+            values.append(numbers(getattr(node, name), name, infinite=True))
+    return values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,13 +22,14 @@ def convert(
         int | None, typer.Option("-T", "--timesteps", min=1, help="Left out: as many as the module makes by itself.")
     ] = None,
     weights: Annotated[Path | None, typer.Option(metavar="FILE.safetensors", help="To load into the module.")] = None,
-    weight_bits: Annotated[int, typer.Option(min=2, max=8, help="Of the integer network.")] = 8,
+    weight_bits: Annotated[int | None, typer.Option(min=2, max=8, help="Of the integer network; 8.")] = None,
     input_bits: Annotated[
         int | None, typer.Option(min=1, max=8, help="Left out: chosen by the error it makes.")
     ] = None,
     method: Annotated[
-        str, typer.Option(help=f"How scales are chosen ({', '.join(METHODS)}).", autocompletion=METHODS.names)
-    ] = "spikes",
+        str | None,
+        typer.Option(help=f"How scales are chosen ({', '.join(METHODS)}); spikes.", autocompletion=METHODS.names),
+    ] = None,
     max_disagreement: DisagreementOption = 0.05,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="The file to write; FUNCTION.nir.")] = None,
     run: Annotated[
@@ -58,7 +59,9 @@ def convert(
     from kdsnn.steps.convert import convert as make
     from kdsnn.steps.convert import load_module
 
-    METHODS.get(method)
+    if method is not None:
+        METHODS.get(method)
+    asked: dict[str, Any] = {"weight_bits": weight_bits, "input_bits": input_bits, "method": method}
     name = module.rpartition(":")[2]
     done = make(
         load_module(module, weights),
@@ -67,7 +70,7 @@ def convert(
         out=out or (f"{name}.nir" if run is None else None),
         run=run,
         name=name,
-        section=QuantizeSection(weight_bits=weight_bits, input_bits=input_bits or "auto", method=method),
+        section=QuantizeSection(**{key: value for key, value in asked.items() if value is not None}),
         max_disagreement=max_disagreement,
     )
     if json:

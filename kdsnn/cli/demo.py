@@ -34,7 +34,7 @@ def demo(
     from kdsnn.steps.evaluate import evaluate_model
     from kdsnn.steps.export import export_bundle
     from kdsnn.steps.images import select_images
-    from kdsnn.steps.quantize import quantize_run
+    from kdsnn.steps.quantize_run import quantize_run
     from kdsnn.targets.lava.environment import setup_environment
 
     began = time.perf_counter()

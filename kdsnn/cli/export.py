@@ -82,7 +82,7 @@ def export(
     from kdsnn.errors import UsageError
     from kdsnn.hardware.limits import load_hardware
     from kdsnn.steps.export import export as write
-    from kdsnn.steps.quantize import foreign_of, open_or_quantize
+    from kdsnn.steps.quantize_file import foreign_of, open_or_quantize
     from kdsnn.targets.placement.place import ensure_placeable, place
 
     if chips is not None and hardware is None:

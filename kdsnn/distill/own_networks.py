@@ -1,6 +1,6 @@
 """A user's own networks in runs: what a run keeps of them, and by what they are known.
 
-A run holds the files that build its networks (`own/teacher/my_net.py`) and the weights that were given, and its recipe
+A run holds the files that build its networks (under `own/teacher/`) and the weights that were given, and its recipe
 names these. So it can be read anywhere, whatever becomes of the originals. `own/own.json` has their sha256: a run whose
 files are no longer those is refused, as is one whose function comes from an installed module that has changed.
 """

@@ -178,7 +178,7 @@ def _importable(folder: Path | None, files: Collection[str]) -> Iterator[None]:
 
 
 class _Finder(MetaPathFinder):
-    """Finds some modules in one folder, and nothing else there: a file `torch.py` hides no torch."""
+    """Finds some modules in one folder, and nothing else there: a file named torch hides no torch."""
 
     def __init__(self, folder: Path, names: Collection[str]) -> None:
         self.folder, self.names = folder, names

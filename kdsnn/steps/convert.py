@@ -69,6 +69,9 @@ class Converted(Displayed):
         write_json(path.with_suffix(".json"), self.as_json())
         return path
 
+    def __str__(self) -> str:
+        return f"module → float: {self.module_agreement} · float → integer: {self.quantized.agreement}"
+
     @property
     def model(self) -> Model:
         """The integer network and its file, for the steps that follow."""

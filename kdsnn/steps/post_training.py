@@ -20,13 +20,13 @@ from kdsnn.evaluation.edges import MODULE_TO_FLOAT, edges_of
 from kdsnn.export.foreign.expectation import FileAgreement
 from kdsnn.export.quantization.quantize import QuantizationReport, quantize
 from kdsnn.network import Network
-from kdsnn.recipes.schema import QuantizeSection
+from kdsnn.recipes.schema import QatSection, QuantizeSection
 from kdsnn.steps.calibration import Shown, bits_of, images_to_agree_on, images_to_calibrate_on
 from kdsnn.steps.models import Model
 from kdsnn.steps.quantization_tables import quantization_tables
 from kdsnn.targets.registry import load_target
 
-__all__ = ["Quantized", "accuracy_on", "agreement_on", "post_training", "quantize_network"]
+__all__ = ["Quantized", "accuracy_on", "agreement_on", "post_training", "quantize_network", "section_with"]
 
 
 @dataclass(frozen=True)
@@ -141,3 +141,18 @@ def accuracy_on(network: Network, split: Split) -> float:
     """Of an integer network, as all targets have it."""
     predictions: npt.NDArray[np.int64] = load_target(QUICK_TARGET).compile(network).run(split.images).predictions
     return float((predictions == split.labels).mean())
+
+
+def section_with(
+    section: QuantizeSection,
+    *,
+    weight_bits: int | None,
+    input_bits: int | None,
+    method: str | None,
+    qat_epochs: int | None,
+) -> QuantizeSection:
+    """A section with what is said instead of it; None leaves what it says."""
+    changes: dict[str, Any] = {"weight_bits": weight_bits, "input_bits": input_bits, "method": method}
+    if qat_epochs is not None:
+        changes["qat"] = QatSection(**{**section.qat.model_dump(), "epochs": qat_epochs})
+    return section.model_copy(update={key: value for key, value in changes.items() if value is not None})

@@ -53,7 +53,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of the digits recipe, quantized."""
     from kdsnn.distill.student import distill
     from kdsnn.recipes.load import load_recipe
-    from kdsnn.steps.quantize import quantize_run
+    from kdsnn.steps.quantize_run import quantize_run
 
     root = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from kdsnn.cli.energy import show_simulated
+from kdsnn.cli.common import show
+from kdsnn.energy.estimate import estimate
+from kdsnn.energy.models import load_energy_model
 from kdsnn.errors import TimedOutError
 from kdsnn.evaluation import evaluate
 from kdsnn.run_folders import read_json
+from kdsnn.steps.energy import Energy
 from kdsnn.steps.evaluations import EVALUATIONS, kept
 from kdsnn.targets.base import Target
 from kdsnn.targets.registry import load_target
@@ -77,11 +80,13 @@ def test_energy_that_a_target_simulates_is_shown_by_part(capsys: pytest.CaptureF
     """With or without a latency: a note of that name is enough."""
     network = example_networks()[0]
     found = evaluate(network, mychip(), random_images(network, 2))
-    show_simulated(replace(found, notes={"energy_cells_j": 6e-6}))
+    report = estimate(load_energy_model("loihi1"), found.counts)
+    show(Energy(report, replace(found, notes={"energy_cells_j": 6e-6}), {}))
     assert "simulated by mychip" in (shown := capsys.readouterr().out)
     assert "3.0000" in shown  # uJ a sample
     assert "latency" not in shown
-    show_simulated(replace(found, notes={"energy_cells_j": 6e-6, "latency_s": 4e-6, "simulated_s": 8e-6}))
+    timed = {"energy_cells_j": 6e-6, "latency_s": 4e-6, "simulated_s": 8e-6}
+    show(Energy(report, replace(found, notes=timed), {}))
     assert "latency of a sample 2.0 us; one every 4.0 us" in capsys.readouterr().out
 
 

@@ -43,7 +43,7 @@ def test_graded_messages_do_not_fit_loihi1(cli: Cli, run: Path) -> None:
     assert "error: it does not fit loihi1" in done.err
     assert "input: messages of" in done.err
     assert "1 chip of 128" in done.out
-    assert cli("quantize", run, "--input-bits", 1).code == 0
+    assert cli("quantize", run, "--input-bits", 1, "--max-disagreement", 1).code == 0
     assert cli("export", run, "--hardware", "loihi1", "--dry-run").code == 0
 
 

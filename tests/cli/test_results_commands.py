@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import kdsnn.steps.quantize
+import kdsnn.steps.figures
+import kdsnn.steps.quantize_run
 from kdsnn.data.datasets import load_dataset
 from kdsnn.export.nir import read_nir, write_nir
 from kdsnn.noise.faults import flip_bits
@@ -103,7 +104,7 @@ def quantize_stopped(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> No
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(kdsnn.steps.quantize, "write_json", stop)
+        patch.setattr(kdsnn.steps.figures, "write_json", stop)
         assert cli("quantize", run, "--weight-bits", 3, "--max-disagreement", 1).code == 130
     network = read_nir(run / "model.nir")
     assert max(int(np.abs(p.op.weight).max()) for p in network.projections) <= 3
@@ -152,7 +153,7 @@ def test_a_run_that_another_process_works_on_is_not_quantized(
     def read(_: Path) -> None:
         raise AssertionError("the student was read while another process may train it")
 
-    monkeypatch.setattr(kdsnn.steps.quantize, "load_student", read)
+    monkeypatch.setattr(kdsnn.steps.quantize_run, "load_student", read)
     with lock(run):
         assert_error(cli("quantize", run, "--weight-bits", 4), 3, "another process is working on")
     assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == {**before, ".lock": b""}

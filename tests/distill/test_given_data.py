@@ -14,7 +14,7 @@ from kdsnn.errors import InputError
 from kdsnn.recipes.load import load_recipe
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import load
-from kdsnn.steps.quantize import quantize_run
+from kdsnn.steps.quantize_run import quantize_run
 from tests.distill.small import recipe, small
 
 

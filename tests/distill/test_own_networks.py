@@ -21,7 +21,7 @@ from kdsnn.errors import InputError, KdsnnError, LoweringError, RecipeError
 from kdsnn.own_code.functions import load_own
 from kdsnn.recipes.load import load_recipe
 from kdsnn.run_folders import read_json
-from kdsnn.steps.quantize import quantize_run
+from kdsnn.steps.quantize_run import quantize_run
 from tests.distill import small
 
 NET = """

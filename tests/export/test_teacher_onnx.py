@@ -19,7 +19,7 @@ from kdsnn.models.teachers import build_teacher
 from kdsnn.recipes.schema import DistillSection, TeacherSection
 from kdsnn.steps.export import export_bundle
 from kdsnn.steps.models import Model, load
-from kdsnn.steps.quantize import quantize_run
+from kdsnn.steps.quantize_run import quantize_run
 from kdsnn.targets.registry import load_target
 from tests.distill.small import recipe
 

@@ -185,6 +185,7 @@ def test_the_conformance_suite_tells_what_was_refused_and_fails_where_nothing_pa
     result = check_target(Plain())
     assert list(result.passed) == ["spikes-in"]
     assert "uses 'graded-input'" in result.refused["image"]
+    assert "uses 'clipping'" in result.refused["clipping"]
 
     class Refusing(ReferenceTarget):
         name = "refusing"

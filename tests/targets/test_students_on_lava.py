@@ -15,7 +15,7 @@ from kdsnn.export.lowering.relays import balance
 from kdsnn.export.quantization.quantize import quantize
 from kdsnn.models.neurons import MultiStep, Repeat
 from kdsnn.recipes.schema import Recipe
-from kdsnn.steps.quantize import quantize_run
+from kdsnn.steps.quantize_run import quantize_run
 from kdsnn.targets.lava.adapter import LavaTarget
 from kdsnn.targets.lava.environment import setup_environment
 

@@ -9,7 +9,7 @@ from kdsnn.distill.qat import training
 from kdsnn.distill.student import distill
 from kdsnn.export.quantization.quantize import quantize
 from kdsnn.steps import post_training as step
-from kdsnn.steps.quantize import quantize_run
+from kdsnn.steps.quantize_run import quantize_run
 from tests.distill.small import recipe
 
 ASKED = 37

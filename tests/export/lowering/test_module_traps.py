@@ -334,6 +334,30 @@ def test_loops_that_are_no_network_over_time_are_refused(step: Any, message: str
         lowered(Tutorial(step), (16,))
 
 
+class LayerByLayer(Net):
+    """All steps of the first layer, and then all of the second, in their order or another."""
+
+    def __init__(self, order: int) -> None:
+        super().__init__()
+        self.order = order
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mem1, mem2, first, second = self.lif1.reset_mem(), self.lif2.reset_mem(), [], []
+        for _ in range(T):
+            spk, mem1 = self.lif1(self.conv(x), mem1)
+            first.append(spk)
+        for spk in first[:: self.order]:
+            out, mem2 = self.lif2(self.fc(spk.flatten(1)), mem2)
+            second.append(out)
+        return torch.stack(second)
+
+
+def test_all_steps_of_one_layer_before_the_next() -> None:
+    assert measured(LayerByLayer(1)).output_spikes > 0
+    with pytest.raises(LoweringError, match="at its step 1 it is driven by spikes of step 4"):
+        lowered(LayerByLayer(-1))
+
+
 def test_one_neuron_that_serves_two_layers() -> None:
     """Its state is handed in, so it is two populations."""
 
@@ -393,6 +417,19 @@ def test_a_list_that_the_module_keeps_is_refused() -> None:
     made = lowered(net)
     with pytest.raises(InputError, match="it keeps tensors from one call to the next"):
         check_module(net, made, made.network, trial_images(SHAPE))
+
+
+def test_one_step_that_forgets_its_state_is_refused() -> None:
+    """snnTorch's tutorial 6 calls such a module in a loop: each of its steps starts from rest."""
+
+    class Forgets(Keeps):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.mem = self.lif.reset_mem()
+            return super().forward(x)
+
+    with pytest.raises(LoweringError, match="it starts from rest at each time step") as raised:
+        lowered(Forgets(), timesteps=T)
+    assert "loop over the time steps inside of forward" in raised.value.hint
 
 
 def test_a_module_of_one_step_asks_for_their_number() -> None:

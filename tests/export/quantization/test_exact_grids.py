@@ -77,11 +77,25 @@ def test_a_bias_beside_the_grid_and_a_leak_have_no_exact_scale() -> None:
     assert grid_candidates(plain, [np.array([[0.25, 4.0]])], 7) == []  # sixteen steps, of which there are seven
 
 
+def test_potentials_that_a_bias_puts_beside_a_threshold_need_a_finer_scale() -> None:
+    """Steps of half a quarter, and a threshold of 3.6 quarters: 3.5 is below it, and 3 as a threshold is below 3.5."""
+    weights = [np.array([[0.25, -0.5]])]
+    half = Neuron(0.9, np.array([0.125]), decay_u=1.0)
+    assert [c.threshold for c in grid_candidates(half, weights, 7)] == [7]
+    odd = Neuron(1.0, np.array([0.25 * 8191 / 64]), decay_u=1.0)  # of 13 bits with an exponent, none is odd
+    assert grid_candidates(odd, weights, 7) == []
+    even = Neuron(1.0, np.array([0.25 * 8190 / 64]), decay_u=1.0)
+    assert [c.threshold for c in grid_candidates(even, weights, 3)] == [4]
+
+
 def test_thresholds_between_two_whole_numbers() -> None:
     assert whole_threshold(1.0, 0.25) == 4
     assert whole_threshold(np.nextafter(1.0, 0), 0.25) == 3
     assert whole_threshold(0.9, 0.25) == 3
     assert whole_threshold(np.nextafter(2.0, 0), 1 / 255) == 509
+    under = float(np.nextafter(17 * 0.1, 0))
+    assert int(under / 0.1) == 17  # a quotient that rounds up
+    assert whole_threshold(under, 0.1) == 16
 
 
 @pytest.mark.parametrize("weight", [60.0, 60.5])

@@ -1,0 +1,109 @@
+"""From anybody's float NIR graph to the integer network that every target runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from kdsnn.data.sources.load import load_calibration
+from kdsnn.errors import UsageError
+from kdsnn.evaluation.agreement import MAX_DISAGREEMENT
+from kdsnn.evaluation.edges import MODULE_TO_FLOAT
+from kdsnn.export.foreign.convert import Foreign
+from kdsnn.export.foreign.expectation import check_recorded
+from kdsnn.export.lowering.relays import balance
+from kdsnn.export.nir import is_ours, write_nir
+from kdsnn.recipes.schema import QuantizeSection
+from kdsnn.steps.calibration import read_with
+from kdsnn.steps.models import Model, load
+from kdsnn.steps.post_training import Quantized, quantize_network
+
+__all__ = ["foreign_of", "open_or_quantize", "quantize_file"]
+
+
+def quantize_file(
+    path: Path,
+    foreign: Foreign,
+    *,
+    out: Path | None = None,
+    dataset: object = None,
+    section: QuantizeSection | None = None,
+    expect: Path | None = None,
+    keep: bool = True,
+    max_disagreement: float = MAX_DISAGREEMENT,
+) -> Quantized:
+    """Quantizes anybody's float NIR graph, and writes the integer network.
+
+    Args:
+        path: of the float graph.
+        foreign: what the file leaves open.
+        out: of the integer network; None is `NAME-intBITS.nir` beside the graph.
+        dataset: to calibrate on and, where it has labels, to be tested on; None takes the recorded images, if any.
+        section: how to quantize.
+        expect: what the user's own simulator did, and the float network must do: `kdsnn.export.foreign.recording`.
+        keep: whether to write it.
+        max_disagreement: share of the predictions in which the integer network may differ from the float network.
+
+    Raises:
+        VerificationError: the integer network differs in more, and nothing was written.
+        UsageError: `out` is the float graph itself.
+        InputError: the file is broken, or does not fit the data set.
+        LoweringError: it holds what cannot be carried, by node name.
+        VerificationError: the float network does not do what was recorded.
+    """
+    section = section or QuantizeSection()
+    out = out or path.with_name(f"{path.stem}-int{section.weight_bits}.nir")
+    if out.resolve() == path.resolve():
+        raise UsageError(f"{out} is the float graph itself", hint="write the integer network to another file")
+    shown = expect if dataset is None else dataset
+    data = None if shown is None else load_calibration(shown)
+    read = read_with(path, foreign, data)
+    checked = None if expect is None else check_recorded(read, expect)
+    if checked is not None:
+        read = replace(read, provenance={**read.provenance, MODULE_TO_FLOAT: str(checked)})
+    made = quantize_network(balance(read), out, data, section, max_disagreement=max_disagreement)
+    doubt = read.provenance.get("doubt")
+    done = replace(made, checked=checked, notes=(doubt,) if doubt and checked is None else ())
+    if keep:
+        write_nir(done.model.network, out)
+    return done
+
+
+def foreign_of(
+    timesteps: int,
+    dt: float | None,
+    input_scale: float,
+    fires_at_threshold: bool | None,
+    reset: Literal["zero", "subtract", "none"] | None,
+    writer: str | None,
+) -> Foreign:
+    """What a file leaves open, as the command line and Python say it."""
+    ties: Literal[">", ">="] | None = None
+    if fires_at_threshold is not None:
+        ties = ">=" if fires_at_threshold else ">"
+    return Foreign(timesteps, dt, input_scale, fires_at=ties, reset=reset, writer=writer)
+
+
+def open_or_quantize(
+    model: str | None,
+    foreign: Foreign,
+    *,
+    dataset: object = None,
+    expect: Path | None = None,
+    keep: bool = True,
+    max_disagreement: float = MAX_DISAGREEMENT,
+) -> tuple[Model, tuple[str, ...]]:
+    """Opens a run, or a NIR file: one that kdsnn wrote as it is, anybody else's float graph by quantizing it first.
+
+    Returns:
+        The model, and what is not known of the file.
+    """
+    if model is not None and model.endswith(".nir") and not is_ours(Path(model)):
+        done = quantize_file(
+            Path(model), foreign, dataset=dataset, expect=expect, keep=keep, max_disagreement=max_disagreement
+        )
+        return done.model, done.notes
+    if expect is not None:
+        raise UsageError("--expect is for float NIR files of others")
+    return load(model), ()

@@ -1,0 +1,163 @@
+"""From a trained student to the integer network that every target runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from kdsnn.data.datasets import Dataset
+from kdsnn.data.identity import identify_test
+from kdsnn.data.sources.reference import title_of
+from kdsnn.distill.accuracy import accuracy
+from kdsnn.distill.losses.loss import loss_of
+from kdsnn.distill.preparation import Preparation
+from kdsnn.distill.qat.sensitivity import LayerSensitivity, layer_sensitivity
+from kdsnn.distill.qat.training import QatSettings, qat
+from kdsnn.distill.student import load_student
+from kdsnn.distill.teacher import load_teacher
+from kdsnn.distill.trainer import CHECKPOINT
+from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, ensure_agrees, with_agreement
+from kdsnn.evaluation.edges import MODULE_TO_FLOAT
+from kdsnn.export.lowering.lower import lower_module
+from kdsnn.export.lowering.module_agreement import check_module
+from kdsnn.export.lowering.relays import balance
+from kdsnn.export.quantization.quantize import QuantizationReport
+from kdsnn.models.students import Student
+from kdsnn.network import Network
+from kdsnn.recipes.schema import DistillSection, QuantizeSection
+from kdsnn.run_folders import find_run, lock, read_json, remove
+from kdsnn.steps.calibration import images_to_agree_on, images_to_check
+from kdsnn.steps.figures import write_quantized
+from kdsnn.steps.images import READING
+from kdsnn.steps.models import MODEL_FILE, Model
+from kdsnn.steps.post_training import (
+    Quantized,
+    accuracy_on,
+    agreement_on,
+    post_training,
+    section_with,
+)
+
+__all__ = ["quantize_run"]
+
+
+def quantize_run(
+    run: str | None,
+    *,
+    weight_bits: int | None = None,
+    input_bits: int | None = None,
+    method: str | None = None,
+    qat_epochs: int | None = None,
+    sensitivity: bool = False,
+    max_disagreement: float = MAX_DISAGREEMENT,
+) -> Quantized:
+    """Lowers and quantizes the student of a run, and writes `model.nir` and `quantization.json` into it.
+
+    Args:
+        run: path or name of a run; None is the latest.
+        weight_bits: instead of what the recipe says.
+        input_bits: likewise.
+        method: likewise.
+        qat_epochs: likewise; 0 leaves out the fine-tuning.
+        sensitivity: whether to measure what quantizing each layer alone costs.
+        max_disagreement: share of the predictions in which the integer network may differ from the float network.
+
+    Raises:
+        InputError: there is no such run, or it has no student.
+        VerificationError: the integer network differs in more, and nothing was written.
+        LockedError: another process works on it.
+        LoweringError, NetworkError: the student cannot be carried.
+    """
+    folder = find_run(run)
+    with lock(folder):  # before the student is read: nobody shall train another one meanwhile
+        prepared, student = load_student(folder)
+        section = section_with(
+            prepared.recipe.quantize,
+            weight_bits=weight_bits,
+            input_bits=input_bits,
+            method=method,
+            qat_epochs=qat_epochs,
+        )
+        dataset, float_network = prepared.dataset, _lowered(folder, prepared, student)
+        if section.qat.epochs:
+            network, report = _fine_tuned(float_network, prepared, section, folder)
+        else:
+            network, report = post_training(float_network, dataset, section)
+        float_accuracy = _float_accuracy(folder, student, dataset)
+        integer_accuracy = accuracy_on(network, dataset.test)
+        agreed = agreement_on(float_network, network, images_to_agree_on(float_network, dataset, section))
+        ensure_agrees(agreed, max_disagreement, float_accuracy - integer_accuracy)
+        done = Quantized(
+            model=Model(with_agreement(network, agreed), folder / MODEL_FILE, folder),
+            report=report,
+            agreement=agreed,
+            float_accuracy=float_accuracy,
+            integer_accuracy=integer_accuracy,
+            sensitivity=_sensitivity(float_network, network, report, dataset) if sensitivity else (),
+            notes=_notes(prepared.recipe.distill) if section.qat.epochs else (),
+            data=identify_test(dataset),
+        )
+        write_quantized(done.model.network, done.as_json(), folder)
+    return done
+
+
+def _lowered(folder: Path, prepared: Preparation, student: Student) -> Network:
+    recipe = prepared.recipe
+    reading = recipe.data.model_dump(mode="json", include={"range", "test_share"}, exclude_none=True)
+    said = {READING: json.dumps(reading)} if reading else {}
+    lowered = lower_module(
+        student.layers,
+        input_shape=prepared.dataset.image_shape,
+        timesteps=recipe.student.timesteps,
+        labels=prepared.dataset.labels,
+        name=recipe.name,
+        provenance={"recipe": recipe.name, "dataset": title_of(recipe.data.dataset), "run": folder.name, **said},
+    )
+    network = balance(lowered.network)
+    images = images_to_check(network, prepared.dataset.train.images)
+    agreed = check_module(student.layers, lowered, network, images)
+    return replace(network, provenance={**network.provenance, MODULE_TO_FLOAT: str(agreed)})
+
+
+def _fine_tuned(
+    network: Network, prepared: Preparation, section: QuantizeSection, run: Path
+) -> tuple[Network, QuantizationReport]:
+    """Fine-tuned from the run's own teacher, in a folder of the run by what decides it: stopped, it goes on there."""
+    recipe = prepared.recipe
+    settings = QatSettings(
+        quantize=section,
+        distill=recipe.distill,
+        seed=recipe.seed,
+        augment=recipe.data.augment,
+        surrogate=recipe.student.surrogate,
+        slope=recipe.student.slope,
+    )
+    teacher = load_teacher(run, prepared) if loss_of(recipe.distill).needs_teacher else None
+    decides = network.fingerprint() + recipe.model_dump_json() + section.model_dump_json()
+    folder = run / "qat" / hashlib.sha256(decides.encode()).hexdigest()[:10]
+    with lock(folder):
+        made = qat(network, settings, prepared.split, folder, teacher=teacher, held_out=prepared.held_out)
+        remove(folder / CHECKPOINT)
+    return made
+
+
+def _notes(section: DistillSection) -> tuple[str, ...]:
+    if not loss_of(section).needs_features:
+        return ()
+    return (f"fine-tuning compares no features: the loss {section.kind!r} was taken as 'response'",)
+
+
+def _sensitivity(
+    float_network: Network, network: Network, report: QuantizationReport, dataset: Dataset
+) -> tuple[LayerSensitivity, ...]:
+    return layer_sensitivity(float_network, network, report, dataset.test.images, dataset.test.labels)
+
+
+def _float_accuracy(run: Path, student: Student, dataset: Dataset) -> float:
+    """As the training measured it, unless its test images were others than those that the data set has now."""
+    known = read_json(run / "student.json")
+    if known.get("data") == identify_test(dataset).as_json():
+        return float(known["accuracy"])
+    return accuracy(student, dataset.test)
