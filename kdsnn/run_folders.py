@@ -36,10 +36,10 @@ __all__ = [
 
 RECIPE = "recipe.toml"
 MODULE = "module.json"
-AS_NIR = "write its network as NIR in Python (snntorch.export_nir, then nir.write), and: kdsnn quantize own.nir"
+CONVERT = "kdsnn convert FILE.py:FUNCTION --weights FILE.safetensors --images DATA, where FUNCTION returns the network"
 OTHER_KINDS = {  # by how a name ends: what it is, and what to do with it
-    **dict.fromkeys((".pt", ".pth", ".ckpt", ".safetensors"), ("weights without their network", AS_NIR)),
-    ".py": ("Python code", AS_NIR),
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".safetensors"), ("weights without their network", CONVERT)),
+    ".py": ("Python code", CONVERT),
     ".net": ("a network of lava-dl", "build it as a NIR graph with the package nir, and: kdsnn quantize own.nir"),
     ".onnx": (
         "an ONNX graph, which has no spiking neurons",

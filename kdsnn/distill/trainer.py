@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -293,6 +294,6 @@ def _bar(title: str, total: int, done: int, *, show: bool) -> Iterator[Callable[
         TextColumn("{task.fields[state]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not (show and console.is_terminal)) as progress:
+    with Progress(*columns, console=console, disable=not (show and sys.stderr.isatty())) as progress:
         task = progress.add_task(title, total=total, completed=done, state="")
         yield lambda state: progress.update(task, advance=1, state=state)

@@ -181,7 +181,8 @@ def ensure_agrees(found: Agreement, limit: float = MAX_DISAGREEMENT, accuracy_lo
         f"the integer network is not the float network any more: {found}; {100 * limit:g} % may differ",
         problems=[_in_words(layer) for layer in _parting(found.layers)],
         hint="more --weight-bits, another --method or other --input-bits, fewer time steps, fine-tuning of a run "
-        "(--qat-epochs), images like those it was trained on (--calibrate); or take it as it is: --max-disagreement 1",
+        "(--qat-epochs), images like those it was trained on (--calibrate, --images); or take it as it is: "
+        "--max-disagreement 1",
     )
 
 
