@@ -73,7 +73,7 @@ def data_of(section: DataSection) -> Dataset:
     if section.sha256 not in (None, dataset.sha256):
         raise InputError(
             f"{section.dataset} is not what the recipe was made with: images or labels were changed, added or removed",
-            hint="put them back, or distil again from a recipe without data.sha256",
+            hint="put them back, or make another run: distil from a recipe without data.sha256, or convert again",
         )
     return dataset
 

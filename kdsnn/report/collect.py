@@ -36,7 +36,10 @@ def collect(model: Model) -> dict[str, Any]:
         InputError: the model belongs to no run, or the run was not evaluated yet.
     """
     if model.run is None:
-        raise InputError(f"{model.path} belongs to no run", hint="report a run, not a file")
+        raise InputError(
+            f"{model.path} belongs to no run",
+            hint="report a run, not a file; of a module of your own, kdsnn convert --run makes one",
+        )
     found = judged(model)
     evaluations = [evaluation for evaluation, why_not in found if why_not is None]
     if not evaluations:
