@@ -119,11 +119,11 @@ def test_steps_take_no_bits_where_potentials_may_clip() -> None:
     long, by_many = quantize(inhibited(2000), calibration=x, method="spikes")
     plain, without = quantize(inhibited(2000), calibration=x, method="max")
     assert [layer.clips for layer in by_few.layers] == [False, False, False]
-    assert by_many.layers[-1].clips
-    assert long.output.model.clips
-    assert not plain.output.model.clips
-    assert without.layers[-1].largest_weight < 20
-    assert by_many.layers[-1].largest_weight > 90
+    assert by_many.layers[0].clips
+    assert long.spiking[0].model.clips
+    assert not plain.spiking[0].model.clips
+    assert without.layers[0].largest_weight < 20
+    assert by_many.layers[0].largest_weight > 90
     assert overflows(long) == overflows(short) == {}
 
 
