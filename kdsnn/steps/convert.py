@@ -80,7 +80,7 @@ class Converted(Displayed):
 
 
 def convert(
-    module: nn.Module,
+    module: nn.Module | str,
     data: object,
     *,
     timesteps: int | None = None,
@@ -96,7 +96,8 @@ def convert(
     and on random ones. Then it is quantized, and the integer network must agree with the float network.
 
     Args:
-        module: in eval mode, on the CPU. What it must return: see `kdsnn.export.lowering.lower.lower_module`.
+        module: in eval mode, on the CPU, or what `load_module` takes, such as `my_net.py:make`. What it must return: see
+            `kdsnn.export.lowering.lower.lower_module`.
         data: images to calibrate on and, where they have labels, to be tested on: the name of a data set, a path, an
             array, a torch `Dataset`, and what else `kdsnn.data.sources.load.load_calibration` takes. The module sees
             pixels as 0 to 1, or as the numbers that the data were.
@@ -114,6 +115,9 @@ def convert(
         UsageError: `module` is no module, or `out` no `.nir` file.
         InputError: the data or the module are broken, or do not fit each other.
     """
+    if isinstance(module, str):
+        name = name or module.rpartition(":")[2]
+        module = load_module(module)
     if not isinstance(module, nn.Module):
         raise UsageError(f"convert takes a torch module, not a {type(module).__name__}", hint="convert(module, data)")
     name, folder = name or type(module).__name__, None if run is None else Path(run)

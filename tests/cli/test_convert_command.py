@@ -154,6 +154,14 @@ def test_a_file_that_is_no_nir_is_a_wrong_call(cli: Cli, my_net: Path) -> None:
     assert "name the integer network NAME.nir" in done.err
 
 
+def test_a_module_may_be_named_in_python_too(my_net: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 1, 8, 8)).astype(np.uint8)
+    named = kdsnn.convert(f"{my_net}:make", pixels, max_disagreement=1)
+    given = kdsnn.convert(load_module(f"{my_net}:make"), pixels, max_disagreement=1)
+    assert named.network.name == "make"
+    assert named.network.fingerprint() == given.network.fingerprint()
+
+
 def test_from_python(my_net: Path) -> None:
     """Images alone, floats in a range of their own, and classes that are others than the network's."""
     pixels = np.random.default_rng(0).integers(0, 256, (60, 1, 8, 8)).astype(np.uint8)
