@@ -96,7 +96,7 @@ def convert(
     and on random ones. Then it is quantized, and the integer network must agree with the float network.
 
     Args:
-        module: in eval mode, on the CPU, or what `load_module` takes, such as `my_net.py:make`. What it must return: see
+        module: in eval mode, on the CPU, or where it is, such as `my_net.py:make`. What it must return: see
             `kdsnn.export.lowering.lower.lower_module`.
         data: images to calibrate on and, where they have labels, to be tested on: the name of a data set, a path, an
             array, a torch `Dataset`, and what else `kdsnn.data.sources.load.load_calibration` takes. The module sees

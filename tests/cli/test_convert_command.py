@@ -184,8 +184,8 @@ def test_from_python(my_net: Path) -> None:
         kdsnn.convert(load_module(f"{my_net}:sees_through"), pixels)
     with pytest.raises(InputError):
         kdsnn.convert(net.eval(), "nothing-there.npz")
-    with pytest.raises(UsageError, match="convert takes a torch module, not a str"):
-        kdsnn.convert("my_net.py:make", pixels)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="convert takes a torch module, not a ndarray"):
+        kdsnn.convert(pixels, pixels)  # type: ignore[arg-type]
 
 
 def test_numbers_that_are_no_pixels_reach_the_module_as_they_are(my_net: Path) -> None:
