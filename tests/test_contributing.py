@@ -55,7 +55,7 @@ def test_a_recipe_takes_what_was_added(added: list[str], tmp_path: Path) -> None
     (tmp_path / "added.toml").write_text(RECIPE)
     run = distill(load_recipe(tmp_path / "added.toml"), run=tmp_path / "run", device="cpu")
     assert read_json(run / "student.json")["model"] == "flat"
-    quantize_run(str(run))
+    quantize_run(str(run), max_disagreement=1)
     network = read_nir(run / "model.nir")
     assert [p.name for p in network.spiking] == ["if1", "if2"]
     assert all(int(p.model.threshold).bit_count() == 1 for p in network.spiking)  # type: ignore[union-attr]

@@ -26,7 +26,7 @@ def test_distilling_and_quantizing_digits_works(run: Path) -> None:
 
 def test_quantize_again_with_fewer_bits(cli: Cli, run: Path) -> None:
     before = read_nir(run / "model.nir").fingerprint()
-    done = cli("quantize", run, "--weight-bits", 4, "--input-bits", 4, "--json")
+    done = cli("quantize", run, "--weight-bits", 4, "--input-bits", 4, "--max-disagreement", 1, "--json")
     assert done.code == 0, done.err
     assert done.json["weight_bits"] == 4
     assert done.json["fingerprint"] == read_nir(run / "model.nir").fingerprint() != before
@@ -191,7 +191,7 @@ def test_a_run_that_was_moved_holds_what_its_commands_need(cli: Cli, run: Path, 
     done = cli("noise", moved, "--levels", "0.1", "--seeds", 1, "-n", 10, "--json")
     assert done.code == 0, done.err
     assert done.json["networks"][0]["name"] == "teacher"
-    tuned = cli("quantize", moved, "--weight-bits", 4, "--qat-epochs", 1, "--json")
+    tuned = cli("quantize", moved, "--weight-bits", 4, "--qat-epochs", 1, "--max-disagreement", 1, "--json")
     assert tuned.code == 0, tuned.err
     assert not (run.parent / "teachers").exists()
     assert cli("evaluate", moved, "-t", "gpu", "-n", 10).code == 0

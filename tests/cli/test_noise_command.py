@@ -107,7 +107,7 @@ def test_the_files_of_a_run_and_the_report(cli: Cli, run: Path, alone: Path) -> 
         assert accuracies(done.json, kind, "SNN alone, float") == accuracies(done.json, kind, "KDSNN, float")
     assert cli("report", run).code == 0
     assert (run / "report.html").read_text().count("<svg") == 7
-    assert cli("quantize", run, "--weight-bits", 4).code == 0
+    assert cli("quantize", run, "--weight-bits", 4, "--max-disagreement", 1).code == 0
     assert cli("evaluate", run, "-t", "gpu", "-n", 20).code == 0
     assert cli("report", run).code == 0
     assert "under noise" not in (run / "report.html").read_text()  # it was of another network
@@ -161,7 +161,7 @@ def test_lost_spikes_run_on_the_reference(cli: Cli, run: Path) -> None:
 
 
 def test_flipped_bits_run_on_any_target_at_the_width_of_the_run(cli: Cli, run: Path, tmp_path: Path) -> None:
-    assert cli("quantize", run, "--weight-bits", 4).code == 0
+    assert cli("quantize", run, "--weight-bits", 4, "--max-disagreement", 1).code == 0
     done = cli("noise", run, "-k", "bit-flip", "--levels", "0.02", "-n", 40, "--seeds", 2, "-t", "onnx", "--json")
     assert done.code == 0, done.err
     (curve,) = done.json["noise"][0]["curves"]

@@ -72,7 +72,7 @@ def test_the_command_that_lists_all_evaluations(
     assert cli("evaluate", run, "-t", "gpu", "-n", 30).code == 0
     assert cli("evaluate", run, "-t", "reference", "--images", tmp_path / "mine.npz").code == 0
     first = read_nir(run / "model.nir").fingerprint()
-    assert cli("quantize", run, "--weight-bits", 4).code == 0
+    assert cli("quantize", run, "--weight-bits", 4, "--max-disagreement", 1).code == 0
     second = read_nir(run / "model.nir").fingerprint()
     assert cli("evaluate", run, "-t", "gpu", "-n", 20, "-O", "arithmetic=float32").code == 0
     rows = cli("list", "evaluations", run, "--json").json["evaluations"]
@@ -180,7 +180,7 @@ def test_measurements_under_noise_are_kept_by_what_was_asked(cli: Cli, run: Path
     assert data["noise"]["samples"] * data["noise"]["seeds"] == 40  # the widest
     page = (run / "report.html").read_text()
     assert len(re.findall(r"\d+ images; means and standard deviations of", page)) == 6
-    assert cli("quantize", run, "--weight-bits", 4).code == 0
+    assert cli("quantize", run, "--weight-bits", 4, "--max-disagreement", 1).code == 0
     assert cli("evaluate", run, "-t", "gpu", "-n", 20).code == 0
     assert report(cli, run)["noise"] is None  # all are of another network
     assert len(list((run / "noise").glob("*.json"))) == 6  # and none is lost

@@ -126,7 +126,7 @@ def test_a_run_holds_all_that_it_takes_to_be_read_elsewhere(folder: Path) -> Non
     _, again = load_student(moved)
     assert accuracy(again, prepared.dataset.test) == before
     assert accuracy(load_teacher(moved), prepared.dataset.test) == read_json(moved / "teacher.json")["accuracy"]
-    quantized = quantize_run(str(moved), qat_epochs=1)
+    quantized = quantize_run(str(moved), qat_epochs=1, max_disagreement=1)
     assert quantized.float_accuracy == before
 
 
@@ -199,7 +199,7 @@ def test_a_teacher_of_ones_own_can_be_trained_and_normalised(folder: Path) -> No
         assert torch.equal(teacher(images), teacher.get_submodule("net")((images - 0.5) / 0.25))
     prepared, student = load_student(run)
     assert accuracy(student, prepared.dataset.test) == read_json(run / "student.json")["accuracy"]
-    quantize_run(str(run))
+    quantize_run(str(run), max_disagreement=1)
     with pytest.raises(RecipeError, match="of each channel"):
         run_of(folder, "teacher.mean=[0.5, 0.1]", name="other")
 
@@ -221,7 +221,7 @@ def test_a_student_of_ones_own(folder: Path) -> None:
     assert [type(m).__name__ for m in student.layers][-1] == "IF"
     assert accuracy(student, prepared.dataset.test) == read_json(run / "student.json")["accuracy"]
     assert read_json(run / "student.json")["model"] == "spiking.py:student"
-    assert quantize_run(str(run)).model.network.timesteps == 3
+    assert quantize_run(str(run), max_disagreement=1).model.network.timesteps == 3
 
 
 def test_a_student_of_ones_own_starts_from_its_weights(folder: Path) -> None:

@@ -27,7 +27,7 @@ from tests.distill.small import recipe
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made = distill(recipe(), run=tmp_path / "run", device="cpu")
-    quantize_run(str(made))
+    quantize_run(str(made), max_disagreement=1)
     return made
 
 
@@ -78,7 +78,7 @@ def test_other_targets_and_other_files_get_none(run: Path, tmp_path: Path) -> No
 def test_a_student_without_a_teacher_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = recipe(epochs=1).model_copy(update={"distill": DistillSection(kind="none")})
     made = distill(plain, run=tmp_path / "plain", device="cpu")
-    quantize_run(str(made))
+    quantize_run(str(made), max_disagreement=1)
     manifest = export_bundle(load(str(made)), load_target("onnx"), tmp_path / "bundle", images((1, 8, 8)))
     assert manifest["teacher"] is None
     assert "teacher.onnx" not in manifest["files"]
