@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -182,6 +183,9 @@ def test_the_bar_shows_loss_and_accuracy_on_a_terminal_only(
     assert capfd.readouterr() == ("", "")
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
+    train(tmp_path)
+    assert capfd.readouterr() == ("", "")  # colours are no terminal: a notebook sets the variable, too
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     train(tmp_path)
     out, err = capfd.readouterr()
     assert out == ""
