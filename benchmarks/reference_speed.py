@@ -22,7 +22,7 @@ from kdsnn.export.quantization.quantize import quantize
 from kdsnn.network import Conv2d, Network, Projection, neuron_of
 from kdsnn.targets.reference import ReferenceTarget
 
-IMAGES = {"2conv": 16, "vgg11": 8}  # of a run: one batch, as large as its former self does in some seconds
+IMAGES = {"2conv": 32, "vgg11": 8}  # a batch of the reference, or what its former self does in seconds
 Int64Array = npt.NDArray[np.int64]
 Spikes = dict[str, npt.NDArray[np.bool_]]
 
