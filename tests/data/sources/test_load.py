@@ -140,7 +140,7 @@ def test_names_are_names_and_paths_are_paths(tmp_path: Path, monkeypatch: pytest
         ("none.py:load", InputError, "there is no file"),
         ("kdsnn.data.digits:lod", InputError, "did you mean 'load'"),
         ("kdsnn.data.digits:load", InputError, "asks for 'name'"),
-        ("../../etc/passwd", InputError, "there is no file or folder"),
+        ("../../etc/passwd", InputError, "there is no file or folder|is no data"),
         ("/etc/passwd", InputError, "is no data"),
         ("a\0b", UsageError, "there is no data set"),
         ("x" * 5000, UsageError, "there is no data set"),
