@@ -18,6 +18,7 @@ from typing import Any
 from kdsnn.data.identity import DataIdentity
 from kdsnn.errors import InputError, KdsnnError
 from kdsnn.evaluation import Evaluation
+from kdsnn.network.counters import FIELDS
 from kdsnn.run_folders import read_json, write_json
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
@@ -118,4 +119,7 @@ def _is_ours(data: Mapping[str, Any]) -> bool:
     target, shown = identity.get("target"), identity.get("data")
     if not isinstance(target, Mapping) or not isinstance(shown, Mapping):
         return False
-    return data.keys() >= NEEDED and isinstance(target.get("settings"), Mapping) and shown.keys() >= DATA
+    if not isinstance(target.get("settings"), Mapping) or not shown.keys() >= DATA or not data.keys() >= NEEDED:
+        return False
+    counted = data["counts"]  # of an older version, which counted less, would say nothing of what it left out
+    return isinstance(counted, Mapping) and counted.keys() >= set(FIELDS)

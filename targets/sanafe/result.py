@@ -107,6 +107,7 @@ def _counts(windows: _Windows, constants: Constants) -> Counts:
             synops_dense=sum(windows.events("events", p) for p in binary),
             synops_effective=sum(windows.events("events_effective", p) for p in binary),
             input_macs=sum(windows.events("events", p) for p in graded),
+            input_macs_effective=sum(windows.events("events_effective", p) for p in graded),
             neuron_updates=round(updates),
         )
     return counts_of(network, tallies, windows.samples)

@@ -7,15 +7,14 @@ import pytest
 from kdsnn.energy.estimate import estimate
 from kdsnn.energy.models import energy_model_names, load_energy_model
 from kdsnn.errors import InputError, UsageError
-from kdsnn.network.counters import Counts, LayerCounts
+from kdsnn.network.counters import FIELDS, Counts, LayerCounts
 
 PART = "[[parts]]\nname='p'\n"
 HEAD = f"title='x'\naccount='a'\nkind='simulated'\nsource='s'\ndate='2020-01'\n{PART}"
 
 
 def counts(**fields: int) -> Counts:
-    zero = {"neurons": 1, "spikes": 0, "synops_dense": 0, "synops_effective": 0, "input_macs": 0, "neuron_updates": 0}
-    return Counts(1, (LayerCounts(name="a", kind="dense", **{**zero, **fields}),))
+    return Counts(1, (LayerCounts(name="a", kind="dense", **{"neurons": 1, **dict.fromkeys(FIELDS, 0), **fields}),))
 
 
 @pytest.mark.parametrize(("events", "millijoules"), [(51_200_000, 1.448), (57_600_000, 1.599)])

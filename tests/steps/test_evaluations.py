@@ -139,6 +139,9 @@ def test_files_that_are_no_evaluations_are_left_out() -> None:
     for part in ("target", "data"):
         write_json(place / f"no-{part}-of.json", {**whole, "identity": {**whole["identity"], part: "gpu"}})
         write_json(place / f"empty-{part}-of.json", {**whole, "identity": {**whole["identity"], part: {}}})
+    for count in ("input_macs_effective", "leak_updates"):  # of a version that did not count it
+        shorter = {k: v for k, v in whole["counts"].items() if k != count}
+        write_json(place / f"no-{count}.json", {**whole, "counts": shorter})
     assert len(list(place.iterdir())) > 10
     assert kept(folder(model)) == [whole]
 
