@@ -132,6 +132,7 @@ def _parts(windows: _Windows, constants: Constants) -> dict[str, float]:
         "energy_fill_j": max(0.0, float(all_synapse + all_soma - synapse - soma)),
         "messages": float(messages),
         "hops": float(hops),
+        "static_w": constants.static_w,
         "simulated_s": float(seconds),
         "latency_s": float(sum(totals[begin : begin + passes, 3].sum() for begin in begins)),
     }
