@@ -4,12 +4,15 @@ Definitions (docs/counters.md):
 
 - `synops_dense`: for every spike, the synapses that it reaches: image borders, stride and groups counted as they are.
 - `synops_effective`: the same without synapses of weight zero.
-- `input_macs`: for every nonzero graded input message, the synapses that it reaches. The image is sent at every step.
+- `input_macs`: for every nonzero graded input message, the synapses that it reaches. A static image is sent at every
+  step.
 - `input_macs_effective`: the same without synapses of weight zero.
 - `neuron_updates`: neurons times time steps. `spikes`: spikes emitted.
 - `leak_updates`: states that lost a share of themselves: a neuron's potential where it leaks, its current where that
   lasts. It follows from the network and `neuron_updates`.
 - `relay_*`: the share of these that relay populations have; it is in the totals too.
+
+What a population sends to itself in an image's last step never arrives, and counts nothing.
 
 A layer is a spiking population together with the synapses into it.
 """
@@ -18,11 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.network.arrays import read_only
 from kdsnn.network.network import Network
 from kdsnn.network.operators import Conv2d, Shape
 from kdsnn.network.populations import DECAY_UNITY, Neuron, Population, Projection, neuron_of
@@ -112,20 +117,23 @@ def counts_of(network: Network, tallies: Mapping[str, Tally], samples: int) -> C
     return Counts(samples, tuple(layers))
 
 
-def tally(network: Network, population: Population, emitted: Mapping[str, Int64Array], samples: int) -> Tally:
-    """What a population did, from what it and its sources emitted.
+def tally(
+    network: Network, population: Population, spikes: int, carried: Mapping[str, Int64Array], samples: int
+) -> Tally:
+    """What a population did.
 
     Args:
         network: an integer network.
         population: not the input.
-        emitted: for these populations, the number of spikes (for a graded input: of nonzero messages) of each neuron,
-            summed over images and time steps, in the shape of the population.
+        spikes: that it emitted, over images and time steps.
+        carried: by the name of each projection into it, the number of spikes (for a graded input: of nonzero messages)
+            that it carried from each source neuron, over images and time steps.
         samples: number of images.
     """
-    reached = Tally(spikes=int(emitted[population.name].sum()))
+    reached = Tally(spikes=spikes)
     for projection in network.incoming(population.name):
         source = network.population(projection.source)
-        sent = emitted[source.name].reshape(source.shape)
+        sent = carried[projection.name].reshape(source.shape)
         dense = int((sent * fan_out(projection, source.shape)).sum())
         effective = int((sent * fan_out(projection, source.shape, zero_weights=False)).sum())
         if source is network.input and network.input_bits > 1:
@@ -146,10 +154,11 @@ def kind_of(projections: tuple[Projection, ...]) -> str:
 
 
 def input_messages(network: Network, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The messages that the input population sends at every step of each image, `(N, C, H, W)`."""
-    return images >> np.uint8(8 - network.input_bits)
+    """The messages that the input population sends at each step of each image, `(N, T, *shape)`; see `in_time`."""
+    return network.in_time(images >> np.uint8(8 - network.input_bits))
 
 
+@lru_cache(maxsize=256)
 def fan_out(projection: Projection, source: Shape, *, zero_weights: bool = True) -> Int64Array:
     """Number of synapses that a message of each source neuron reaches, in the source's shape.
 
@@ -157,13 +166,15 @@ def fan_out(projection: Projection, source: Shape, *, zero_weights: bool = True)
         projection: the synapses.
         source: shape of the source population.
         zero_weights: whether synapses of weight zero count.
+
+    Returns:
+        Read-only: whoever asks again is given the same.
     """
     op = projection.op
     present = np.ones_like(op.weight, dtype=np.int64) if zero_weights else (op.weight != 0).astype(np.int64)
     if isinstance(op, Conv2d):
-        return _conv_fan_out(op, present, source)
-    reached: Int64Array = present.sum(axis=0).reshape(source)
-    return reached
+        return read_only(_conv_fan_out(op, present, source))
+    return read_only(present.sum(axis=0).reshape(source))
 
 
 def _conv_fan_out(op: Conv2d, present: Int64Array, source: Shape) -> Int64Array:

@@ -49,5 +49,7 @@ def deployment(
 
 def _messages_of_input(network: Network, images: Images) -> Array:
     """How many messages each neuron of the input sent, over all images and steps, in its shape."""
-    sent: Array = (input_messages(network, images) > 0).sum(axis=0, dtype=np.int64)
-    return sent * network.timesteps if sent.shape == network.input.shape else np.asarray(sent.sum(axis=0))
+    sent = input_messages(network, images)  # (N, T, *shape): of a static input, T times the same
+    if network.static:
+        return np.asarray(network.timesteps * (sent[:, 0] > 0).sum(axis=0, dtype=np.int64))
+    return np.asarray((sent > 0).sum(axis=(0, 1), dtype=np.int64))
