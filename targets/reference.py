@@ -27,7 +27,7 @@ from kdsnn.targets.fitting import overflow_violations
 
 __all__ = ["Arrives", "ReferenceProgram", "ReferenceTarget", "decay", "in_floats", "simulate", "sums"]
 
-BATCH = 32  # images at once: bounds the memory
+BATCH, MOST_SPIKES = 32, 2**25  # images at once, and neurons times steps of these: both bound the memory
 Int32Array = npt.NDArray[np.int32]
 Spikes = dict[str, npt.NDArray[np.uint8]]
 Arrives = Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]]  # of those that fired, those whose spike arrives
@@ -126,7 +126,9 @@ class ReferenceProgram(BatchProgram):
     """A network on the reference target; see `simulate` for `arrives`."""
 
     def __init__(self, network: Network, arrives: Arrives | None = None) -> None:
-        super().__init__(network, name=ReferenceTarget.name, batch=BATCH, versions={"numpy": np.__version__})
+        spikes = network.timesteps * sum(p.neurons for p in network.populations)
+        batch = max(1, min(BATCH, MOST_SPIKES // spikes))
+        super().__init__(network, name=ReferenceTarget.name, batch=batch, versions={"numpy": np.__version__})
         self.arrives = arrives
 
     def simulate(self, images: npt.NDArray[np.uint8], recorded: Collection[str]) -> Iterator[Activity]:

@@ -39,7 +39,7 @@ def evaluate(
     Args:
         network: an integer network.
         target: where to run it. The reference is not compared with itself.
-        images: `(N, C, H, W)` uint8.
+        images: `(N, *image_shape)` uint8.
         labels: `(N,)`, for the accuracy.
         compare: whether to compare all populations with the reference.
         time_limit_s: for the target's work as a whole.
@@ -75,7 +75,7 @@ def evaluate_each(
     Args:
         network: an integer network.
         targets: where to run it.
-        images: `(N, C, H, W)` uint8.
+        images: `(N, *image_shape)` uint8.
         labels: `(N,)`.
         compare: whether to compare with the reference.
         time_limit_s: for each target's work.
@@ -175,7 +175,8 @@ def check_labels(network: Network, labels: Labels | None, samples: int) -> None:
 
 def most_images(network: Network) -> int:
     """As many images at once as the memory allows: a target may have to start anew for each chunk."""
-    return max(1, MOST_SPIKES // (network.timesteps * sum(p.neurons for p in network.spiking)))
+    held = network.spiking if network.static else network.populations
+    return max(1, MOST_SPIKES // (network.timesteps * sum(p.neurons for p in held)))
 
 
 def chunks(images: Images, size: int) -> Iterator[tuple[int, Images]]:

@@ -146,11 +146,13 @@ def _energy(name: str, counts: Counts, teacher: dict[str, Any] | None) -> dict[s
 
 
 def _one_image(model: Model) -> dict[str, Any]:
-    """The first evaluated image, and when which neurons fired on it."""
+    """The first evaluated image (of an image in time, the mean of its frames), and when which neurons fired on it."""
     shown = select_images(model, samples=1)
     spikes, _ = simulate(model.network, shown.images)
+    image = shown.images[0] if model.network.static else np.rint(shown.images[0].mean(axis=0)).astype(np.uint8)
     return {
-        "pixels": shown.images[0].tolist(),
+        "pixels": image.tolist(),
+        "frames": 1 if model.network.static else model.network.timesteps,
         "label": None if shown.labels is None else model.network.labels[int(shown.labels[0])],
         "spikes": {
             name: [np.flatnonzero(step).tolist() for step in train[0].reshape(len(train[0]), -1)]

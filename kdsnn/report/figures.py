@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
 
 __all__ = ["OTHER", "STUDENT", "TEACHER", "accuracy_bars", "as_svg", "energy_bars", "layer_bars", "raster"]
 
+MOST_TICKS = 10  # of a time axis
 TEACHER, STUDENT, OTHER = "#8a8f98", "#2563a8", "#d9822b"
 
 
@@ -74,7 +76,9 @@ def raster(image: dict[str, Any]) -> str:
     figure = Figure(figsize=(1.4 * (len(names) + 1), 3.2), layout="constrained")
     axes = figure.subplots(1, len(names) + 1)
     axes[0].imshow(_picture(np.array(image["pixels"])), cmap="gray")
-    axes[0].set_title("image" if image["label"] is None else f"image ({image['label']})", fontsize=8)
+    frames = image.get("frames", 1)
+    what = "image" if frames == 1 else f"mean of {frames} frames"
+    axes[0].set_title(what if image["label"] is None else f"{what} ({image['label']})", fontsize=8)
     axes[0].axis("off")
     for axis, name in zip(axes[1:], names, strict=True):
         steps = image["spikes"][name]
@@ -83,7 +87,7 @@ def raster(image: dict[str, Any]) -> str:
             mark = "|" if neurons < 50 else "_"
             axis.plot(np.full(len(fired), step), fired, mark, color=STUDENT, markersize=6, rasterized=True, alpha=0.6)
         axis.set_title(f"{name}\n{neurons:,}", fontsize=8)
-        axis.set_xticks(range(len(steps)))
+        axis.xaxis.set_major_locator(FixedLocator(range(len(steps)), nbins=MOST_TICKS))
         axis.set_xlim(-0.5, len(steps) - 0.5)
         axis.set_ylim(-0.5, neurons - 0.5)
         axis.tick_params(labelsize=6)

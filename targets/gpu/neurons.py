@@ -20,7 +20,8 @@ class State:
     Attributes:
         v: potentials `(B, *shape)`, int32.
         u: currents, likewise; a zero for all where they are not kept.
-        before: spikes of the step before, bool, where a population feeds itself; None at the first.
+        before: spikes of the step before, bool, where a population feeds itself; None at the first. They are read
+            before the next block writes its first in that memory.
     """
 
     v: torch.Tensor
@@ -73,8 +74,6 @@ def integrate(
             spikes.copy_(flags)
         if echo is not None:
             state.before = spikes
-    if state.before is not None:
-        state.before = state.before.clone()  # the next block's spikes take its memory
     state.v, state.u = v, u
 
 

@@ -103,7 +103,7 @@ def test_batches_do_not_change_the_result() -> None:
 @pytest.mark.parametrize("number", range(len(example_networks())))
 def test_blocks_of_time_do_not_change_the_result(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     network = example_networks()[number]
-    images = random_images(network, 5)
+    images = random_images(network, 60)  # enough for counts that no byte holds
     whole = GpuTarget("cpu").compile(network).run(images, record="all")
     for longest in (1, 3):
         monkeypatch.setattr("kdsnn.targets.gpu.program.LONGEST", longest)
@@ -112,13 +112,13 @@ def test_blocks_of_time_do_not_change_the_result(number: int, monkeypatch: pytes
 
 @pytest.mark.parametrize("in_time", [False, True])
 def test_a_batch_shrinks_with_time_until_the_blocks_are_full(in_time: bool) -> None:
-    network = random_network(5, in_time=in_time)
-
-    def held(steps: int) -> int:
+    """And with the frames: the input is larger than all that hears it."""
+    network = random_network(10, in_time=in_time)
+    largest = network.input.neurons if in_time else max(p.neurons for p in network.spiking)
+    assert network.input.neurons > max(p.neurons for p in network.spiking)
+    for steps in (50, 1000):
         program = GpuTarget("cpu").compile(replace(network, timesteps=steps))
-        return program.batch * program.block
-
-    assert 0.95 < held(50) / held(1000) < 1.05
+        assert 0.95 * 2**23 < program.batch * program.block * largest <= 2**23
 
 
 def test_threads_can_share_a_program() -> None:
