@@ -8,6 +8,7 @@ from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_info
 
 from kdsnn.network import DECAY_UNITY, HIGHEST, LOWEST, MEMBRANE_SHIFT, Network, Projection, counters, neuron_of
 from kdsnn.network.features import (
@@ -28,6 +29,7 @@ from kdsnn.targets.fitting import overflow_violations
 __all__ = ["Arrives", "ReferenceProgram", "ReferenceTarget", "decay", "in_floats", "simulate", "sums"]
 
 BATCH, MOST_SPIKES = 32, 2**25  # images at once, and neurons times steps of these: both bound the memory
+MOST_THREADS = 8  # batches at once; likewise
 Int32Array = npt.NDArray[np.int32]
 Spikes = dict[str, npt.NDArray[np.uint8]]
 Arrives = Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]]  # of those that fired, those whose spike arrives
@@ -122,13 +124,20 @@ class ReferenceTarget(Target):
         return ReferenceProgram(network)
 
 
+def _threads() -> int:
+    """As many as BLAS may take: most of the work is in no matrix product, and so on one core a batch."""
+    allowed = (int(found["num_threads"]) for found in threadpool_info() if found["user_api"] == "blas")
+    return min(MOST_THREADS, max(allowed, default=1))
+
+
 class ReferenceProgram(BatchProgram):
     """A network on the reference target; see `simulate` for `arrives`."""
 
     def __init__(self, network: Network, arrives: Arrives | None = None) -> None:
-        spikes = network.timesteps * sum(p.neurons for p in network.populations)
+        spikes, versions = network.timesteps * sum(p.neurons for p in network.populations), {"numpy": np.__version__}
         batch = max(1, min(BATCH, MOST_SPIKES // spikes))
-        super().__init__(network, name=ReferenceTarget.name, batch=batch, versions={"numpy": np.__version__})
+        threads = _threads() if arrives is None else 1  # what is drawn at random comes in the order of the batches
+        super().__init__(network, name=ReferenceTarget.name, batch=batch, versions=versions, threads=threads)
         self.arrives = arrives
 
     def simulate(self, images: npt.NDArray[np.uint8], recorded: Collection[str]) -> Iterator[Activity]:
