@@ -57,7 +57,7 @@ class Study:
 
     @property
     def images(self) -> npt.NDArray[np.uint8]:
-        """Test images `(N, C, H, W)`."""
+        """Test images `(N, *image_shape)`."""
         return self.shown.images
 
     @property
@@ -140,7 +140,7 @@ def open_study(
             ensure_runnable(target, subject.network)
     shown = select_images(models[0], dataset=recipes[0].data.dataset, samples=samples)
     for kind in kinds:
-        if shown.images.ndim == 2 and is_on_images(kind) and not NOISES.get(kind).vectors:
+        if len(models[0].network.input.shape) == 1 and is_on_images(kind) and not NOISES.get(kind).vectors:
             raise InputError(f"noise {kind!r} is on images, and {shown.identity.name} holds vectors")
     return Study(tuple(subjects), shown, wanted, seeds, target)
 

@@ -97,6 +97,8 @@ def raster(image: dict[str, Any]) -> str:
     axes = [figure.add_subplot(rows, columns, place + 1) for place in range(len(names) + 1)]
     axes[0].imshow(_picture(np.array(image["pixels"])), cmap="gray", interpolation="nearest")
     axes[0].axis("off")
+    if image.get("frames", 1) > 1:
+        axes[0].set_title(f"mean of {image['frames']} frames", fontsize=7)
     for axis, name in zip(axes[1:], names, strict=True):
         steps, neurons = image["spikes"][name], image["neurons"][name]
         fired = np.zeros((min(neurons, MOST_ROWS), len(steps)))

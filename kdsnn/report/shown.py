@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kdsnn.network import Network
 from kdsnn.steps.images import Selection
@@ -33,7 +34,8 @@ def shown_images(network: Network, selection: Selection, evaluation: Mapping[str
     return [
         {
             "number": int(number),
-            "pixels": selection.images[number].tolist(),
+            "pixels": _still(network, selection.images[number]).tolist(),
+            "frames": 1 if network.static else network.timesteps,
             "label": None if selection.labels is None else network.labels[int(selection.labels[number])],
             "winner": network.labels[int(winners[i])],
             "scores": [int(score) for score in scores[i].reshape(-1)],
@@ -45,6 +47,11 @@ def shown_images(network: Network, selection: Selection, evaluation: Mapping[str
         }
         for i, number in enumerate(chosen)
     ]
+
+
+def _still(network: Network, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """What can be drawn of an image: of one in time, the mean of its frames."""
+    return image if network.static else np.rint(image.mean(axis=0)).astype(np.uint8)
 
 
 def _chosen(selection: Selection, evaluation: Mapping[str, Any]) -> list[int]:
