@@ -30,10 +30,12 @@ Array = npt.NDArray[Any]
 
 
 class ImageSource(AbstractProcess):
-    """Emits each image for T steps, as messages of some bits: `pixel >> (8 - bits)`."""
+    """Emits each image for T steps, or its T frames in turn, as messages of some bits: `pixel >> (8 - bits)`."""
 
-    def __init__(self, *, shape: tuple[int, ...], images: str, lanes: Lanes, bits: int, name: str) -> None:
-        super().__init__(images=images, lanes=lanes, bits=bits, name=name)
+    def __init__(
+        self, *, shape: tuple[int, ...], images: str, lanes: Lanes, bits: int, static: bool, name: str
+    ) -> None:
+        super().__init__(images=images, lanes=lanes, bits=bits, static=static, name=name)
         self.s_out = OutPort(shape=shape)
 
 
@@ -50,14 +52,18 @@ class SourceModel(PyLoihiProcessModel):
         self.images: npt.NDArray[np.uint8] = np.load(proc_params["images"], mmap_mode="r", allow_pickle=False)
         self.lanes: Lanes = proc_params["lanes"]
         self.shift = 8 - proc_params["bits"]
+        self.static: bool = proc_params["static"]
         self.message: Array | None = None
         end_with_parent()
 
     def run_spk(self) -> None:
         """Sends the message of this step."""
         step = self.time_step - 1
-        if step % self.lanes.timesteps == 0:
-            self.message = self.lanes.join(self.images[self.lanes.images(step)] >> self.shift)
+        shown, within = self.images[self.lanes.images(step)], step % self.lanes.timesteps
+        if not self.static:
+            self.message = self.lanes.join(shown[:, within] >> self.shift)
+        elif within == 0:
+            self.message = self.lanes.join(shown >> self.shift)
         self.s_out.send(self.message)
 
 

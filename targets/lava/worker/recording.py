@@ -44,6 +44,7 @@ class Count:
         lanes: images side by side.
         graded: whether its messages are grey levels.
         largest: message.
+        recurrent: whether it feeds its source: what is sent in an image's last step never arrives.
         events: file of `(steps, 3)` int64: events of spikes, those at weights that are not zero, and of grey levels.
         listen: to its source, where no other does; else None.
     """
@@ -53,6 +54,7 @@ class Count:
     lanes: Lanes
     graded: bool
     largest: int
+    recurrent: bool
     events: str
     listen: Listen | None
 
