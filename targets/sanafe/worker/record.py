@@ -85,8 +85,11 @@ class Record:
         return {i: np.zeros((samples, steps, self.job["populations"][i]["neurons"]), dtype=np.uint8) for i in wanted}
 
     def _spikes(self, step: int, fired: Iterable[Any]) -> None:
+        for population in self.populations:
+            population.fired = []
         for address in fired:
             index = self.index[address.group_name]
+            self.populations[index].fired.append(address.neuron_offset)
             self.spikes[step, index] += 1
             at = self.populations[index].window(step)
             if at is not None and index in self.trains:

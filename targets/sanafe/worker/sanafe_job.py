@@ -27,8 +27,9 @@ class _Cells(TypedDict):
 class JobPopulation(_Cells, total=False):
     """A population; the input, the first one, has neurons and a depth alone.
 
-    `depth` is in time steps after the image, `threshold` in weight units, and `keep_u` and `keep_v` are the 4096ths of
-    current and potential that a step keeps.
+    `depth` is in time steps after the image, `threshold` in weight units, `keep_u` and `keep_v` are the 4096ths of
+    current and potential that a step keeps, and `reset_by`, 64 to a weight unit, is what a spike takes from the
+    potential, or None where it resets it to zero.
     """
 
     record: bool
@@ -36,6 +37,7 @@ class JobPopulation(_Cells, total=False):
     keep_u: int
     keep_v: int
     fires: bool
+    reset_by: int | None
 
 
 class JobProjection(TypedDict):
