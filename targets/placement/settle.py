@@ -1,4 +1,4 @@
-"""A population in tiles, where it may feed itself: its own cores are among those that it sends to, so a split adds some.
+"""A population in tiles, where it may feed itself: its own cores are among those that it sends to.
 
 It is split, then split again with the output axons that its own tiles need, and so on, until every tile fits.
 """

@@ -88,9 +88,18 @@ def _population(population: Population, network: Network, recorded: list[str]) -
             "keep_u": DECAY_UNITY - int(model.decay_u),
             "keep_v": DECAY_UNITY - int(model.decay_v),
             "fires": model.fires,
-            "reset_by": None if model.reset_by is None else int(model.reset_by),
         }
+        record["reset_mode"], record["reset_by"] = _reset(model)
     return record
+
+
+def _reset(neuron: Neuron) -> tuple[str, int | None]:
+    """SANA-FE's name for what a spike takes from the potential, and what the worker is to take, if any."""
+    if neuron.reset_by is None:
+        return "hard", None
+    if neuron.reset_by == int(neuron.threshold) << MEMBRANE_SHIFT:
+        return "soft", None
+    return "none", int(neuron.reset_by) or None
 
 
 def _graded(network: Network, projection: Projection) -> bool:
@@ -110,5 +119,5 @@ def _drive(network: Network, population: Population, messages: npt.NDArray[np.ui
     for projection in graded:
         for image, frames in zip(drive, messages, strict=True):  # one at a time: the sums are wide
             sums = apply(projection.op, frames.astype(np.int64)) << projection.exponent + MEMBRANE_SHIFT
-            image += sums.reshape(image.shape).astype(np.int32)  # 24 bits, as the network's proof says
+            np.add(image, sums.reshape(image.shape), out=image, casting="unsafe")  # 24 bits: the network's proof
     return drive

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.hardware.limits import load_hardware
-from kdsnn.network import MEMBRANE_SHIFT, Network, neuron_of
+from kdsnn.network import Network
 from kdsnn.network.counters import fan_out
 from kdsnn.targets.base import Violation
 from kdsnn.targets.fitting import overflow_violations
@@ -44,7 +44,7 @@ def violations(network: Network, constants: Constants) -> list[Violation]:
     """All reasons why SANA-FE cannot run a network exactly; none when it can."""
     if not network.integer:
         return [Violation(network.name, "is a float network; the chip's fixed-point neurons run integers")]
-    found = overflow_violations(network) + unequal_paths(network, "Loihi") + _resets(network)
+    found = overflow_violations(network) + unequal_paths(network, "Loihi")
     synapses = sum(int(fan_out(p, network.population(p.source).shape).sum()) for p in network.projections)
     if synapses > MAX_SYNAPSES:
         what = (
@@ -56,18 +56,6 @@ def violations(network: Network, constants: Constants) -> list[Violation]:
         found.append(Violation(network.name, f"needs {placement.cores:,} cores, and the chip has {constants.cores}"))
     simulated = lacking(network, placement.hardware)  # by SANA-FE, or refused as a feature
     return found + [v for v in placement.violations if v.where != network.input.name and v not in simulated]
-
-
-def _resets(network: Network) -> list[Violation]:
-    """Spikes of SANA-FE's neurons take all of the potential, the threshold, or nothing."""
-    found = []
-    for population in network.spiking:
-        neuron = neuron_of(population)
-        threshold = int(neuron.threshold) << MEMBRANE_SHIFT
-        if neuron.reset_by not in (None, 0, threshold):
-            what = f"a spike takes {neuron.reset_by} of {threshold} from the potential; SANA-FE's takes all, or none"
-            found.append(Violation(population.name, what))
-    return found
 
 
 def map_network(network: Network, constants: Constants) -> Mapping:

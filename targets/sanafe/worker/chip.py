@@ -10,7 +10,7 @@ import sanafe
 from populations import Drive, ImagePort, Loop, Population, Spiking
 from sanafe_job import Job, JobPopulation
 
-__all__ = ["build", "group_name"]
+__all__ = ["build", "group_name", "logs_potential"]
 
 
 def group_name(index: int) -> str:
@@ -43,7 +43,7 @@ def _group(network: Any, job: Job, index: int, population: JobPopulation) -> Any
     units, port = job["units"], index == 0
     attributes: dict[str, float | str] = {"threshold": 0.0, "bias": 0.0}
     if not port:
-        attributes["reset_mode"] = _reset_mode(population)
+        attributes["reset_mode"] = population["reset_mode"]
         attributes["threshold"] = float(population["threshold"])
         attributes |= {"leak_decay": population["keep_v"] / 4096, "input_decay": 0.0, "log_u": population["keep_u"] > 0}
     return network.create_neuron_group(
@@ -54,15 +54,13 @@ def _group(network: Any, job: Job, index: int, population: JobPopulation) -> Any
         default_dendrite_hw_name=units["dendrite"],
         soma_hw_name=units["port" if port else "soma"],
         log_spikes=not port,
-        log_potential=not port and not population["fires"],
+        log_potential=not port and logs_potential(population),
     )
 
 
-def _reset_mode(population: JobPopulation) -> str:
-    """SANA-FE's name for what a spike takes from the potential: all of it, the threshold, or nothing."""
-    if population["reset_by"] is None:
-        return "hard"
-    return "soft" if population["reset_by"] else "none"
+def logs_potential(population: JobPopulation) -> bool:
+    """Whether SANA-FE is to say its potentials: an integrator, or one whose spikes take what SANA-FE's cannot."""
+    return not population["fires"] or population["reset_by"] is not None
 
 
 def _populations(folder: Path, job: Job, chip: Any) -> list[Population]:
@@ -77,5 +75,6 @@ def _populations(folder: Path, job: Job, chip: Any) -> list[Population]:
         drive = Drive(synaptic, np.load(folder / f"bias.{index}.npy", allow_pickle=False))
         loop = Loop(*np.load(folder / f"synapses.{loops[index]}.npy", allow_pickle=False)) if index in loops else None
         neurons, depth, keep = groups[group_name(index)], population["depth"], population["keep_u"]
-        made.append(Spiking(neurons, depth, steps, samples, keep=keep, drive=drive, loop=loop))
+        taken = population["reset_by"]
+        made.append(Spiking(neurons, depth, steps, samples, keep=keep, drive=drive, loop=loop, taken=taken))
     return made

@@ -4,7 +4,8 @@ SANA-FE's neuron keeps `v * (4096 - decay_v) / 4096`, cut to 1/64 towards zero, 
 fires above its threshold: in weight units the very equation of `kdsnn.network`, without the current u. What is missing
 is set from outside, with the bias: at the first step of an image, `v = 0`; what grey levels bring; where a current
 keeps something, what it kept, computed from the charge that SANA-FE says has arrived; and where a population feeds
-itself, at the first step of an image, less what its spikes of the image before have brought.
+itself, at the first step of an image, less what its spikes of the image before have brought. A spike takes all of the
+potential, the threshold or nothing by itself; any other amount is taken from the potential that SANA-FE says.
 """
 
 from __future__ import annotations
@@ -97,12 +98,13 @@ class Drive:
     @property
     def changes(self) -> bool:
         """Whether it does so within an image."""
-        return self.synaptic.shape[1] > 1
+        return len(self.synaptic[0]) > 1
 
     def of(self, image: int, phase: int) -> Int64Array:
         """The synaptic part at a step of an image."""
-        images, steps, _ = self.synaptic.shape
-        return self.synaptic[image if images > 1 else 0, phase if steps > 1 else 0].astype(np.int64)
+        steps = self.synaptic[image if len(self.synaptic) > 1 else 0]
+        entering: Int64Array = steps[phase if self.changes else 0].astype(np.int64)
+        return entering
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ class Spiking(Population):
         keep: 4096ths of the current that a step keeps.
         drive: what enters beside spikes.
         loop: synapses onto itself, or None.
+        taken: by a spike from the potential, 64 to a weight unit, where SANA-FE's own do not take it; else None.
     """
 
     def __init__(
@@ -141,9 +144,10 @@ class Spiking(Population):
         keep: int,
         drive: Drive,
         loop: Loop | None,
+        taken: int | None,
     ) -> None:
         super().__init__(neurons, depth, timesteps, samples)
-        self.keep, self.drive, self.loop = keep, drive, loop
+        self.keep, self.drive, self.loop, self.taken = keep, drive, loop, taken
         self.end = depth + samples * timesteps
         nothing = np.zeros(len(self.neurons), dtype=np.int64)
         self.current, self.echo, self.given = nothing, nothing, nothing  # u after the last step; see `prepare`; bias
@@ -151,7 +155,7 @@ class Spiking(Population):
     def prepare(self, step: int) -> None:
         """Sets what the neurons need before a step."""
         at = self.window(step)
-        begins = at is not None and at[1] == 0 or step == self.end
+        begins = (at is not None and at[1] == 0) or step == self.end
         if begins:
             self.current = np.zeros_like(self.current)
         self.echo = np.zeros_like(self.current)  # what the image before has sent to this one
@@ -170,6 +174,12 @@ class Spiking(Population):
             return
         arrived = (charge * UNIT).astype(np.int64) - self.echo
         self.current = decay(self.current, self.keep) + arrived + self.drive.of(*at)
+
+    def take(self, potentials: npt.NDArray[np.float64]) -> None:
+        """Takes from the potentials, given in weight units, what the spikes of this step take."""
+        for index in self.fired if self.taken is not None else ():
+            left = float(potentials[index]) - (self.taken or 0) / UNIT
+            self.neurons[index].set_attributes(model_attributes={"potential": left})
 
     def _set(self, bias: Int64Array, *, fresh: bool) -> None:
         """The bias of each neuron, 64 to a weight unit, and its potential to zero where an image begins."""

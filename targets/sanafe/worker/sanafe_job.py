@@ -27,9 +27,9 @@ class _Cells(TypedDict):
 class JobPopulation(_Cells, total=False):
     """A population; the input, the first one, has neurons and a depth alone.
 
-    `depth` is in time steps after the image, `threshold` in weight units, `keep_u` and `keep_v` are the 4096ths of
-    current and potential that a step keeps, and `reset_by`, 64 to a weight unit, is what a spike takes from the
-    potential, or None where it resets it to zero.
+    `depth` is in time steps after the image, `threshold` in weight units, and `keep_u` and `keep_v` are the 4096ths of
+    current and potential that a step keeps. A spike takes all of the potential (`reset_mode` is `hard`), the threshold
+    (`soft`) or nothing (`none`); `reset_by`, 64 to a weight unit, is any other amount, which the worker takes, or None.
     """
 
     record: bool
@@ -38,6 +38,7 @@ class JobPopulation(_Cells, total=False):
     keep_v: int
     fires: bool
     reset_by: int | None
+    reset_mode: str
 
 
 class JobProjection(TypedDict):

@@ -157,9 +157,7 @@ def test_a_limit_that_is_not_known_is_not_checked() -> None:
 
 def looped(*, neurons: int) -> Network:
     """4 -> `neurons`, all of which hear each other and themselves, and 2 that hear all of them."""
-    network = integer(
-        ("a", (neurons,), Dense(ones(neurons, 4))), ("b", (2,), Dense(ones(2, neurons))), shape=(1, 2, 2)
-    )
+    network = integer(("a", (neurons,), Dense(ones(neurons, 4))), ("b", (2,), Dense(ones(2, neurons))), shape=(1, 2, 2))
     loop = Projection("a", "a", Dense(ones(neurons, neurons)))
     return replace(network, projections=(*network.projections, loop))
 
