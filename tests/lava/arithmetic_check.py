@@ -43,7 +43,7 @@ class Port:
 def outputs(cls, params, variables, messages, *, channels, lanes=1, images=1):
     """What a synapse sends, one step late, and the events it counted if it counts."""
     events = scratch / "events.npy"
-    np.save(events, np.zeros((len(messages), 3), np.int64))
+    np.save(events, np.zeros((len(messages), 4), np.int64))
     bits = variables["num_message_bits"].item()
     schedule = Lanes(lanes, images, len(messages))
     count = Count(0, channels, schedule, bits > 0, 2 ** max(bits, 1) - 1, False, str(events), None)
@@ -93,8 +93,8 @@ def check_lanes(rng, models, params, variables, shape, buffer, reached):
     np.testing.assert_array_equal(ours_events, sum(rows for _, rows in events[:images]))
     for stream, (_, rows) in zip(given, events, strict=True):
         for message, row in zip(stream, rows, strict=True):
-            dense, effective = reached(message)
-            assert tuple(row) == ((0, 0, dense) if variables["num_message_bits"].item() else (dense, effective, 0))
+            found, graded = reached(message), variables["num_message_bits"].item()
+            assert tuple(row) == ((0, 0, *found) if graded else (*found, 0, 0))
 
 
 def compare_conv(rng):
