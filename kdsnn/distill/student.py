@@ -130,7 +130,7 @@ def load_student(run: Path) -> tuple[Preparation, Student]:
     prepared = prepare(recipe)
     shape, classes = prepared.dataset.image_shape, prepared.classes
     teacher = build_teacher(recipe.teacher, shape, classes) if is_copy(recipe.student.model) else None
-    student = build_student(recipe.student, shape, classes, teacher=teacher)
+    student = build_student(recipe.student, shape, classes, teacher=teacher, encode=prepared.dataset.encode)
     load_model(student, run / WEIGHTS)
     return prepared, student.eval()
 
@@ -144,10 +144,10 @@ def _new_student(prepared: Preparation, teacher: nn.Module | None = None) -> Stu
     """
     section, shape, classes = prepared.recipe.student, prepared.dataset.image_shape, prepared.classes
     if not is_copy(section.model):
-        student = build_student(section, shape, classes)
+        student = build_student(section, shape, classes, encode=prepared.dataset.encode)
     elif teacher is None:
         teacher = build_teacher(prepared.recipe.teacher, shape, classes)
-        student = build_student(section, shape, classes, teacher=teacher)
+        student = build_student(section, shape, classes, teacher=teacher, encode=prepared.dataset.encode)
     else:
         images = torch.tensor(prepared.split.images[:BALANCED_ON]).float() / 255
         student = build_student(section, shape, classes, teacher=teacher, images=images)
