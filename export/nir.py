@@ -5,7 +5,8 @@ computes the same spikes: `IF` with r = 1 and a hard reset to zero, one time ste
 a convolution has only one a channel, is a `Scale` of ones beside it. A threshold stands half of the
 least step of a potential (1/128) above the integer, where no potential can be: whether a simulator fires at `>` or at
 `>=`, which NIR leaves open, makes no difference. What else NIR cannot say stands in
-the metadata: time steps, input bits, exponents, labels and the fingerprint, which is computed anew on reading: a file
+the metadata: time steps, input bits, exponents, what a spike takes (NIR's neurons reset to `v_reset`, 0), whether each
+step has a frame of its own, labels and the fingerprint, which is computed anew on reading: a file
 that was changed is refused. An output that never fires is an `I`, `LI` or `CubaLI`.
 
 nir's own converters and shape inference are not used (see `nir_graph.py`); `kdsnn.network` checks every shape.
@@ -214,6 +215,7 @@ def _header(network: Network) -> dict[str, Any]:
         "name": network.name,
         "timesteps": network.timesteps,
         "input_bits": network.input_bits,
+        "static": network.static,
         "labels": network.labels,
         "populations": [_record(p) for p in network.spiking],
         "projections": [{"source": p.source, "target": p.target, "exponent": p.exponent} for p in network.projections],
@@ -232,6 +234,7 @@ def _record(population: Population) -> dict[str, Any]:
         "decay_v": int(neuron.decay_v),
         "relay": population.relay,
         "clips": neuron.clips,
+        "reset_by": None if neuron.reset_by is None else int(neuron.reset_by),
     }
 
 
@@ -242,7 +245,8 @@ def _from_nir(graph: nir.NIRGraph, header: dict[str, Any]) -> Network:
     if len(inputs) != 1:
         raise ValueError(f"it has {len(inputs)} inputs")
     name, node = inputs[0]
-    populations = [Population(name, _shape(node.input_type["input"]), Input(int(header["input_bits"])))]
+    entering = Input(int(header["input_bits"]), static=bool(header.get("static", True)))
+    populations = [Population(name, _shape(node.input_type["input"]), entering)]
     shapes = {p["name"]: _shape(graph.nodes[p["name"]].r.shape) for p in header["populations"]}
     shapes[name] = populations[0].shape
     projections = [
@@ -293,8 +297,9 @@ def _population(graph: nir.NIRGraph, record: dict[str, Any], projections: list[P
             bias = bias if beside is None else bias + beside.scale
     mantissa = _integers(np.ldexp(bias.reshape(-1), MEMBRANE_SHIFT - bias_exponent), np.int32)
     threshold, decays = int(_integers(thresholds, np.int64)[0]), (int(record["decay_u"]), int(record["decay_v"]))
-    clips = bool(record.get("clips", False))  # older files have none that does
-    neuron = Neuron(threshold, mantissa, bias_exponent, *decays, fires=fires, clips=clips)
+    clips, taken = bool(record.get("clips", False)), record.get("reset_by")  # older files have neither
+    reset_by = None if taken is None else int(taken)
+    neuron = Neuron(threshold, mantissa, bias_exponent, *decays, fires=fires, clips=clips, reset_by=reset_by)
     return Population(name, shape, neuron, relay=bool(record["relay"]))
 
 

@@ -120,7 +120,7 @@ class Program(ABC):
         """The spikes and counts of images.
 
         Args:
-            images: `(N, C, H, W)` uint8.
+            images: `(N, *image_shape)` uint8.
             record: which populations' spikes are kept: those of the output, or of all.
             time_limit_s: seconds after which it is given up.
             progress: called with the number of images done.
@@ -153,7 +153,7 @@ class Program(ABC):
         """What the network does on images that fit it; see `run`.
 
         Args:
-            images: `(N, C, H, W)` uint8, one at least.
+            images: `(N, *image_shape)` uint8, one at least.
             recorded: names of the populations whose spikes are kept; the output is always among them.
             time_limit_s: seconds after which a TimedOutError is raised; None sets no limit.
             progress: to be called with the number of images done.
@@ -237,9 +237,10 @@ def predict(output_spikes: npt.NDArray[np.uint8], potentials: npt.NDArray[Any] |
 
 
 def check_images(network: Network, images: npt.NDArray[np.uint8]) -> None:
-    """Raises InputError unless the images are `(N, C, H, W)` uint8 of the network's input shape, one at least."""
+    """Raises InputError unless the images are `(N, *image_shape)` uint8, one at least."""
     if images.dtype != np.uint8:
         raise InputError(f"images must be uint8, not {images.dtype}", hint="pass raw pixels from 0 to 255")
-    if images.shape[1:] != network.input.shape or len(images) == 0:
-        wanted = ", ".join(map(str, network.input.shape))
-        raise InputError(f"images have shape {images.shape}; this network takes (N, {wanted})")
+    if images.shape[1:] != network.image_shape or len(images) == 0:
+        wanted = ", ".join(map(str, network.image_shape))
+        frames = "" if network.static else f": a frame for each of its {network.timesteps} time steps"
+        raise InputError(f"images have shape {images.shape}; this network takes (N, {wanted}){frames}")

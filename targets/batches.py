@@ -53,7 +53,7 @@ class BatchProgram(Program):
 
     @abstractmethod
     def simulate(self, images: Images, recorded: Collection[str]) -> Iterable[Activity]:
-        """What each population but the input does on a batch `(N, C, H, W)`.
+        """What each population but the input does on a batch `(N, *image_shape)`.
 
         Args:
             images: at most `self.batch`.

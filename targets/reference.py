@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.network import DECAY_UNITY, LOWEST, MEMBRANE_SHIFT, Network, Projection, counters, neuron_of
-from kdsnn.network.features import CLIPPING, CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
+from kdsnn.network import DECAY_UNITY, HIGHEST, LOWEST, MEMBRANE_SHIFT, Network, Projection, counters, neuron_of
+from kdsnn.network.features import (
+    CLIPPING,
+    CURRENT,
+    GRADED_INPUT,
+    INPUT_IN_TIME,
+    LEAK,
+    MEMBRANE_READOUT,
+    RECURRENCE,
+    SUBTRACT_RESET,
+)
 from kdsnn.network.linear_maps import apply
 from kdsnn.targets.base import Availability, Target, Violation
 from kdsnn.targets.batches import Activity, BatchProgram
@@ -26,7 +36,7 @@ Arrives = Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]]  # of those t
 def simulate(
     network: Network, images: npt.NDArray[np.uint8], arrives: Arrives | None = None
 ) -> tuple[Spikes, Int32Array]:
-    """What a network does on images `(N, C, H, W)` uint8.
+    """What a network does on images `(N, *image_shape)` uint8.
 
     State has 24 bits, and no image takes a network that `ReferenceTarget.check` accepts beyond them: 32 are enough.
 
@@ -35,27 +45,33 @@ def simulate(
         last step, `(N, *shape)` int32. With `arrives`, which is no part of the specification, they are the spikes that
         arrive (`kdsnn.noise.faults`).
     """
-    n, steps = len(images), network.timesteps
-    image = counters.input_messages(network, images)
+    n, steps, entry = len(images), network.timesteps, network.input.name
     projections = {p.name: in_floats(p) for p in network.projections}
-    of_image = {name: sums(p, image) for name, p in projections.items() if p.source == network.input.name}
+    sent: Spikes = {entry: counters.input_messages(network, images)}
+    sent |= {p.name: np.zeros((n, steps, *p.shape), dtype=np.uint8) for p in network.spiking}
+    of_image: dict[str, Int32Array] = {}
     u = {p.name: np.zeros((n, *p.shape), dtype=np.int32) for p in network.spiking}
     v = {p.name: np.zeros((n, *p.shape), dtype=np.int32) for p in network.spiking}
-    spikes: Spikes = {p.name: np.zeros((n, steps, *p.shape), dtype=np.uint8) for p in network.spiking}
+
+    def arriving(p: Projection, t: int) -> Int32Array:
+        return sums(p, sent[p.source][:, t - 1 if p.recurrent else t])
+
     for t in range(steps):
+        if t == 0 or not network.static:
+            of_image = {k: arriving(p, t) for k, p in projections.items() if p.source == entry}
         for population in network.spiking:
             name, neuron = population.name, neuron_of(population)
             bias = neuron.bias.astype(np.int32).reshape(population.shape) << neuron.bias_exponent
-            incoming = [projections[p.name] for p in network.incoming(name)]
-            a = sum(of_image[p.name] if p.name in of_image else sums(p, spikes[p.source][:, t]) for p in incoming)
+            incoming = [projections[p.name] for p in network.incoming(name) if t > 0 or not p.recurrent]
+            a = reduce(np.add, (of_image[p.name] if p.name in of_image else arriving(p, t) for p in incoming))
             u[name] = decay(u[name], int(neuron.decay_u)) + (a << MEMBRANE_SHIFT)
             v[name] = decay(v[name], int(neuron.decay_v)) + u[name] + bias
             if neuron.clips:
-                v[name] = np.maximum(v[name], LOWEST)
+                v[name] = np.clip(v[name], LOWEST, HIGHEST)
             fired = v[name] > int(neuron.threshold) << MEMBRANE_SHIFT
-            v[name] *= ~fired
-            spikes[name][:, t] = fired if arrives is None else arrives(fired)
-    return spikes, v[network.output.name]
+            v[name] = np.where(fired, 0 if neuron.reset_by is None else v[name] - int(neuron.reset_by), v[name])
+            sent[name][:, t] = fired if arrives is None else arrives(fired)
+    return {p.name: sent[p.name] for p in network.spiking}, v[network.output.name]
 
 
 def in_floats(projection: Projection) -> Projection:
@@ -89,7 +105,9 @@ class ReferenceTarget(Target):
 
     name = "reference"
     description = "numpy: the specification that every other target is compared with"
-    features = frozenset({LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT, CLIPPING})
+    features = frozenset(
+        {LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT, CLIPPING, INPUT_IN_TIME, SUBTRACT_RESET, RECURRENCE}
+    )
 
     def probe(self) -> Availability:
         """Always available."""
@@ -115,11 +133,14 @@ class ReferenceProgram(BatchProgram):
         """What each population but the input does on a batch; see `BatchProgram.simulate`."""
         network, n = self.network, len(images)
         trains, potentials = simulate(network, images, self.arrives)
-        sent = counters.input_messages(network, images) > 0
-        emitted = {network.input.name: sent.sum(axis=0, dtype=np.int64) * network.timesteps}
-        emitted |= {name: train.sum(axis=(0, 1), dtype=np.int64) for name, train in trains.items()}
+        sent = {network.input.name: counters.input_messages(network, images) > 0, **trains}
+        emitted = {name: train.sum(axis=(0, 1), dtype=np.int64) for name, train in sent.items()}
         for population in network.spiking:
             name = population.name
             read = potentials if population is network.output and network.readout == "membrane" else None
-            counted = counters.tally(network, population, emitted, n)
+            carried = {
+                p.name: emitted[p.source] - (trains[name][:, -1].sum(axis=0, dtype=np.int64) if p.recurrent else 0)
+                for p in network.incoming(name)
+            }
+            counted = counters.tally(network, population, int(emitted[name].sum()), carried, n)
             yield Activity(name, counted, trains[name] if name in recorded else None, read)

@@ -72,9 +72,10 @@ def simulate_integer(network: Any, images: np.ndarray, watch: Any = None) -> tup
     u = {p.name: np.zeros((n, _size(p.shape)), np.int64) for p in spiking}
     v = {p.name: np.zeros((n, _size(p.shape)), np.int64) for p in spiking}
     trains = {p.name: np.zeros((n, network.timesteps, _size(p.shape)), np.uint8) for p in spiking}
-    pixels = (images >> (8 - first.model.bits)).reshape(n, -1).astype(np.int64)
+    frames = _frames(network, images >> (8 - first.model.bits)).astype(np.int64)
+    echo = {p.name: np.zeros((n, _size(p.shape)), np.int64) for p in spiking}
     for step in range(network.timesteps):
-        sent = {first.name: pixels}
+        sent = {first.name: frames[:, step], **echo}  # a population hears itself a step later
         for p in spiking:
             a = sum((m @ sent[source].T).T for (source, target), m in maps.items() if target == p.name)
             u[p.name] = _left(u[p.name], p.model.decay_u) + a * 2**SHIFT
@@ -85,10 +86,12 @@ def simulate_integer(network: Any, images: np.ndarray, watch: Any = None) -> tup
             )
             if watch is not None:
                 watch(p.name, u[p.name], v[p.name])
+            if p.model.clips:
+                v[p.name] = np.minimum(np.maximum(v[p.name], 1 - 2**23), 2**23 - 1)
             fired = v[p.name] > int(p.model.threshold) * 2**SHIFT
-            v[p.name] = np.where(fired, 0, v[p.name])
+            v[p.name][fired] = 0 if p.model.reset_by is None else v[p.name][fired] - p.model.reset_by
             trains[p.name][:, step] = fired
-            sent[p.name] = fired.astype(np.int64)
+            sent[p.name] = echo[p.name] = fired.astype(np.int64)
     shaped = {p.name: trains[p.name].reshape(n, network.timesteps, *p.shape) for p in spiking}
     return shaped, v[spiking[-1].name].reshape(n, *spiking[-1].shape)
 
@@ -107,22 +110,45 @@ def simulate_float(network: Any, images: np.ndarray) -> dict[str, np.ndarray]:
         p.name: np.zeros((n, network.timesteps, _size(p.shape)), np.uint8 if p.model.fires else np.float64)
         for p in spiking
     }
+    frames, echo = _frames(network, images), {p.name: np.zeros((n, _size(p.shape))) for p in spiking}
     for step in range(network.timesteps):
-        sent = {first.name: images.reshape(n, -1).astype(np.float64)}
+        sent = {first.name: frames[:, step].astype(np.float64), **echo}
         for p in spiking:
             drive = sum((m @ sent[source].T).T for (source, target), m in maps.items() if target == p.name)
             u[p.name] = (1 - p.model.decay_u) * u[p.name] + drive
             v[p.name] = (1 - p.model.decay_v) * v[p.name] + u[p.name] + p.model.bias
             fired = v[p.name] > p.model.threshold
-            v[p.name] = np.where(fired, 0.0, v[p.name])
+            v[p.name] = np.where(fired, 0.0 if p.model.reset_by is None else v[p.name] - p.model.reset_by, v[p.name])
             out[p.name][:, step] = fired if p.model.fires else v[p.name]
-            sent[p.name] = fired.astype(np.float64)
+            sent[p.name] = echo[p.name] = fired.astype(np.float64)
     return {p.name: out[p.name].reshape(n, network.timesteps, *p.shape) for p in spiking}
+
+
+def carried(network: Any, projection: Any, images: np.ndarray, trains: Any) -> np.ndarray:
+    """How many messages each source neuron sends over a projection in all images, in the source's shape.
+
+    What a population sends to itself in an image's last step does not arrive.
+    """
+    first, shape = network.populations[0], _shape(network, projection.source)
+    if projection.source == first.name:
+        sent = _frames(network, images >> (8 - first.model.bits)) > 0
+    else:
+        sent = trains[projection.source]
+    if projection.source == projection.target:
+        sent = sent[:, :-1]
+    return sent.sum(axis=(0, 1), dtype=np.int64).reshape(shape)
 
 
 def _left(x: np.ndarray, amount: float) -> np.ndarray:
     """What a decay leaves: cut towards zero."""
     return np.sign(x) * (np.abs(x) * (UNITY - int(amount)) // UNITY)
+
+
+def _frames(network: Any, images: np.ndarray) -> np.ndarray:
+    """What is shown at each step, `(N, T, neurons)`."""
+    first = network.populations[0]
+    each = images.reshape(len(images), -1, _size(first.shape))
+    return np.repeat(each, network.timesteps, axis=1) if first.model.static else each
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -4,9 +4,12 @@ Definitions (docs/counters.md):
 
 - `synops_dense`: for every spike, the synapses that it reaches: image borders, stride and groups counted as they are.
 - `synops_effective`: the same without synapses of weight zero.
-- `input_macs`: for every nonzero graded input message, the synapses that it reaches. The image is sent at every step.
+- `input_macs`: for every nonzero graded input message, the synapses that it reaches. A static image is sent at every
+  step.
 - `neuron_updates`: neurons times time steps. `spikes`: spikes emitted.
 - `relay_*`: the share of these that relay populations have; it is in the totals too.
+
+What a population sends to itself in an image's last step never arrives, and counts nothing.
 
 A layer is a spiking population together with the synapses into it.
 """
@@ -104,20 +107,23 @@ def counts_of(network: Network, tallies: Mapping[str, Tally], samples: int) -> C
     return Counts(samples, tuple(layers))
 
 
-def tally(network: Network, population: Population, emitted: Mapping[str, Int64Array], samples: int) -> Tally:
-    """What a population did, from what it and its sources emitted.
+def tally(
+    network: Network, population: Population, spikes: int, carried: Mapping[str, Int64Array], samples: int
+) -> Tally:
+    """What a population did.
 
     Args:
         network: an integer network.
         population: not the input.
-        emitted: for these populations, the number of spikes (for a graded input: of nonzero messages) of each neuron,
-            summed over images and time steps, in the shape of the population.
+        spikes: that it emitted, over images and time steps.
+        carried: by the name of each projection into it, the number of spikes (for a graded input: of nonzero messages)
+            that it carried from each source neuron, over images and time steps.
         samples: number of images.
     """
-    reached = Tally(spikes=int(emitted[population.name].sum()))
+    reached = Tally(spikes=spikes)
     for projection in network.incoming(population.name):
         source = network.population(projection.source)
-        sent = emitted[source.name].reshape(source.shape)
+        sent = carried[projection.name].reshape(source.shape)
         dense = int((sent * fan_out(projection, source.shape)).sum())
         if source is network.input and network.input_bits > 1:
             reached += Tally(input_macs=dense)
@@ -133,8 +139,8 @@ def kind_of(projections: tuple[Projection, ...]) -> str:
 
 
 def input_messages(network: Network, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The messages that the input population sends at every step of each image, `(N, C, H, W)`."""
-    return images >> np.uint8(8 - network.input_bits)
+    """The messages that the input population sends at each step of each image, `(N, T, *shape)`; see `in_time`."""
+    return network.in_time(images >> np.uint8(8 - network.input_bits))
 
 
 def fan_out(projection: Projection, source: Shape, *, zero_weights: bool = True) -> Int64Array:

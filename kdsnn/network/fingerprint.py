@@ -32,7 +32,8 @@ def _canonical(network: Network) -> list[bytes]:
         record: dict[str, Any] = {"name": population.name, "shape": population.shape}
         model = population.model
         if isinstance(model, Input):
-            parts += [json.dumps(record | {"bits": model.bits}, sort_keys=True).encode()]
+            in_time = {} if model.static else {"static": False}
+            parts += [json.dumps(record | {"bits": model.bits} | in_time, sort_keys=True).encode()]
             continue
         record |= {
             "threshold": float(model.threshold),
@@ -44,6 +45,8 @@ def _canonical(network: Network) -> list[bytes]:
             record["fires"] = False
         if model.clips:
             record["clips"] = True
+        if model.reset_by is not None:
+            record["reset_by"] = float(model.reset_by)
         parts += [json.dumps(record, sort_keys=True).encode(), model.bias.astype("<f8").tobytes()]
     for projection in network.projections:
         op = projection.op

@@ -2,7 +2,7 @@
 
     u = (1 - decay_u) u + sum of weight * message
     v = (1 - decay_v) v + u + bias
-    spike = v > threshold;  v = 0 where it spiked
+    spike = v > threshold;  where it spiked, v = 0, or v - reset_by where a spike takes a fixed amount
 
 Whoever computes the same in float32 rounds otherwise. A potential that sits on its threshold within that rounding may
 then fire there and not here: such neuron-steps are counted apart, as `near_threshold`.
@@ -59,7 +59,7 @@ def simulate_float(
 
     Args:
         network: that runs.
-        images: `(N, C, H, W)` or `(N, F)` uint8.
+        images: `(N, *image_shape)` uint8.
         rounding: of whoever computes the same, as a share of the larger of threshold and potential.
         decide: asked at every step which neurons of a population fire, with its name, the step and those above the
             threshold, `(N, *shape)`; None takes these.
@@ -69,13 +69,18 @@ def simulate_float(
     v = {p.name: np.zeros((n, *p.shape)) for p in network.spiking}
     spikes = {p.name: np.zeros((n, steps, *p.shape), dtype=np.uint8) for p in network.spiking}
     near = {name: np.zeros(trains.shape, dtype=np.bool_) for name, trains in spikes.items()}
-    pixels, entry = images.reshape(n, *network.input.shape).astype(np.float64), network.input.name
-    of_image = {p.name: apply(p.op, pixels) for p in network.projections if p.source == entry}  # the same at every step
+    shown, entry = network.in_time(images), network.input.name
+    of_image: dict[str, FloatArray] = {}
     for t in range(steps):
-        sent: dict[str, FloatArray] = {}
+        if t == 0 or not network.static:
+            pixels = shown[:, t].astype(np.float64)
+            of_image = {p.name: apply(p.op, pixels) for p in network.projections if p.source == entry}
+        sent = {
+            p.source: spikes[p.source][:, t - 1].astype(np.float64) for p in network.projections if p.recurrent and t
+        }
         for population in network.spiking:
             name, neuron = population.name, neuron_of(population)
-            incoming = network.incoming(name)
+            incoming = [p for p in network.incoming(name) if t or not p.recurrent]
             drive = sum(of_image[p.name] if p.source == entry else apply(p.op, sent[p.source]) for p in incoming)
             u[name] = (1 - neuron.decay_u) * u[name] + drive
             v[name] = (1 - neuron.decay_v) * v[name] + u[name] + neuron.bias.reshape(population.shape)
@@ -84,7 +89,7 @@ def simulate_float(
                 room = rounding * np.maximum(neuron.threshold, np.abs(v[name]))
                 near[name][:, t] = np.abs(v[name] - neuron.threshold) <= room
                 fired = fired if decide is None else decide(name, t, fired)
-            v[name][fired] = 0
+            v[name][fired] = 0 if neuron.reset_by is None else v[name][fired] - neuron.reset_by
             spikes[name][:, t] = fired
             sent[name] = fired.astype(np.float64)
     return FloatActivity(spikes, v[network.output.name], near)

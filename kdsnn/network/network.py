@@ -8,13 +8,14 @@ Integer semantics, one time step of one population (Lava's fixed-point LIF, whic
     a = sum over projections of (sum of weight * message) << exponent          weight units, |a| < 2**17
     u = decay(u, decay_u) + (a << 6)                                           64 to a weight unit, |u| < 2**23
     v = decay(v, decay_v) + u + bias                                           same units, |v| < 2**23
-    (a population that clips takes max(v, 1 - 2**23) of it: `Neuron.clips`)
-    spike = v > threshold << 6;  v = 0 where it spiked
+    (a population that clips keeps it from 1 - 2**23 to 2**23 - 1: `Neuron.clips`)
+    spike = v > threshold << 6;  where it spiked, v = 0, or v - reset_by where a spike takes a fixed amount
     (an integrator at the output never spikes: its threshold is the highest, and `overflow.py` keeps v below it)
     decay(x, d) = sign(x) * (|x| * (4096 - d) >> 12)
 
-u and v start every image at zero. `kdsnn.network.overflow` proves for a given network that neither can leave its range.
-Float semantics are the same without shifts, with decays as fractions of one instead of 1/4096.
+u and v start every image at zero. A message is one of the same time step; only the spikes by which a population feeds
+itself are those of the step before. `kdsnn.network.overflow` proves for a given network that neither u nor v can leave
+its range. Float semantics are the same without shifts, with decays as fractions of one instead of 1/4096.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from kdsnn.errors import NetworkError
 from kdsnn.network.features import features_of
 from kdsnn.network.fingerprint import fingerprint_of
+from kdsnn.network.operators import Shape
 from kdsnn.network.populations import Input, Population, Projection, neuron_of
 from kdsnn.network.validation import problems_of
 
@@ -35,7 +40,7 @@ __all__ = ["Network"]
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Populations in an order in which every projection runs forward, and the projections between them.
+    """Populations in an order in which no projection runs backwards, and the projections between them.
 
     The first population is the input, the last is the output. The score of each class (`labels`) is the number of its
     spikes over `timesteps`, or, where the output is an integrator, its potential after the last of them.
@@ -68,6 +73,25 @@ class Network:
         model = self.input.model
         assert isinstance(model, Input)  # noqa: S101  validated above
         return model.bits
+
+    @property
+    def static(self) -> bool:
+        """Whether every time step of an image sends the same."""
+        model = self.input.model
+        assert isinstance(model, Input)  # noqa: S101  validated above
+        return model.static
+
+    @property
+    def image_shape(self) -> Shape:
+        """Of what is shown: that of the input, with the time steps before it where each has a frame of its own."""
+        return self.input.shape if self.static else (self.timesteps, *self.input.shape)
+
+    def in_time(self, images: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Images `(N, *image_shape)` as each time step sends them, `(N, T, *input shape)`: where static, a view."""
+        if not self.static:
+            return images.reshape(len(images), self.timesteps, *self.input.shape)
+        still = images.reshape(len(images), 1, *self.input.shape)
+        return np.broadcast_to(still, (len(images), self.timesteps, *self.input.shape))
 
     @property
     def output(self) -> Population:
@@ -117,7 +141,7 @@ class Network:
         """
         depth: dict[str, int] = {self.input.name: 0}
         for population in self.spiking:
-            sources = {p.source for p in self.incoming(population.name)}
+            sources = {p.source for p in self.incoming(population.name) if not p.recurrent}
             if population.name not in self.steady:
                 depth[population.name] = 1 + max((depth[s] for s in sources - self.steady), default=1)
         for name in self.steady:

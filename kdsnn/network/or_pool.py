@@ -21,5 +21,7 @@ def max_pool(network: Network, population: Population) -> Conv2d | None:
         return None
     if op.groups != len(op.weight) or neuron.decay_u != DECAY_UNITY or neuron.bias.any() or not neuron.fires:
         return None
+    if neuron.reset_by is not None:
+        return None
     lightest = int(op.weight.min()) << projections[0].exponent
     return op if lightest > neuron.threshold >= 0 else None

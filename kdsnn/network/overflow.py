@@ -4,8 +4,9 @@ The hardware wraps the current u at 24 bits and clips the potential v there. A n
 never does either, so every machine computes the same without having to agree on overflow. An integrator must, besides,
 stay below the highest threshold that the hardware has, so that it never fires.
 
-Inhibition without end drives the worst case down with every step. A population may therefore declare that it clips from
-below (`Neuron.clips`), where the hardware does: then every machine must do the same, and only the rest is proven.
+Inhibition without end drives the worst case down with every step, and excitation up where a spike does not reset to
+zero. A population may therefore declare that it clips (`Neuron.clips`), as the hardware does: then every machine must
+do the same, and only the rest is proven.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from kdsnn.network.network import Network
 from kdsnn.network.operators import Conv2d
 from kdsnn.network.populations import (
     DECAY_UNITY,
+    HIGHEST,
     LOWEST,
     MEMBRANE_SHIFT,
     NEVER,
@@ -73,6 +75,8 @@ def drive_range(projection: Projection, largest_message: int) -> tuple[Int64Arra
 
 def _membrane(neuron: Neuron, u_low: Int64Array, u_high: Int64Array, timesteps: int) -> tuple[int, int]:
     """The furthest from zero, and the highest, that v can come within one image, before a spike resets it."""
+    if neuron.reset_by is not None:
+        return _subtracting_membrane(neuron, u_low, u_high, timesteps)
     bias = neuron.bias.astype(np.int64) << neuron.bias_exponent
     v_low, v_high, lowest, highest = np.zeros_like(bias), np.zeros_like(bias), 0, 0
     for _ in range(timesteps):
@@ -84,6 +88,25 @@ def _membrane(neuron: Neuron, u_low: Int64Array, u_high: Int64Array, timesteps: 
     if neuron.fires:
         highest = (int(neuron.threshold) << MEMBRANE_SHIFT) + max(0, int((u_high + bias).max()))
     return max(-lowest, highest), highest
+
+
+def _subtracting_membrane(neuron: Neuron, u_low: Int64Array, u_high: Int64Array, timesteps: int) -> tuple[int, int]:
+    """The same of a neuron whose spikes take `reset_by` from its potential."""
+    bias, threshold = neuron.bias.astype(np.int64) << neuron.bias_exponent, int(neuron.threshold) << MEMBRANE_SHIFT
+    taken, furthest, highest = int(neuron.reset_by or 0), 0, 0
+    v_low, v_high = np.zeros_like(bias), np.zeros_like(bias)
+    for _ in range(timesteps):
+        v_low = _decay(v_low, int(neuron.decay_v)) + u_low + bias
+        v_high = _decay(v_high, int(neuron.decay_v)) + u_high + bias
+        if neuron.clips:
+            v_low, v_high = (np.clip(v, LOWEST, HIGHEST) for v in (v_low, v_high))
+        furthest = max(furthest, -int(v_low.min()), int(v_high.max()))
+        highest = max(highest, int(v_high.max()))
+        fires = v_high > threshold
+        v_low = np.where(fires, np.minimum(v_low, np.maximum(v_low, threshold + 1) - taken), v_low)
+        v_high = np.where(fires, np.maximum(threshold, v_high - taken), v_high)
+        furthest = max(furthest, -int(v_low.min()))
+    return furthest, highest
 
 
 def _drive(population: Population, projections: Incoming) -> tuple[Int64Array, Int64Array]:

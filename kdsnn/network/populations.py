@@ -15,6 +15,7 @@ from kdsnn.network.operators import Conv2d, Dense, Shape
 __all__ = [
     "BIAS_BITS",
     "DECAY_UNITY",
+    "HIGHEST",
     "LOWEST",
     "MAX_BIAS_EXPONENT",
     "MAX_EXPONENT",
@@ -36,7 +37,7 @@ WEIGHT_BITS = 8  # signed
 THRESHOLD_BITS = 17  # unsigned, in weight units
 NEVER = 2**THRESHOLD_BITS - 1  # threshold of an integrator
 STATE_LIMIT = 2**23  # |u| and |v| stay below
-LOWEST = 1 - STATE_LIMIT  # potential of a neuron that clips
+LOWEST, HIGHEST = 1 - STATE_LIMIT, STATE_LIMIT - 1  # potential of a neuron that clips
 BIAS_BITS = 13  # signed mantissa; the exponent has 3 bits
 MAX_BIAS_EXPONENT = 7
 MAX_EXPONENT = 7  # of a projection
@@ -48,14 +49,16 @@ class Input:
 
     Attributes:
         bits: width of a message. An 8-bit pixel `p` is sent as `p >> (8 - bits)`; with one bit, as a spike.
+        static: whether every time step sends the same image; else each sends a frame of its own.
     """
 
     bits: int = 8
+    static: bool = True
 
 
 @dataclass(frozen=True, eq=False)
 class Neuron:
-    """An integrate-and-fire neuron: leaky or not, with or without a current of its own, hard reset to zero.
+    """An integrate-and-fire neuron: leaky or not, with or without a current of its own.
 
     Attributes:
         threshold: fires when the potential is strictly above it. Weight units in an integer network.
@@ -66,8 +69,10 @@ class Neuron:
         decay_v: share of the potential lost in a step. 0 means no leak: the IF neuron.
         fires: False for an integrator, whose potential is read instead of spikes. Its threshold is `NEVER` in an
             integer network, where no potential may come, and infinite in a float one.
-        clips: whether a potential that inhibition would drive below `LOWEST` stays there. Integer networks only; in one
-            that does not clip no potential can come so low.
+        clips: whether a potential that would leave `LOWEST` to `HIGHEST` stays at the end that it reached. Integer
+            networks only; in one that does not clip no potential can come so far.
+        reset_by: what a spike takes from the potential (reset by subtraction; 0 is no reset); 64 to a weight unit in an
+            integer network. None resets it to zero.
     """
 
     threshold: float
@@ -77,6 +82,7 @@ class Neuron:
     decay_v: float = 0
     fires: bool = True
     clips: bool = False
+    reset_by: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bias", read_only(self.bias))
@@ -106,7 +112,11 @@ class Population:
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """A linear map from one population to another, scaled by `2**exponent`; several into one population add up."""
+    """A linear map from one population to another, scaled by `2**exponent`; several into one population add up.
+
+    One from a population to itself is recurrent: its spikes arrive one time step later, and those of an image's last
+    step never.
+    """
 
     source: str
     target: str
@@ -117,6 +127,11 @@ class Projection:
     def name(self) -> str:
         """`source->target`."""
         return f"{self.source}->{self.target}"
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether a population feeds itself by it."""
+        return self.source == self.target
 
     @cached_property
     def silent(self) -> bool:

@@ -13,6 +13,7 @@ from kdsnn.network.populations import (
     MAX_BIAS_EXPONENT,
     MAX_EXPONENT,
     NEVER,
+    STATE_LIMIT,
     THRESHOLD_BITS,
     WEIGHT_BITS,
     Input,
@@ -26,14 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = ["problems_of"]
 
+MOST_TIMESTEPS = 2**16 - 1  # the spikes of a neuron over the window are counted in 16 bits
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
 def problems_of(network: Network) -> list[str]:
     """The rules of `Network` that it breaks; none where it is valid."""
     problems = []
-    if network.timesteps < 1:
-        problems.append(f"timesteps must be at least 1, not {network.timesteps}")
+    if not 1 <= network.timesteps <= MOST_TIMESTEPS:
+        problems.append(f"timesteps must be from 1 to {MOST_TIMESTEPS}, not {network.timesteps}")
     if len(network.populations) < 2:
         return [*problems, "there must be an input and at least one spiking population"]
     names = [p.name for p in network.populations]
@@ -67,6 +69,7 @@ def _population_problems(population: Population, network: Network) -> list[str]:
     if not (0 <= model.decay_u <= unity and 0 <= model.decay_v <= unity):
         problems.append(f"population {name!r} has a decay outside 0 to {unity}")
     problems += _silence_problems(population, model, network)
+    problems += _reset_problems(name, model, network)
     if model.clips and not (network.integer and model.fires):
         problems.append(f"population {name!r} clips: only integer populations that fire may")
     if not ((np.isfinite(model.threshold) or not model.fires) and np.isfinite(model.bias).all()):
@@ -87,6 +90,19 @@ def _silence_problems(population: Population, model: Neuron, network: Network) -
     if model.threshold != never:
         problems.append(f"population {population.name!r} never fires, and has threshold {model.threshold}, not {never}")
     return problems
+
+
+def _reset_problems(name: str, model: Neuron, network: Network) -> list[str]:
+    by = model.reset_by
+    if by is None:
+        return []
+    if not model.fires:
+        return [f"population {name!r} never fires, and its spikes take {by} from the potential"]
+    if not (np.isfinite(by) and by >= 0):
+        return [f"population {name!r} loses {by} by a spike, which is no amount"]
+    if network.integer and (by != int(by) or by >= STATE_LIMIT):
+        return [f"population {name!r} loses {by} by a spike, not a whole number below {STATE_LIMIT}"]
+    return []
 
 
 def _integer_neuron_problems(name: str, model: Neuron) -> list[str]:
@@ -115,14 +131,16 @@ def _projection_problems(network: Network) -> list[str]:
         if projection.source not in order or projection.target not in order:
             problems.append(f"projection {name!r} names a population that does not exist")
             continue
-        if order[projection.source] >= order[projection.target]:
-            problems.append(f"projection {name!r} runs backwards: the network must be acyclic and in order")
+        if order[projection.source] > order[projection.target] or projection.target == network.input.name:
+            problems.append(
+                f"projection {name!r} runs backwards: a population may feed itself and those after it, no other"
+            )
         if (projection.source, projection.target) in seen:
             problems.append(f"projection {name!r} is there twice")
         seen.add((projection.source, projection.target))
         problems += _operation_problems(projection, network)
     for population in network.spiking:
-        if not network.incoming(population.name):
+        if all(p.recurrent for p in network.incoming(population.name)):
             problems.append(f"population {population.name!r} has no incoming projection")
     return problems
 

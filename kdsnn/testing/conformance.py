@@ -70,11 +70,11 @@ def _same(stage: str, target: Target, program: Program, reference: Program, imag
 
 
 def stimuli(network: Network, seed: int = 0) -> Images:
-    """An impulse, a constant, two random images, full and no drive, `(6, C, H, W)`.
+    """An impulse, a constant, two random images, full and no drive, `(6, *image_shape)`.
 
     The bright ones stand before the dark one, so that state which leaks from image to image shows.
     """
-    shape = network.input.shape
+    shape = network.image_shape
     impulse = np.zeros(shape, dtype=np.uint8)
     impulse[tuple(n // 2 for n in shape)] = 255
     random = random_images(network, 2, seed)
@@ -82,7 +82,7 @@ def stimuli(network: Network, seed: int = 0) -> Images:
 
 
 def random_images(network: Network, samples: int, seed: int = 0) -> Images:
-    """Random pixels, half of them black, `(samples, C, H, W)`."""
+    """Random pixels, half of them black, `(samples, *image_shape)`."""
     rng = np.random.default_rng(seed)
-    images = rng.integers(0, 256, (samples, *network.input.shape))
+    images = rng.integers(0, 256, (samples, *network.image_shape))
     return np.where(rng.random(images.shape) < 0.5, 0, images).astype(np.uint8)

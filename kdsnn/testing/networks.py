@@ -2,34 +2,85 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
+from typing import Literal
 
 import numpy as np
 
-from kdsnn.network import NEVER, Conv2d, Dense, Input, Network, Neuron, Population, Projection, Shape, neuron_of
+from kdsnn.network import (
+    MEMBRANE_SHIFT,
+    NEVER,
+    Conv2d,
+    Dense,
+    Input,
+    Network,
+    Neuron,
+    Population,
+    Projection,
+    Shape,
+    neuron_of,
+)
 from kdsnn.network.overflow import overflows
 
-__all__ = ["example_networks", "integrating", "or_pool", "random_network"]
+__all__ = ["Kind", "example_networks", "integrating", "or_pool", "random_network"]
+
+Reset = Literal["zero", "subtract", "none"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the neurons of a random network are like, and its input.
+
+    Attributes:
+        bits: of an input message.
+        in_time: whether the input changes from step to step.
+        decay_u: of currents.
+        decay_v: of potentials.
+        reset: what a spike does to the potential.
+        recurrent: whether populations feed themselves.
+    """
+
+    bits: int = 8
+    in_time: bool = False
+    decay_u: int = 4096
+    decay_v: int = 0
+    reset: Reset = "zero"
+    recurrent: bool = False
 
 
 def example_networks() -> list[Network]:
     """Small networks that between them use everything that an integer network can hold."""
     return [
-        _random("image", (2, 9, 7), 4, seed=1),
-        _random("one-step", (1, 6, 8), 1, seed=2),
-        _random("leaky", (1, 7, 7), 5, seed=3, decay_u=3000, decay_v=200),
-        _random("spikes-in", (3, 6, 6), 3, seed=4, bits=1),
-        _random("residual", (1, 8, 6), 4, seed=5, residual=True),
+        _random("image", (2, 9, 7), 4, Kind(), seed=1),
+        _random("one-step", (1, 6, 8), 1, Kind(), seed=2),
+        _random("leaky", (1, 7, 7), 5, Kind(decay_u=3000, decay_v=200), seed=3),
+        _random("spikes-in", (3, 6, 6), 3, Kind(bits=1), seed=4),
+        _random("residual", (1, 8, 6), 4, Kind(), seed=5, residual=True),
         _two_paths(),
-        integrating(_random("integrator", (1, 7, 6), 4, seed=6)),
-        integrating(_random("leaky-integrator", (2, 6, 6), 5, seed=7, decay_u=1500, decay_v=300)),
+        integrating(_random("integrator", (1, 7, 6), 4, Kind(), seed=6)),
+        integrating(_random("leaky-integrator", (2, 6, 6), 5, Kind(decay_u=1500, decay_v=300), seed=7)),
         _clipping(),
+        _random("frames", (2, 7, 6), 6, Kind(in_time=True), seed=8),
+        integrating(_random("events", (2, 7, 6), 9, Kind(bits=1, in_time=True, decay_v=150), seed=9, residual=True)),
+        _random("subtract", (1, 7, 7), 7, Kind(reset="subtract"), seed=10),
+        _random("leaky-subtract", (1, 7, 7), 7, Kind(decay_u=2800, decay_v=300, reset="subtract"), seed=11),
+        _random("no-reset", (1, 6, 7), 5, Kind(reset="none", decay_v=400), seed=12),
+        _random("recurrent", (1, 6, 7), 7, Kind(recurrent=True), seed=13),
+        _random("recurrent-events", (2, 6, 6), 8, Kind(1, True, 3000, 200, "subtract", recurrent=True), seed=14),
+        _clipping_from_above(),
     ]
 
 
 def random_network(
-    seed: int, *, leaky: bool | None = None, residual: bool | None = None, integrates: bool = False
+    seed: int,
+    *,
+    leaky: bool | None = None,
+    residual: bool | None = None,
+    integrates: bool = False,
+    in_time: bool = False,
+    reset: Reset = "zero",
+    recurrent: bool = False,
 ) -> Network:
     """A network of random depth, shapes, strides, groups, biases, leak and T.
 
@@ -38,6 +89,9 @@ def random_network(
         leaky: whether neurons leak and have currents of their own; None leaves it to chance.
         residual: whether there are residual blocks; likewise.
         integrates: whether the output is an integrator, if it can be without an overflow.
+        in_time: whether the input changes from step to step.
+        reset: what a spike does to the potential.
+        recurrent: whether populations feed themselves.
     """
     rng = np.random.default_rng(seed)
     shape = (int(rng.integers(1, 4)), int(rng.integers(4, 11)), int(rng.integers(4, 11)))
@@ -46,34 +100,25 @@ def random_network(
     bits = int(rng.choice([1, 4, 8, 8]))
     steps = int(rng.integers(1, 6))
     joins = bool(rng.random() < 0.5) if residual is None else residual
-    made = _random(
-        f"random-{seed}", shape, steps, seed=seed, bits=bits, decay_u=decays[0], decay_v=decays[1], residual=joins
-    )
+    kind = Kind(bits, in_time, *decays, reset, recurrent)
+    made = _random(f"random-{seed}", shape, steps, kind, seed=seed, residual=joins)
     return integrating(made) if integrates else made
 
 
 def integrating(network: Network) -> Network:
     """The network with an output that integrates and never fires; its potential is read."""
     output = network.output
-    neuron = replace(neuron_of(output), threshold=NEVER, fires=False)
-    made = replace(network, populations=(*network.populations[:-1], replace(output, model=neuron)))
+    neuron = replace(neuron_of(output), threshold=NEVER, fires=False, clips=False, reset_by=None)
+    heard = tuple(p for p in network.projections if not (p.recurrent and p.source == output.name))
+    populations = (*network.populations[:-1], replace(output, model=neuron))
+    made = replace(network, populations=populations, projections=heard)
     return network if overflows(made) else made
 
 
-def _random(
-    name: str,
-    shape: Shape,
-    timesteps: int,
-    *,
-    seed: int,
-    bits: int = 8,
-    decay_u: int = 4096,
-    decay_v: int = 0,
-    residual: bool = False,
-) -> Network:
+def _random(name: str, shape: Shape, timesteps: int, kind: Kind, *, seed: int, residual: bool = False) -> Network:
     """Convolutions, perhaps residual blocks, an OR pool and dense layers, with random geometry."""
     rng = np.random.default_rng(seed)
-    build = _Builder(rng, shape, bits, timesteps, decay_u, decay_v)
+    build = _Builder(rng, shape, timesteps, kind)
     for _ in range(int(rng.integers(1, 3))):
         build.convolve()
     if residual:
@@ -90,11 +135,9 @@ def _random(
 class _Builder:
     """A network that grows at its end."""
 
-    def __init__(
-        self, rng: np.random.Generator, shape: Shape, bits: int, timesteps: int, decay_u: int, decay_v: int
-    ) -> None:
-        self.rng, self.timesteps, self.decays = rng, timesteps, (decay_u, decay_v)
-        self.populations = [Population("input", shape, Input(bits))]
+    def __init__(self, rng: np.random.Generator, shape: Shape, timesteps: int, kind: Kind) -> None:
+        self.rng, self.timesteps, self.kind = rng, timesteps, kind
+        self.populations = [Population("input", shape, Input(kind.bits, static=not kind.in_time))]
         self.projections: list[Projection] = []
 
     def convolve(self) -> None:
@@ -144,23 +187,27 @@ class _Builder:
         shape = inputs[0][1].output_shape(inputs[0][0].shape)
         labels = tuple(map(str, range(prod(shape))))
         exponents = [int(rng.integers(0, 2)) for _ in inputs]
+        own = [self._own(shape)] if self.kind.recurrent else []
         halvings = 0
         while True:
             ops = [replace(op, weight=op.weight >> halvings) for _, op in inputs]
             drive = sum(int(np.abs(op.weight).reshape(len(op.weight), -1).sum(axis=1).mean()) for op in ops)
             drive *= 255 if inputs[0][0] is self.populations[0] else 1
+            threshold = int(rng.integers(1, max(2, min(drive // 12, 2**16))))
             neuron = Neuron(
-                threshold=int(rng.integers(1, max(2, min(drive // 12, 2**16)))),
+                threshold=threshold,
                 bias=rng.integers(-200, 200, prod(shape)),
                 bias_exponent=int(rng.integers(0, 5)),
-                decay_u=self.decays[0],
-                decay_v=self.decays[1],
+                decay_u=self.kind.decay_u,
+                decay_v=self.kind.decay_v,
+                reset_by={"zero": None, "subtract": threshold << MEMBRANE_SHIFT, "none": 0}[self.kind.reset],
             )
             population = Population(name, shape, neuron)
             made = [
                 Projection(source.name, name, op, exponent)
                 for (source, _), op, exponent in zip(inputs, ops, exponents, strict=True)
             ]
+            made += [Projection(name, name, replace(op, weight=op.weight >> halvings)) for op in own]
             everything = (*self.populations, population), (*self.projections, *made)
             if name not in overflows(Network("trial", *everything, self.timesteps, labels, integer=True)):
                 break
@@ -168,6 +215,12 @@ class _Builder:
         self.populations.append(population)
         self.projections += made
         return population
+
+    def _own(self, shape: Shape) -> Conv2d | Dense:
+        """What a population hears of itself: from its surroundings, or from all of its neurons."""
+        if len(shape) == 1:
+            return Dense(self.rng.integers(-60, 61, (*shape, *shape)))
+        return Conv2d(self.rng.integers(-60, 61, (shape[0], shape[0], 3, 3)), padding=(1, 1))
 
     def network(self, name: str) -> Network:
         """The network built so far."""
@@ -208,6 +261,30 @@ def _two_paths() -> Network:
     last = Projection("joined", "out", Dense(rng.integers(-90, 91, (3, 120))))
     populations = (Population("input", shape, Input(5)), left, right, joined, out)
     return Network("two-paths", populations, (into_left, into_right, *joins, last), 4, ("a", "b", "c"), integer=True)
+
+
+def _clipping_from_above() -> Network:
+    """Excitation that spikes do not take back, beyond the highest potential, and then inhibition, which starts there.
+
+    A white pixel makes the first neuron fire at each step and the other eight at the twelfth. What they drive gains
+    14,256 weight units a step, clips at 131,072 in the tenth, and is inhibited by 130,048 at the twelfth: there it is
+    silent, and would fire without clipping.
+    """
+    first = np.zeros((9, 4), dtype=np.int64)
+    first[0, 0], first[1:, 0] = 125, 10
+    filled = Neuron(20000, np.zeros(2, dtype=np.int64), clips=True, reset_by=2000 << MEMBRANE_SHIFT)
+    populations = (
+        Population("input", (1, 2, 2), Input(1)),
+        Population("first", (9,), _silent(450, 9)),
+        Population("filled", (2,), filled),
+        Population("out", (2,), _silent(2, 2)),
+    )
+    projections = (
+        Projection("input", "first", Dense(first), 2),
+        Projection("first", "filled", Dense(np.array([[127] + [-127] * 8, [100] + [-100] * 8])), 7),
+        Projection("filled", "out", Dense(np.array([[3, 0], [2, 1]]))),
+    )
+    return Network("clipping-from-above", populations, projections, 14, ("a", "b"), integer=True)
 
 
 def _clipping() -> Network:

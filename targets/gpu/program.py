@@ -68,7 +68,7 @@ class GpuProgram(BatchProgram):
     def simulate(self, images: npt.NDArray[np.uint8], recorded: Collection[str]) -> Iterator[Activity]:
         """What each population but the input does on a batch; see `BatchProgram.simulate`."""
         with _exact():
-            messages = _last(counters.input_messages(self.network, images), self.network.input)
+            messages = _last(counters.input_messages(self.network, images)[:, 0], self.network.input)
             image = torch.tensor(messages, device=self.scratch.device)
             emitted = {self.network.input.name: (image != 0).sum(dim=0) * self.network.timesteps}
             for population, train, v in self._simulate(image):

@@ -60,7 +60,7 @@ def write_job(
             for p in network.projections
         ],
     }
-    messages = input_messages(network, images)
+    messages = input_messages(network, images)[:, 0]
     arrays: dict[str, npt.NDArray[Any]] = {"messages.npy": (messages > 0).reshape(len(images), -1)}
     for i, (population, cores) in enumerate(zip(network.populations, mapping.cores, strict=True)):
         arrays[f"core.{i}.npy"] = cores

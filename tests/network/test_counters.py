@@ -45,11 +45,7 @@ def test_counts_equal_a_count_of_every_event(network: Network) -> None:
         dense = effective = macs = 0
         for projection in network.incoming(layer.name):
             source = network.population(projection.source)
-            if source is network.input:
-                events = np.repeat((images >> (8 - network.input_bits) > 0)[:, None], network.timesteps, axis=1)
-            else:
-                events = result.spikes[source.name]
-            events = events.reshape(-1, source.neurons).astype(np.int64).sum(axis=0).reshape(source.shape)
+            events = oracles.carried(network, projection, images, result.spikes)
             reached = (events * oracles.fan_out(projection.op, source.shape, zero_weights=True)).sum()
             nonzero = (events * oracles.fan_out(projection.op, source.shape, zero_weights=False)).sum()
             graded = source is network.input and network.input_bits > 1
@@ -62,8 +58,8 @@ def test_counts_equal_a_count_of_every_event(network: Network) -> None:
 
 def test_counts_beyond_32_bits() -> None:
     network = example_networks()[0]
-    emitted = {p.name: np.full(p.shape, 2**40, dtype=np.int64) for p in network.populations}
-    tallies = {p.name: tally(network, p, emitted, 2**40) for p in network.spiking}
+    carried = {p.name: np.full(network.population(p.source).shape, 2**40) for p in network.projections}
+    tallies = {p.name: tally(network, p, p.neurons * 2**40, carried, 2**40) for p in network.spiking}
     counts = counts_of(network, tallies, 2**40)
     assert counts.layers[0].spikes == network.spiking[0].neurons * 2**40
     assert counts.total("neuron_updates") > 2**40
@@ -106,11 +102,11 @@ def test_messages_of_two_bits_are_graded_and_of_one_bit_are_spikes(bits: int, ma
     seen = replace(network.input, model=Input(bits=bits))
     network = replace(network, populations=(seen, *network.spiking))
     first = network.incoming(network.spiking[0].name)[0]
-    emitted = {p.name: np.zeros(p.shape, dtype=np.int64) for p in network.populations}
+    carried = {first.name: np.zeros(network.input.shape, dtype=np.int64)}
     reaching = np.argmax(oracles.fan_out(first.op, network.input.shape).ravel())
-    emitted["input"].flat[reaching] = 1
+    carried[first.name].flat[reaching] = 1
     reached = oracles.fan_out(first.op, network.input.shape).ravel()[reaching]
-    found = tally(network, network.spiking[0], emitted, 1)
+    found = tally(network, network.spiking[0], 0, carried, 1)
     assert (found.input_macs, found.synops_dense) == ((reached, 0) if macs else (0, reached))
     assert (GRADED_INPUT in features_of(network)) is macs
 

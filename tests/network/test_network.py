@@ -40,7 +40,7 @@ def test_depths_and_lookup() -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"timesteps": 0}, "timesteps must be at least 1"),
+        ({"timesteps": 0}, "timesteps must be from 1 to 65535"),
         ({"labels": ("a",)}, "2 output neurons do not match 1 labels"),
         ({"projections": ()}, "'out' has no incoming projection"),
         ({"projections": (Projection("input", "nowhere", Dense(np.zeros((2, 4), int))),)}, "does not exist"),

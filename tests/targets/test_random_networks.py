@@ -23,7 +23,7 @@ from kdsnn.targets.lava.adapter import LavaTarget
 from kdsnn.targets.lava.environment import setup_environment
 from kdsnn.targets.reference import ReferenceTarget
 from kdsnn.testing import random_images, random_network
-from tests.oracles import fan_out
+from tests.oracles import carried, fan_out
 
 
 def pre_activation_network(seed: int) -> Network:
@@ -58,9 +58,8 @@ def agree(network: Network, seed: int) -> int:
             source = network.population(projection.source)
             if source is network.input and network.input_bits > 1:
                 continue  # graded messages make input MACs, not SynOps
-            trains = wanted.spikes.get(source.name, np.repeat(images[:, None] >> 7, network.timesteps, axis=1))
-            emitted = trains.sum(axis=(0, 1), dtype=np.int64)
-            synops += int((emitted * fan_out(projection.op, source.shape)).sum())
+            sent = carried(network, projection, images, wanted.spikes)
+            synops += int((sent * fan_out(projection.op, source.shape)).sum())
         assert layer.synops_dense == synops
     return wanted.counts.total("spikes")
 
