@@ -25,6 +25,7 @@ from kdsnn.distill.tensorboard import check_tensorboard, epoch_log
 from kdsnn.distill.trainer import CHECKPOINT, Plan, fit
 from kdsnn.errors import InputError
 from kdsnn.export.lowering.lower import lower
+from kdsnn.export.lowering.traced import Order
 from kdsnn.models.operations import count_parameters
 from kdsnn.models.students import Student, build_student, is_copy
 from kdsnn.models.teachers import build_teacher
@@ -155,7 +156,13 @@ def _new_student(prepared: Preparation, teacher: nn.Module | None = None) -> Stu
         load_given(student.layers, Path(section.weights))
     if is_copy(section.model) or is_reference(section.model):  # others can be; these shall say so before the training
         student.eval()
-        lower(student.layers, input_shape=shape, timesteps=section.timesteps, labels=prepared.dataset.labels)
+        lower(
+            student.layers,
+            input_shape=prepared.dataset.frame_shape,
+            timesteps=section.timesteps,
+            labels=prepared.dataset.labels,
+            in_time=Order.FOLDED if student.in_time else None,
+        )
         student.train()
     return student
 
