@@ -39,7 +39,7 @@ Images = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """Images `(N, *image_shape)` uint8, their labels `(N,)` where they are classes of the network, and what they are."""
+    """Images `(N, *image_shape)` uint8, their labels `(N,)`, where they are classes of the network, what they are."""
 
     images: Images
     labels: npt.NDArray[np.int64] | None

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kdsnn.choices import QUICK_TARGET
 from kdsnn.data.datasets import Dataset
 from kdsnn.data.identity import DataIdentity, identify_test
 from kdsnn.data.sources.load import ImageSet
@@ -22,7 +21,7 @@ from kdsnn.recipes.schema import QatSection, QuantizeSection
 from kdsnn.steps.calibration import Shown, bits_of, images_to_agree_on, images_to_calibrate_on
 from kdsnn.steps.models import Model
 from kdsnn.steps.quantization_tables import quantization_tables
-from kdsnn.targets.registry import load_target
+from kdsnn.targets.registry import quick_target
 
 __all__ = ["Quantized", "accuracy_on", "agreement_on", "post_training", "quantize_network", "section_with"]
 
@@ -138,7 +137,7 @@ def agreement_on(float_network: Network, network: Network, shown: Shown) -> Agre
 def accuracy_on(network: Network, dataset: Dataset) -> float:
     """Of an integer network on the test images, as all targets have it."""
     images, labels = dataset.test.images, dataset.test.labels
-    program, right = load_target(QUICK_TARGET).compile(network), 0
+    program, right = quick_target(network).compile(network), 0
     for begin, chunk in chunks(images, len(images) if network.static else most_images(network)):
         predictions = program.run(dataset.shown(chunk, network.timesteps)).predictions
         right += int((predictions == labels[begin : begin + len(chunk)]).sum())
