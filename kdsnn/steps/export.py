@@ -17,6 +17,7 @@ from kdsnn.errors import InputError
 from kdsnn.evaluation import evaluate
 from kdsnn.evaluation.edges import edges_of, verdict
 from kdsnn.export.nir import read_nir, write_nir
+from kdsnn.models.in_time import see_means
 from kdsnn.run_folders import lock, read_json, remove, write_json
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import MODEL_FILE, Model, ModelLike, load
@@ -174,4 +175,5 @@ def _teacher(model: Model) -> Teacher | None:
     if model.run is None or not (model.run / "teacher.json").is_file():
         return None
     run = model.run
-    return Teacher(str(read_json(run / "teacher.json")["model"]), lambda: load_teacher(run))
+    shape = model.network.image_shape  # of encoded images, too, it sees the mean of the frames
+    return Teacher(str(read_json(run / "teacher.json")["model"]), lambda: see_means(load_teacher(run), shape))
