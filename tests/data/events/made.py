@@ -43,6 +43,7 @@ def write_shd(path: Path, times: list[npt.NDArray[np.float64]], units: list[npt.
             for i, one in enumerate(values):
                 made[i] = one.astype(kind)
         file.create_dataset("extra/keys", data=[str(i).encode() for i in range(20)])
+        file.create_dataset("extra/speaker", data=np.zeros(len(times), np.int64))
         file.create_dataset("labels", data=np.arange(len(times)) % 20)
 
 
