@@ -172,6 +172,8 @@ class StudentSection(_Section):
         hidden: neurons of its hidden layer, instead of the model's own.
         readout: `rate` (the paper's: spikes of the output neurons over T) or `membrane` (they never fire, and the
             score is what they have summed up after T steps).
+        reset: what a spike does to its neuron: `zero`, or `subtract` takes the threshold from the potential, which
+            trains more slowly.
         percentile: of the activations of the ANN, which becomes one spike a step in `spiking-copy`; 0 leaves its
             weights as they are, None is 99.
     """
@@ -185,6 +187,7 @@ class StudentSection(_Section):
     channels: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     hidden: Count | None = None
     readout: Literal["rate", "membrane"] = "rate"
+    reset: Literal["zero", "subtract"] = "zero"
     percentile: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
 
 
