@@ -47,6 +47,7 @@ class Lowered:
     Attributes:
         network: in spiking normal form.
         once_a_step: whether the module has to be called once for each time step.
+        in_time: how it is given images in time; None where they are still.
         value_range: what the module sees for a pixel of 0, and of 255.
         calls: the calls of its neurons in their order: path of the neuron, population, step.
     """
@@ -55,6 +56,7 @@ class Lowered:
     once_a_step: bool
     value_range: tuple[float, float]
     calls: tuple[tuple[str, str, int], ...]
+    in_time: Order | None = None
 
 
 def lower(
@@ -65,10 +67,17 @@ def lower(
     labels: Sequence[str] | None,
     name: str = "network",
     provenance: Mapping[str, str] | None = None,
+    in_time: Order | None = None,
 ) -> Network:
     """The float network that computes what a module computes, spike for spike. See `lower_module`."""
     made = lower_module(
-        model, input_shape=input_shape, timesteps=timesteps, labels=labels, name=name, provenance=provenance
+        model,
+        input_shape=input_shape,
+        timesteps=timesteps,
+        labels=labels,
+        name=name,
+        provenance=provenance,
+        in_time=in_time,
     )
     return made.network
 
@@ -82,6 +91,7 @@ def lower_module(
     name: str = "network",
     provenance: Mapping[str, str] | None = None,
     value_range: tuple[float, float] = UNIT,
+    in_time: Order | None = None,
 ) -> Lowered:
     """The float network that computes what a module computes, spike for spike, and how the module makes it.
 
@@ -90,24 +100,27 @@ def lower_module(
             of all time steps, `(T, B, N)` or `(T * B, N)`, or their sum; or, called once for each step, of that step.
             Where it returns no spikes, the output integrates what it returns at every step, without a leak, and its
             potential after the last is the score. Of several results, the spikes of its last neurons are meant.
-        input_shape: of an image.
-        timesteps: T. None: as many as the module makes by itself.
+        input_shape: of an image, or of one frame of an image in time.
+        timesteps: T. None: as many as the module makes by itself; needed for images in time.
         labels: name of each output neuron. None: numbers.
         name: of the network.
         provenance: where it comes from; carried along, without influence on the fingerprint.
         value_range: what the module sees for a pixel of 0, and of 255.
+        in_time: how the module is given images in time: `(T, B, ...)`, `(T * B, ...)`, or a frame `(B, ...)` a call.
+            None: they are still.
 
     Raises:
         LoweringError: it holds something that cannot be carried exactly; with all that was found.
     """
     low, high = value_range
-    builder = Builder([Population(INPUT, input_shape, Input(bits=8))], input_scale=(high - low) / WHITE)
+    entering = Population(INPUT, input_shape, Input(bits=8, static=in_time is None))
+    builder = Builder([entering], input_scale=(high - low) / WHITE)
     image = replace(streams.spikes_of(INPUT, input_shape), offset=np.full(input_shape, low))
     tracing = Tracing(model, builder, number_format(model))
     calls = Calls(tracing)
     try:
         with calls.attached(), torch.no_grad():
-            output = _traced_output(tracing, calls, image, timesteps)
+            output = _traced_output(tracing, calls, image, timesteps, in_time)
         stream, steps = _over_time(tracing, output.parts, timesteps)
         network = _network(builder, stream, steps, labels, name, provenance)
         _check_calls(tracing, calls, network)
@@ -120,6 +133,7 @@ def lower_module(
         once_a_step=calls.repeated,
         value_range=value_range,
         calls=tuple((tracing.names[neuron], cell.name, step) for neuron, cell, step in calls.made),
+        in_time=in_time,
     )
 
 
@@ -158,16 +172,23 @@ def refusal(problems: Mapping[str, str]) -> LoweringError:
     return LoweringError(f"the module cannot be lowered, for {len(lines)} reasons", hint=SUPPORTED, problems=lines)
 
 
-def _traced_output(tracing: Tracing, calls: Calls, image: Stream, timesteps: int | None) -> Traced:
+def _traced_output(
+    tracing: Tracing, calls: Calls, image: Stream, timesteps: int | None, in_time: Order | None
+) -> Traced:
     """What the module returns, over all time steps: where it returns those of one, it is called again for each."""
-    output = _chosen(tracing, tracing.run(image))
+    if in_time is not None and timesteps is None:
+        tracing.stop("images in time have a number of steps, and none is said", "say it: timesteps")
+    if in_time in (Order.STACKED, Order.FOLDED):
+        return _chosen(tracing, tracing.run(image, range(timesteps or 1), in_time))
+    steps: list[int | None] = [None] * (timesteps or 1) if in_time is None else list(range(timesteps or 1))
+    output = _chosen(tracing, tracing.run(image, steps[:1]))
     part = output.parts[0]
     if output.order is not Order.NOW or not isinstance(part, Drive) or part.step != 0:
         return output
     if timesteps is None:
         tracing.stop("it makes one time step", "say how many it shall make: timesteps")
     calls.repeated = True
-    parts = [part, *(_chosen(tracing, tracing.run(image)).parts[0] for _ in range(timesteps - 1))]
+    parts = [part, *(_chosen(tracing, tracing.run(image, [step])).parts[0] for step in steps[1:])]
     return Traced(tracing, (timesteps, *output.shape), parts, Order.STACKED)
 
 

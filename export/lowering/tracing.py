@@ -56,13 +56,19 @@ class Tracing:
         self._known: dict[Any, Stream] = {}
         self._digests: dict[int, tuple[torch.Tensor, int, str]] = {}
 
-    def run(self, image: Stream) -> Any:
+    def run(self, image: Stream, steps: Sequence[int | None] = (None,), order: Order = Order.NOW) -> Any:
         """What the module returns for images.
+
+        Args:
+            image: what one step sends.
+            steps: that it is given: None alone for still images.
+            order: where they stand in the tensor that it is given.
 
         Raises:
             Stopped: it could not be traced to its end; the problems say why.
         """
-        images = Traced(self, (BATCH, *image.shape), [Drive(image, None)])
+        lead = {Order.NOW: (BATCH,), Order.STACKED: (len(steps), BATCH), Order.FOLDED: (len(steps) * BATCH,)}[order]
+        images = Traced(self, (*lead, *image.shape), [Drive(image, step) for step in steps], order)
         try:
             return self.module(images)
         except Exception as error:

@@ -105,13 +105,15 @@ class Observer:
 
     Args:
         network: float.
-        images: `(N, C, H, W)` uint8; the first of them are taken.
+        images: `(N, C, H, W)` uint8, or in time `(N, T, C, H, W)`; the first of them are taken, and their first steps.
     """
 
     def __init__(self, network: Network, images: Images) -> None:
         steps = min(network.timesteps, MOST_STEPS)
         sums = sum(_synapses(network, p) for p in network.projections) * steps
         self.images = images[: max(FEWEST_IMAGES, int(MOST_FLOAT_SUMS // sums))]
+        if not network.static:
+            self.images = self.images[:, :steps]
         self.network = replace(network, timesteps=steps)
         self.activity: FloatActivity = simulate_float(self.network, self.images)
 
@@ -125,7 +127,8 @@ class Observer:
         count = min(len(self.images), max(FEWEST_IMAGES, int(MOST_SUMS // (a_place * min(area, FEWEST_PLACES)))))
         places = int(np.clip(MOST_SUMS // (a_place * count), 1, area))
         chosen = np.sort(np.random.default_rng(0).permutation(area)[:places])
-        messages = {network.input.name: (self.images[:count, None] >> np.uint8(8 - input_bits))}
+        sent = self.images[:count, None] if network.static else self.images[:count]
+        messages = {network.input.name: sent >> np.uint8(8 - input_bits)}
         trains: Mapping[str, npt.NDArray[np.uint8]] = {**self.activity.spikes, **messages}
         taps = tuple(_taps(p, trains[p.source][:count], network.population(p.source).shape, chosen) for p in incoming)
         index = np.arange(population.neurons).reshape(channels, area).T[chosen]

@@ -25,6 +25,7 @@ def evaluate(
     *,
     dataset: object = None,
     samples: int | None = None,
+    encode: str | None = None,
     curve: bool | Curve = False,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
@@ -39,6 +40,7 @@ def evaluate(
             test images of the data set that the model was trained on.
         dataset: take the test images of this one.
         samples: at most so many.
+        encode: how still images are shown, one of `kdsnn list encoders`; None is as in the training.
         curve: also find the answers after each step and what stopping early saves (`Evaluation.in_time`); with margins
             of your own: `Curve(margins=(2, 5))`.
         time_limit_s: seconds after which to give up.
@@ -50,7 +52,7 @@ def evaluate(
         KdsnnError: there is no such model, target or data, or the target cannot run it.
     """
     chosen, opened = target_of(target, options), load(model)
-    shown = selection_of(opened, data, dataset=dataset, samples=samples)
+    shown = selection_of(opened, data, dataset=dataset, samples=samples, encode=encode)
     asked = curve if isinstance(curve, Curve) else Curve() if curve else None
     return evaluate_model(opened, chosen, shown, curve=asked, time_limit_s=time_limit_s, progress=progress)
 
