@@ -76,7 +76,7 @@ def check_module(module: nn.Module, lowered: Lowered, network: Network, images: 
         module: in eval mode.
         lowered: what lowering made of it.
         network: the same, perhaps with relays.
-        images: `(N, C, H, W)` or `(N, F)` uint8.
+        images: `(N, *network.image_shape)` uint8.
 
     Raises:
         VerificationError: they fire differently; with where they do so first.
@@ -113,8 +113,8 @@ def run_module(module: nn.Module, lowered: Lowered, images: Images) -> tuple[dic
     returned: list[Any] = []
     with torch.no_grad(), _recorded(module) as seen:
         try:
-            for _ in range(lowered.network.timesteps if lowered.once_a_step else 1):
-                returned.append(module(pixels))
+            for shown in _shown(lowered, pixels):
+                returned.append(module(shown))
         except Exception as error:
             raise InputError(
                 f"the module fails on images {pixels.shape}: {type(error).__name__}: {str(error)[:300]}"
@@ -134,6 +134,16 @@ def run_module(module: nn.Module, lowered: Lowered, images: Images) -> tuple[dic
     spikes = {name: np.stack([of[t] for t in sorted(of)], axis=1) for name, of in trains.items() if name in names}
     tensors = [_tensors(value) for value in returned]
     return spikes, [np.stack([one.double().numpy() for one in same]) for same in zip(*tensors, strict=True)]
+
+
+def _shown(lowered: Lowered, pixels: torch.Tensor) -> Iterator[torch.Tensor]:
+    """What the module is called with: images, once or at every step; frames, all at once or those of each step."""
+    if lowered.network.static:
+        yield from [pixels] * (lowered.network.timesteps if lowered.once_a_step else 1)
+    elif lowered.once_a_step:
+        yield from pixels.unbind(1)
+    else:
+        yield pixels.transpose(0, 1)
 
 
 def _tensors(returned: Any) -> list[torch.Tensor]:
