@@ -52,7 +52,8 @@ def balance(network: Network) -> Network:
 
     projections = []
     for projection in network.projections:
-        delay = 0 if projection.target in network.steady else depths[projection.target] - depths[projection.source] - 1
+        at_once = projection.recurrent or projection.target in network.steady
+        delay = 0 if at_once else depths[projection.target] - depths[projection.source] - 1
         projections.append(replace(projection, source=relayed(projection.source, delay)))
     if not relays:
         return network

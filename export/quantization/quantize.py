@@ -40,6 +40,7 @@ from kdsnn.network.linear_maps import apply
 __all__ = ["InputTrial", "LayerQuantization", "QuantizationReport", "quantize", "requantize"]
 
 INPUT_BITS_TRIED = (8, 7, 6, 5, 4)
+MOST_FRAMES = 1000  # of images in time
 Images = npt.NDArray[np.uint8]
 
 
@@ -113,7 +114,7 @@ def quantize(
         network: a float network.
         weight_bits: 2 to 8, signed and symmetric.
         input_bits: width of an input message; None chooses by the error on the calibration images, or 8 without them.
-        calibration: images `(N, C, H, W)` uint8.
+        calibration: images `(N, *image_shape)` uint8.
         method: what the scale is chosen by: `spikes` (the fewest that change on the calibration images), `max` (the
             largest weight fills the bits), `percentile` (a high percentile does, the few beyond it are clipped) or
             `mse` (least squared error of the weights, clipping included). Where integers can be exact, all take these.
@@ -128,7 +129,9 @@ def quantize(
     trials: tuple[InputTrial, ...] = ()
     if input_bits is None:
         quick = "max" if measured else method
-        trials = () if calibration is None else _try_input_bits(network, weight_bits, calibration, quick)
+        trials = (
+            () if calibration is None else _try_input_bits(network, weight_bits, _frames(network, calibration), quick)
+        )
         input_bits = min(trials, key=lambda t: t.drive_error).bits if trials else 8
     observer = Observer(network, calibration) if measured and calibration is not None else None
     made = [_quantize_population(network, p, weight_bits, input_bits, method, observer) for p in network.spiking]
@@ -183,7 +186,7 @@ def _assemble(network: Network, made: Sequence[_Quantized], weight_bits: int, in
     projections = sorted((p for q in made for p in q.projections), key=lambda p: order[p.name])
     return replace(
         network,
-        populations=(replace(network.input, model=Input(input_bits)), *(q.population for q in made)),
+        populations=(replace(network.input, model=Input(input_bits, network.static)), *(q.population for q in made)),
         projections=tuple(projections),
         integer=True,
         provenance={**network.provenance, "quantization": how, "weight_bits": str(weight_bits)},
@@ -262,6 +265,14 @@ def _try_input_bits(network: Network, weight_bits: int, images: Images, method: 
             largest = max(largest, done.layer.largest_weight)
         trials.append(InputTrial(bits, largest, max(errors)))
     return tuple(trials)
+
+
+def _frames(network: Network, images: Images) -> Images:
+    """What is sent at a step, `(N, *shape)`: the images, or of those in time a share of the frames."""
+    if network.static:
+        return images
+    frames = images.reshape(-1, *network.input.shape)
+    return frames[:: max(1, len(frames) // MOST_FRAMES)]
 
 
 def _widths(images: Images) -> tuple[int, ...]:

@@ -37,7 +37,7 @@ Images = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """Images `(N, C, H, W)` uint8, their labels `(N,)` where they are classes of the network, and what they are."""
+    """Images `(N, *image_shape)` uint8, labels `(N,)` where they are classes of the network, and what they are."""
 
     images: Images
     labels: npt.NDArray[np.int64] | None
@@ -47,7 +47,7 @@ class Shown:
 def images_to_calibrate_on(network: Network, data: Dataset | ImageSet | None, section: QuantizeSection) -> Images:
     """The first training images, as many as the section says; synthetic ones where there are no data."""
     if data is None:
-        return synthetic_images(network.input.shape, section.calibration_samples, bits_of(section), seed=1)
+        return synthetic_images(network.image_shape, section.calibration_samples, bits_of(section), seed=1)
     return (data.train if isinstance(data, Dataset) else data).images[: section.calibration_samples]
 
 
@@ -69,7 +69,7 @@ def images_to_agree_on(network: Network, data: Dataset | ImageSet | None, sectio
     count = int(np.clip(MOST_SUMS // (network.timesteps * _synapses(network)), FEWEST, IMAGES))
     if data is None:
         bits = bits_of(section)
-        return Shown(synthetic_images(network.input.shape, count, bits), None, f"synthetic {bits}-bit images")
+        return Shown(synthetic_images(network.image_shape, count, bits), None, f"synthetic {bits}-bit images")
     train, classes = (data.train, data.labels) if isinstance(data, Dataset) else (data, None)
     begin = min(section.calibration_samples, max(0, len(train.images) - count))
     labels = None if train.labels is None else train.labels[begin : begin + count]
@@ -83,7 +83,7 @@ def images_to_check(network: Network, images: Images) -> Images:
     As many as the float simulation passes in seconds, 96 at most.
     """
     count = int(np.clip(MOST_SUMS / 4 // (network.timesteps * _synapses(network)), 12, 96))
-    return np.concatenate([images[: count - count // 3], trial_images(network.input.shape, count // 3)])
+    return np.concatenate([images[: count - count // 3], trial_images(network.image_shape, count // 3)])
 
 
 def read_with(path: Path, foreign: Foreign, data: Dataset | ImageSet | None) -> Network:
