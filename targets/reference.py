@@ -8,6 +8,7 @@ from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_info
 
 from kdsnn.network import DECAY_UNITY, HIGHEST, LOWEST, MEMBRANE_SHIFT, Network, Projection, counters, neuron_of
 from kdsnn.network.features import (
@@ -28,6 +29,7 @@ from kdsnn.targets.fitting import overflow_violations
 __all__ = ["Arrives", "ReferenceProgram", "ReferenceTarget", "decay", "in_floats", "simulate", "sums"]
 
 BATCH = 32  # images at once: bounds the memory
+MOST_THREADS = 8  # batches at once; likewise
 Int32Array = npt.NDArray[np.int32]
 Spikes = dict[str, npt.NDArray[np.uint8]]
 Arrives = Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]]  # of those that fired, those whose spike arrives
@@ -122,11 +124,19 @@ class ReferenceTarget(Target):
         return ReferenceProgram(network)
 
 
+def _threads() -> int:
+    """As many as BLAS may take: most of the work is in no matrix product, and so on one core a batch."""
+    allowed = (int(found["num_threads"]) for found in threadpool_info() if found["user_api"] == "blas")
+    return min(MOST_THREADS, max(allowed, default=1))
+
+
 class ReferenceProgram(BatchProgram):
     """A network on the reference target; see `simulate` for `arrives`."""
 
     def __init__(self, network: Network, arrives: Arrives | None = None) -> None:
-        super().__init__(network, name=ReferenceTarget.name, batch=BATCH, versions={"numpy": np.__version__})
+        versions = {"numpy": np.__version__}
+        threads = _threads() if arrives is None else 1  # what is drawn at random comes in the order of the batches
+        super().__init__(network, name=ReferenceTarget.name, batch=BATCH, versions=versions, threads=threads)
         self.arrives = arrives
 
     def simulate(self, images: npt.NDArray[np.uint8], recorded: Collection[str]) -> Iterator[Activity]:

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from kdsnn.errors import PoolError, TimedOutError
 
 __all__ = ["Pool", "completed", "local_pool", "result_of", "variables"]
@@ -130,3 +132,4 @@ def _begin(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
+    threadpool_limits(threads, user_api="blas")

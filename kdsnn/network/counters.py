@@ -18,11 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.network.arrays import read_only
 from kdsnn.network.network import Network
 from kdsnn.network.operators import Conv2d, Shape
 from kdsnn.network.populations import Population, Projection
@@ -143,6 +145,7 @@ def input_messages(network: Network, images: npt.NDArray[np.uint8]) -> npt.NDArr
     return network.in_time(images >> np.uint8(8 - network.input_bits))
 
 
+@lru_cache(maxsize=256)
 def fan_out(projection: Projection, source: Shape, *, zero_weights: bool = True) -> Int64Array:
     """Number of synapses that a message of each source neuron reaches, in the source's shape.
 
@@ -150,13 +153,15 @@ def fan_out(projection: Projection, source: Shape, *, zero_weights: bool = True)
         projection: the synapses.
         source: shape of the source population.
         zero_weights: whether synapses of weight zero count.
+
+    Returns:
+        Read-only: whoever asks again is given the same.
     """
     op = projection.op
     present = np.ones_like(op.weight, dtype=np.int64) if zero_weights else (op.weight != 0).astype(np.int64)
     if isinstance(op, Conv2d):
-        return _conv_fan_out(op, present, source)
-    reached: Int64Array = present.sum(axis=0).reshape(source)
-    return reached
+        return read_only(_conv_fan_out(op, present, source))
+    return read_only(present.sum(axis=0).reshape(source))
 
 
 def _conv_fan_out(op: Conv2d, present: Int64Array, source: Shape) -> Int64Array:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from kdsnn.errors import InputError, LockedError, MissingExtraError, PoolError, TimedOutError, UsageError
 from kdsnn.evaluation import Evaluation, evaluate, on_targets
@@ -277,8 +278,13 @@ def test_a_target_that_cannot_be_sent(cluster: str) -> None:
         evaluate_on(pool, network, target, random_images(network, 2))
 
 
+def blas_threads() -> list[int]:
+    return [found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"]
+
+
 def test_processes_of_this_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools.os, "cpu_count", lambda: 6)
     for workers, threads in ((2, 3), (4, 1)):
         with local_pool(workers) as pool:
             assert result_of(pool.submit(torch.get_num_threads)) == threads
+            assert set(result_of(pool.submit(blas_threads))) == {threads}

@@ -1,5 +1,6 @@
 """The specification itself, against numbers worked out by hand from the equations in `kdsnn.network`."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -161,3 +162,31 @@ def test_the_specification_is_what_an_enumeration_of_synapses_computes(seed: int
     for name, train in wanted.items():
         assert spikes[name].dtype == np.uint8
         assert np.array_equal(spikes[name], train), name
+
+
+def test_batches_side_by_side_are_put_together_in_their_order() -> None:
+    network = example_networks()[0]
+    images = random_images(network, 11)
+    one, several = ReferenceProgram(network), ReferenceProgram(network)
+    one.threads, several.threads = 1, 3
+    one.batch = several.batch = 2
+    done: list[int] = []
+    found, wanted = several.run(images, record="all", progress=done.append), one.run(images, record="all")
+    assert done == [2, 4, 6, 8, 10, 11]
+    assert found.counts == wanted.counts
+    assert all(np.array_equal(found.spikes[name], train) for name, train in wanted.spikes.items())
+    assert wanted.spikes["layer1"].any()
+
+
+def test_what_goes_wrong_in_a_batch_ends_the_run_and_so_does_its_time() -> None:
+    network = example_networks()[0]
+    program = ReferenceProgram(network, lambda fired: 1 // 0)  # type: ignore[arg-type,return-value]
+    program.threads, program.batch = 2, 1
+    with pytest.raises(ZeroDivisionError):
+        program.run(random_images(network, 40))
+    slow = ReferenceProgram(network, lambda fired: (time.sleep(0.05), fired)[1])
+    slow.threads, slow.batch = 2, 1
+    begun = time.monotonic()
+    with pytest.raises(TimedOutError, match="after 1 images"):
+        slow.run(random_images(network, 400), time_limit_s=0.01)
+    assert time.monotonic() - begun < 20
