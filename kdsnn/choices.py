@@ -14,6 +14,7 @@ from kdsnn.registry import Registry
 __all__ = [
     "AUGMENTATIONS",
     "DATASETS",
+    "ENCODERS",
     "LOSSES",
     "METHODS",
     "NOISES",
@@ -41,6 +42,8 @@ DATASETS: Registry[Any] = Registry(
         "fashion-mnist": "kdsnn.data.mnist:load",
         "mnist": "kdsnn.data.mnist:load",
         "mnist5k": "kdsnn.data.mnist5k:load",
+        "saccade-fashion": "kdsnn.data.events.saccade:SACCADE",
+        "saccade-mnist5k": "kdsnn.data.events.saccade:SACCADE",
         **{f"{base}-{variant}": "kdsnn.data.variants:load" for base in VARIED for variant in VARIANTS},
     },
     group="kdsnn.datasets",
@@ -89,10 +92,21 @@ AUGMENTATIONS: Registry[Any] = Registry(
     "augmentations",
     {
         "affine": "kdsnn.distill.augment:affine",
+        "crop": "kdsnn.distill.augment:crop",
         "crop-flip": "kdsnn.distill.augment:crop_flip",
         "flip": "kdsnn.distill.augment:flip",
         "none": "kdsnn.distill.augment:unchanged",
         "turn": "kdsnn.distill.augment:turn",
+    },
+)
+ENCODERS: Registry[Any] = Registry(
+    "encoder",
+    "encoders",
+    {
+        "delta": "kdsnn.data.encoders:delta",
+        "direct": "kdsnn.data.encoders:direct",
+        "latency": "kdsnn.data.encoders:latency",
+        "rate": "kdsnn.data.encoders:rate",
     },
 )
 SURROGATES: Registry[Any] = Registry(

@@ -53,6 +53,7 @@ class Foreign:
             None is as the writer does it.
         writer: name of the tool that wrote the file, in `kdsnn.choices.WRITERS`; None is not known.
         reset: what the neurons did at a spike; None is what the file says.
+        in_time: whether each step of an image has a frame of its own.
 
     Raises:
         InputError: a value that makes no sense.
@@ -67,6 +68,7 @@ class Foreign:
     solve: Literal["euler", "exact"] | None = None
     writer: str | None = None
     reset: Literal["zero", "subtract", "none"] | None = None
+    in_time: bool = False
 
     def __post_init__(self) -> None:
         if self.dt is not None and not (isfinite(self.dt) and self.dt > 0):
@@ -103,7 +105,9 @@ class Reader:
         if prod(shape) != prod(said) or (len(said) == 3 and shape != said):
             raise InputError(f"node {shown(name)} (Input) has shape {said}, and an image {shape}")
         self.found = Builder([], self.options.input_scale)
-        self.found.populations.append(Population(self.free_name(name), shape, Input(bits=8)))
+        self.found.populations.append(
+            Population(self.free_name(name), shape, Input(8, static=not self.options.in_time))
+        )
         stream = streams.spikes_of(self.found.populations[0].name, shape)
         return stream if shape == said else streams.flatten(stream)
 

@@ -49,8 +49,8 @@ class Lowered:
 
     Attributes:
         network: in spiking normal form.
-        once_a_step: whether the module has to be called once for each time step; images in time it is else shown as
-            `(T, B, ...)`.
+        once_a_step: whether the module has to be called once for each time step.
+        in_time: how it is given images in time; None where they are still.
         value_range: what the module sees for a pixel of 0, and of 255.
         calls: the calls of its neurons in their order: path of the neuron, population, step.
     """
@@ -59,6 +59,7 @@ class Lowered:
     once_a_step: bool
     value_range: tuple[float, float]
     calls: tuple[tuple[str, str, int], ...]
+    in_time: Order | None = None
 
 
 def lower(
@@ -69,10 +70,10 @@ def lower(
     labels: Sequence[str] | None,
     name: str = "network",
     provenance: Mapping[str, str] | None = None,
-    in_time: bool = False,
+    in_time: Order | bool | None = None,
 ) -> Network:
     """The float network that computes what a module computes, spike for spike. See `lower_module`."""
-    return lower_module(
+    made = lower_module(
         model,
         input_shape=input_shape,
         timesteps=timesteps,
@@ -80,7 +81,8 @@ def lower(
         name=name,
         provenance=provenance,
         in_time=in_time,
-    ).network
+    )
+    return made.network
 
 
 def lower_module(
@@ -92,7 +94,7 @@ def lower_module(
     name: str = "network",
     provenance: Mapping[str, str] | None = None,
     value_range: tuple[float, float] = UNIT,
-    in_time: bool = False,
+    in_time: Order | bool | None = None,
 ) -> Lowered:
     """The float network that computes what a module computes, spike for spike, and how the module makes it.
 
@@ -101,29 +103,31 @@ def lower_module(
             of all time steps, `(T, B, N)` or `(T * B, N)`, or their sum; or, called once for each step, of that step.
             Where it returns no spikes, the output integrates what it returns at every step, without a leak, and its
             potential after the last is the score. Of several results, the spikes of its last neurons are meant.
-            In time, it maps frames `(T, B, ...)`, or those of one step, `(B, ...)`, when it is called once for each.
-        input_shape: of an image, or of a frame.
-        timesteps: T. None: as many as the module makes by itself.
+        input_shape: of an image, or of one frame of an image in time.
+        timesteps: T. None: as many as the module makes by itself; needed for images in time.
         labels: name of each output neuron. None: numbers.
         name: of the network.
         provenance: where it comes from; carried along, without influence on the fingerprint.
         value_range: what the module sees for a pixel of 0, and of 255.
-        in_time: whether each time step has a frame of its own.
+        in_time: how the module is given images in time: `(T, B, ...)`, `(T * B, ...)`, or a frame `(B, ...)` a call.
+            True: it is found out whether a frame a call or `(T, B, ...)`. None or False: they are still.
 
     Raises:
         LoweringError: it holds something that cannot be carried exactly; with all that was found.
     """
-    if in_time and timesteps is None:
-        raise LoweringError("how many frames it is shown is not known", hint="say how many time steps: timesteps")
-    wanted = _Wanted(input_shape, timesteps, labels, name, provenance, value_range, in_time)
-    made = _attempt(model, wanted)
+    if in_time not in (None, False) and timesteps is None:
+        raise LoweringError(
+            "images in time have a number of steps, and none is said", hint="say how many there are: timesteps"
+        )
+    wanted = _Wanted(input_shape, timesteps, labels, name, provenance, value_range)
+    first = Order.NOW if in_time is True else in_time or None
+    made = _attempt(model, wanted, first)
+    if in_time is True and not isinstance(made, Lowered):
+        at_once = _attempt(model, wanted, Order.STACKED)
+        takes_apart = any(TAKES_APART in message for message in made)
+        made = at_once if takes_apart or isinstance(at_once, Lowered) else made
     if isinstance(made, Lowered):
         return made
-    if in_time:
-        at_once = _attempt(model, wanted, at_once=True)
-        if isinstance(at_once, Lowered):
-            return at_once
-        made = at_once if any(TAKES_APART in message for message in made) else made
     raise refusal(made)
 
 
@@ -137,21 +141,19 @@ class _Wanted:
     name: str
     provenance: Mapping[str, str] | None
     value_range: tuple[float, float]
-    in_time: bool
 
 
-def _attempt(model: nn.Module, wanted: _Wanted, *, at_once: bool = False) -> Lowered | dict[str, str]:
-    """What a module makes of an image, or of frames, one by one or at once; or the problems that it has with it."""
+def _attempt(model: nn.Module, wanted: _Wanted, in_time: Order | None) -> Lowered | dict[str, str]:
+    """What a module makes of images that it is given so; or the problems that it has with them."""
     input_shape, timesteps, (low, high) = wanted.input_shape, wanted.timesteps, wanted.value_range
-    static = not wanted.in_time
-    builder = Builder([Population(INPUT, input_shape, Input(8, static))], input_scale=(high - low) / WHITE)
+    entering = Population(INPUT, input_shape, Input(bits=8, static=in_time is None))
+    builder = Builder([entering], input_scale=(high - low) / WHITE)
     image = replace(streams.spikes_of(INPUT, input_shape), offset=np.full(input_shape, low))
     tracing = Tracing(model, builder, number_format(model))
     calls = Calls(tracing)
     try:
         with calls.attached(), torch.no_grad():
-            frames = None if static else range(timesteps or 1)
-            output = _traced_output(tracing, calls, image, timesteps, frames, at_once)
+            output = _traced_output(tracing, calls, image, timesteps, in_time)
         stream, steps = over_time(tracing, output.parts, timesteps)
         network = _network(builder, stream, steps, wanted)
         _check_calls(tracing, calls, network)
@@ -164,6 +166,7 @@ def _attempt(model: nn.Module, wanted: _Wanted, *, at_once: bool = False) -> Low
         once_a_step=calls.repeated,
         value_range=wanted.value_range,
         calls=tuple((tracing.names[neuron], cell.name, step) for neuron, cell, step in calls.made),
+        in_time=in_time,
     )
 
 
@@ -203,22 +206,20 @@ def refusal(problems: Mapping[str, str]) -> LoweringError:
 
 
 def _traced_output(
-    tracing: Tracing, calls: Calls, image: Stream, timesteps: int | None, frames: range | None, at_once: bool
+    tracing: Tracing, calls: Calls, image: Stream, timesteps: int | None, in_time: Order | None
 ) -> Traced:
     """What the module returns, over all time steps: where it returns those of one, it is called again for each."""
-
-    def shown(step: int) -> Traced:
-        seen = frames if at_once or frames is None else frames[step : step + 1]
-        return chosen(tracing, tracing.run(image, seen, at_once=at_once))
-
-    output = shown(0)
+    if in_time in (Order.STACKED, Order.FOLDED):
+        return chosen(tracing, tracing.run(image, range(timesteps or 1), in_time))
+    steps: list[int | None] = [None] * (timesteps or 1) if in_time is None else list(range(timesteps or 1))
+    output = chosen(tracing, tracing.run(image, steps[:1]))
     part = output.parts[0]
-    if at_once or output.order is not Order.NOW or not isinstance(part, Drive) or part.step != 0:
+    if output.order is not Order.NOW or not isinstance(part, Drive) or part.step != 0:
         return output
     if timesteps is None:
         tracing.stop("it makes one time step", "say how many it shall make: timesteps")
     calls.repeated = True
-    parts = [part, *(shown(step).parts[0] for step in range(1, timesteps))]
+    parts = [part, *(chosen(tracing, tracing.run(image, [step])).parts[0] for step in steps[1:])]
     return Traced(tracing, (timesteps, *output.shape), parts, Order.STACKED)
 
 

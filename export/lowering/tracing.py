@@ -58,20 +58,19 @@ class Tracing:
         self._known: dict[Any, Stream] = {}
         self._digests: dict[int, tuple[torch.Tensor, int, str]] = {}
 
-    def run(self, image: Stream, steps: Sequence[int] | None = None, *, at_once: bool = False) -> Any:
+    def run(self, image: Stream, steps: Sequence[int | None] = (None,), order: Order = Order.NOW) -> Any:
         """What the module returns for images.
 
         Args:
-            image: that it is shown.
-            steps: of the frames that it is shown, one for each time step; None where the image is still.
-            at_once: whether it is shown them as `(T, B, ...)`; else it is shown one, `(B, ...)`.
+            image: what one step sends.
+            steps: that it is given: None alone for still images.
+            order: where they stand in the tensor that it is given.
 
         Raises:
             Stopped: it could not be traced to its end; the problems say why.
         """
-        parts = [Drive(image, None)] if steps is None else [Drive(image, step) for step in steps]
-        lead, order = ((len(parts), BATCH), Order.STACKED) if at_once else ((BATCH,), Order.NOW)
-        images = Traced(self, (*lead, *image.shape), parts, order)
+        lead = {Order.NOW: (BATCH,), Order.STACKED: (len(steps), BATCH), Order.FOLDED: (len(steps) * BATCH,)}[order]
+        images = Traced(self, (*lead, *image.shape), [Drive(image, step) for step in steps], order)
         try:
             return self.module(images)
         except Exception as error:

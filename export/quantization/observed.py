@@ -106,7 +106,7 @@ class Observer:
 
     Args:
         network: float.
-        images: `(N, *image_shape)` uint8; the first of them are taken, and of frames in time the first.
+        images: `(N, C, H, W)` uint8, or in time `(N, T, C, H, W)`; the first of them are taken, and their first steps.
     """
 
     def __init__(self, network: Network, images: Images) -> None:

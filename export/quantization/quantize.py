@@ -40,8 +40,8 @@ from kdsnn.network.linear_maps import apply
 __all__ = ["InputTrial", "LayerQuantization", "QuantizationReport", "quantize", "requantize"]
 
 INPUT_BITS_TRIED = (8, 7, 6, 5, 4)
-MOST_FRAMES = 1000  # of images in time
 Images = npt.NDArray[np.uint8]
+MOST_FRAMES = 512  # on which the widths of an input message are tried
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,7 @@ def quantize(
     trials: tuple[InputTrial, ...] = ()
     if input_bits is None:
         quick = "max" if measured else method
-        trials = (
-            () if calibration is None else _try_input_bits(network, weight_bits, _frames(network, calibration), quick)
-        )
+        trials = () if calibration is None else _try_input_bits(network, weight_bits, calibration, quick)
         input_bits = min(trials, key=lambda t: t.drive_error).bits if trials else 8
     observer = Observer(network, calibration) if measured and calibration is not None else None
     made = [_quantize_population(network, p, weight_bits, input_bits, method, observer) for p in network.spiking]
@@ -267,14 +265,6 @@ def _try_input_bits(network: Network, weight_bits: int, images: Images, method: 
     return tuple(trials)
 
 
-def _frames(network: Network, images: Images) -> Images:
-    """What is sent at a step, `(N, *shape)`: the images, or of those in time a share of the frames."""
-    if network.static:
-        return images
-    frames = images.reshape(-1, *network.input.shape)
-    return frames[:: max(1, len(frames) // MOST_FRAMES)]
-
-
 def _widths(images: Images) -> tuple[int, ...]:
     """The width at which the messages are the pixels, if there is one below eight bits: binary frames have one bit."""
     for bits in range(1, 8):
@@ -288,11 +278,20 @@ def _drive_error(network: Network, population: Population, done: _Quantized, ima
     """RMS of the error of one step's drive from the image, bias included, over the population's yardstick."""
     wanted, got = neuron_of(population), neuron_of(done.population)
     error = _bias(got, done.layer.scale) - wanted.bias
-    total = np.broadcast_to(error.reshape(population.shape), (len(images), *population.shape)).copy()
-    messages = (images >> np.uint8(8 - bits)).astype(np.float64)
+    frames = _frames(network, images)
+    total = np.broadcast_to(error.reshape(population.shape), (len(frames), *population.shape)).copy()
+    messages = (frames >> np.uint8(8 - bits)).astype(np.float64)
     for exact, made in zip(network.incoming(population.name), done.projections, strict=True):
         if exact.source == network.input.name:
             total += apply(made.op, messages) * (done.layer.scale * 2**made.exponent)
-            total -= apply(exact.op, images.astype(np.float64))
+            total -= apply(exact.op, frames.astype(np.float64))
     weights = [source.weight for source in scales.sources_of(network, population, bits)]
     return float(np.sqrt(np.mean(total**2)) / scales.yardstick(wanted, weights))
+
+
+def _frames(network: Network, images: Images) -> Images:
+    """What is sent at a step, `(M, *input shape)`: the images, or of images in time frames of all, evenly over them."""
+    if network.static:
+        return images
+    frames = images.reshape(-1, *network.input.shape)
+    return frames[:: max(1, len(frames) // MOST_FRAMES)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kdsnn.choices import ENCODERS
 from kdsnn.display import Displayed, cell_text, is_numeric, percent
 from kdsnn.errors import KdsnnError, UsageError
 
@@ -22,6 +23,7 @@ __all__ = [
     "DatasetOption",
     "DeviceOption",
     "DisagreementOption",
+    "EncodeOption",
     "ImagesOption",
     "JsonOption",
     "ModelArgument",
@@ -81,6 +83,14 @@ DatasetOption = Annotated[
 ImagesOption = Annotated[
     str | None,
     typer.Option("--images", metavar="DATA", help="Take all images of an .npz, an .npy or a folder (docs/data.md)."),
+]
+EncodeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--encode",
+        help=f"How still images are shown ({', '.join(ENCODERS)}); as in the training, or direct.",
+        autocompletion=ENCODERS.names,
+    ),
 ]
 SamplesOption = Annotated[int | None, typer.Option("--samples", "-n", min=1, help="At most so many images.")]
 TimeLimitOption = Annotated[

@@ -10,6 +10,7 @@ import typer
 from kdsnn.cli.common import (
     DatasetOption,
     DeviceOption,
+    EncodeOption,
     ImagesOption,
     JsonOption,
     ModelArgument,
@@ -48,6 +49,7 @@ def evaluate(
     dataset: DatasetOption = None,
     images: ImagesOption = None,
     samples: SamplesOption = None,
+    encode: EncodeOption = None,
     dump: Annotated[
         Path | None, typer.Option("--dump", help="Write predictions, output spikes and spike counts to an .npz file.")
     ] = None,
@@ -81,11 +83,16 @@ def evaluate(
         if any((dump, device, workers, pool, stock, option)):
             raise UsageError("--target all takes no options of one target, no pool and no dump")
         opened = load(model)
-        _all(opened, select_images(opened, dataset=dataset, images=images, samples=samples), time_limit, json=json)
+        _all(
+            opened,
+            select_images(opened, dataset=dataset, images=images, samples=samples, encode=encode),
+            time_limit,
+            json=json,
+        )
         return
     chosen = make_target(target, option, device, stock=stock, workers=workers)
     opened = load(model)
-    shown = select_images(opened, dataset=dataset, images=images, samples=samples)
+    shown = select_images(opened, dataset=dataset, images=images, samples=samples, encode=encode)
     result = _one(opened, chosen, shown, time_limit, pool)
     if dump is not None:
         _dump(dump, result)

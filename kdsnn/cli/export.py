@@ -10,6 +10,7 @@ import typer
 from kdsnn.cli.common import (
     DeviceOption,
     DisagreementOption,
+    EncodeOption,
     ImagesOption,
     JsonOption,
     ModelArgument,
@@ -45,6 +46,7 @@ def export(
     target: Annotated[str, typer.Option("--target", "-t", help="lava, gpu, any other target, or nir.")] = "nir",
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder. Left out: export/TARGET in the run.")] = None,
     images: ImagesOption = None,
+    encode: EncodeOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what it needs, and whether it fits.")] = False,
     hardware: Annotated[
         str | None,
@@ -92,7 +94,7 @@ def export(
     limit = 1.0 if dry_run else max_disagreement  # what is only shown is not refused
     foreign = foreign_of(timesteps, dt, input_scale, fires_at_threshold, None if reset is None else reset.value, writer)
     opened, notes = open_or_quantize(
-        model, foreign, dataset=calibrate, expect=expect, keep=not dry_run, max_disagreement=limit
+        model, foreign, dataset=calibrate, expect=expect, keep=not dry_run, max_disagreement=limit, encode=encode
     )
     for note in notes:
         errors().print(f"note: {note}", markup=False, soft_wrap=True)
@@ -102,7 +104,7 @@ def export(
         return
     if limits is not None:
         ensure_placeable(opened.network, limits, chips=chips)
-    bundle = write(opened, "nir" if chosen is None else chosen, out, data=images)
+    bundle = write(opened, "nir" if chosen is None else chosen, out, data=images, encode=encode)
     if json:
         emit_json(bundle.as_json())
     else:

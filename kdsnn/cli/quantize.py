@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kdsnn.choices import METHODS
-from kdsnn.cli.common import DisagreementOption, JsonOption, emit_json, errors, show
+from kdsnn.cli.common import DisagreementOption, EncodeOption, JsonOption, emit_json, errors, show
 from kdsnn.cli.nir_options import (
     CalibrateOption,
     ExpectOption,
@@ -43,6 +43,7 @@ def quantize(
     ] = None,
     sensitivity: Annotated[bool, typer.Option("--sensitivity", help="What quantizing each layer alone costs.")] = False,
     calibrate: CalibrateOption = None,
+    encode: EncodeOption = None,
     timesteps: StepsOption = 4,
     dt: StepOption = None,
     input_scale: ScaleOption = 1 / 255,
@@ -86,6 +87,7 @@ def quantize(
         writer=writer,
         expect=expect,
         max_disagreement=max_disagreement,
+        encode=encode,
         out=out,
     )
     for note in done.notes:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.choices import NOISES
+from kdsnn.data.encoders import SPIKE, holds_spikes
 from kdsnn.data.photographs import Part, patches
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "ROT_BACK_IMAGE",
     "ImageNoise",
     "Images",
+    "add_noise",
     "back_image",
     "back_rand",
     "gaussian",
@@ -123,12 +126,25 @@ class ImageNoise:
         level: what the level is.
         levels: that are usual.
         vectors: whether it is noise on vectors `(N, F)`, too.
+        frames: whether it is noise on frames in time, too: the same for all frames of an image, but for what is drawn
+            for each pixel.
     """
 
     add: Noise
     level: str
     levels: tuple[float, ...]
     vectors: bool = False
+    frames: bool = True
+
+
+def add_noise(kind: str, images: Images, level: float, seed: int) -> Images:
+    """Test images, still or in time, with noise of a kind; spikes stay spikes, for what is brighter than half."""
+    noise: ImageNoise = NOISES.get(kind)
+    if images.ndim != 5:
+        return noise.add(images, level, seed, "test")
+    flat = images.reshape(len(images), -1, *images.shape[3:])
+    noisy = noise.add(flat, level, seed, "test").reshape(images.shape)
+    return np.where(noisy > 127, SPIKE, np.uint8(0)) if holds_spikes(images) else noisy
 
 
 PAPER = (0.01, 0.03, 0.05)  # the sigmas of the paper's table 2
@@ -136,5 +152,7 @@ BRIGHTNESS = (0.25, 0.5, 0.75, 1.0)
 GAUSSIAN = ImageNoise(gaussian, "sigma, for pixels from 0 to 1", (*PAPER, 0.1, 0.2, 0.4), vectors=True)
 ROTATE = ImageNoise(rotate, "largest angle, as a share of a full turn", (0.05, 0.1, 0.25, 0.5, 1.0))
 BACK_RAND = ImageNoise(back_rand, "brightness of a background of random pixels", BRIGHTNESS, vectors=True)
-BACK_IMAGE = ImageNoise(back_image, "brightness of a background of photographs", BRIGHTNESS)
-ROT_BACK_IMAGE = ImageNoise(rot_back_image, "share of a full turn, and brightness of photographs", BRIGHTNESS)
+BACK_IMAGE = ImageNoise(back_image, "brightness of a background of photographs", BRIGHTNESS, frames=False)
+ROT_BACK_IMAGE = ImageNoise(
+    rot_back_image, "share of a full turn, and brightness of photographs", BRIGHTNESS, frames=False
+)

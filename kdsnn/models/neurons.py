@@ -1,7 +1,8 @@
 """Layers that a student is made of, beside those of torch: the multi-step IF neuron, the repeat in time, normalisation.
 
 Time is folded into the batch: a tensor of T steps and B images is `(T * B, ...)`, all images of the first step first.
-So convolutions see all steps at once, and what stands before `Repeat` is computed once for all steps.
+So convolutions see all steps at once, and what stands before `Repeat` is computed once for all steps. Images in time
+are folded before the first layer, and then `Repeat` has nothing to do.
 """
 
 from __future__ import annotations
@@ -26,14 +27,20 @@ class Repeat(nn.Module):
 
     Args:
         timesteps: T.
+
+    Attributes:
+        folded: whether the input has its time steps already, and passes as it is.
     """
 
     def __init__(self, timesteps: int) -> None:
         super().__init__()
         self.timesteps = timesteps
+        self.folded = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The input T times, `(T * B, ...)`."""
+        if self.folded:
+            return x
         return x.unsqueeze(0).expand(self.timesteps, *x.shape).flatten(0, 1)
 
 

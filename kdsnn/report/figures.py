@@ -92,7 +92,9 @@ def raster(image: dict[str, Any]) -> str:
 
 
 def _picture(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """What is drawn of `(C, H, W)` or `(F,)`: colours, the mean of other channels, or one row."""
+    """What is drawn of `(C, H, W)` or `(F,)`: colours, the mean of other channels, or one row; in time, of the mean."""
+    if pixels.ndim in (2, 4):
+        pixels = pixels.mean(axis=0) / 255
     if pixels.ndim == 1:
         return pixels[None]
     picture: npt.NDArray[Any] = np.moveaxis(pixels, 0, -1) if len(pixels) == 3 else pixels.mean(axis=0)

@@ -25,6 +25,7 @@ def evaluate(
     *,
     dataset: object = None,
     samples: int | None = None,
+    encode: str | None = None,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
     **options: object,
@@ -38,6 +39,7 @@ def evaluate(
             test images of the data set that the model was trained on.
         dataset: take the test images of this one.
         samples: at most so many.
+        encode: how still images are shown, one of `kdsnn list encoders`; None is as in the training.
         time_limit_s: seconds after which to give up.
         progress: called with the number of images done.
         options: of a target that is named: `lanes=4`.
@@ -47,7 +49,7 @@ def evaluate(
         KdsnnError: there is no such model, target or data, or the target cannot run it.
     """
     chosen, opened = target_of(target, options), load(model)
-    shown = selection_of(opened, data, dataset=dataset, samples=samples)
+    shown = selection_of(opened, data, dataset=dataset, samples=samples, encode=encode)
     return evaluate_model(opened, chosen, shown, time_limit_s=time_limit_s, progress=progress)
 
 

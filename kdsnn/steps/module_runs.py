@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from kdsnn.choices import DATASETS
 from kdsnn.data.datasets import Dataset
+from kdsnn.data.encoders import DIRECT
 from kdsnn.data.sources.save import save_data
 from kdsnn.distill.preparation import IN_MEMORY
 from kdsnn.errors import InputError
@@ -47,13 +48,15 @@ def write_module(run: Path, name: str, data: object, dataset: Dataset) -> None:
         dataset: what they are.
     """
     if isinstance(data, str | Path):
-        section = DataSection(dataset=str(data))
+        section = DataSection(dataset=str(data), steps=dataset.steps)
     else:
         save_data(dataset, run / IN_MEMORY)
         section = DataSection.model_validate({"dataset": IN_MEMORY}, context={"placed": True})
     if section.dataset not in DATASETS:
         section = section.model_copy(update={"sha256": dataset.sha256})
-    said = section.model_dump(mode="json", include={"dataset", "sha256"}, exclude_none=True)
+    said = section.model_dump(mode="json", include={"dataset", "sha256", "steps"}, exclude_none=True)
+    if dataset.encode != DIRECT:
+        said["encode"] = dataset.encode
     write_json(run / MODULE, {"schema": SCHEMA, "module": name, "data": said})
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from kdsnn.choices import METHODS
+from kdsnn.data.encoders import DIRECT
 from kdsnn.errors import UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT
 from kdsnn.recipes.schema import QuantizeSection
@@ -33,6 +34,7 @@ def quantize(
     writer: str | None = None,
     expect: str | Path | None = None,
     max_disagreement: float = MAX_DISAGREEMENT,
+    encode: str | None = None,
     out: str | Path | None = None,
 ) -> Quantized:
     """Makes the integer network that every target runs: of a run's student, or of anybody's float NIR graph.
@@ -53,6 +55,7 @@ def quantize(
         writer: of a file: who wrote it, one of `kdsnn list writers`.
         expect: of a file: images and what the writer's own simulator did (docs/quantize.md).
         max_disagreement: share of the predictions in which the integer network may differ from the float network.
+        encode: of a file: how still images are shown to it, one of `kdsnn list encoders`; None is `direct`.
         out: of a file: what to write; None is `NAME-intBITS.nir` beside it.
 
     Raises:
@@ -62,8 +65,10 @@ def quantize(
     if method is not None:
         METHODS.get(method)
     if model is None or not str(model).endswith(".nir"):
-        if expect or reset or writer:
-            raise UsageError("a run says all of itself: --expect, --reset and --writer are for NIR files of others")
+        if expect or reset or writer or encode:
+            raise UsageError(
+                "a run says all of itself: --expect, --reset, --writer and --encode are for NIR files of others"
+            )
         return quantize_run(
             None if model is None else str(model),
             weight_bits=weight_bits,
@@ -85,4 +90,5 @@ def quantize(
         ),
         expect=None if expect is None else Path(expect),
         max_disagreement=max_disagreement,
+        encode=encode or DIRECT,
     )

@@ -6,7 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from kdsnn.data.sources.load import load_calibration
+from kdsnn.choices import ENCODERS
+from kdsnn.data.encoders import DIRECT
+from kdsnn.data.sources.load import is_events, load_calibration
+from kdsnn.data.sources.source import Reading
 from kdsnn.errors import UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT
 from kdsnn.evaluation.edges import MODULE_TO_FLOAT
@@ -32,6 +35,7 @@ def quantize_file(
     expect: Path | None = None,
     keep: bool = True,
     max_disagreement: float = MAX_DISAGREEMENT,
+    encode: str = DIRECT,
 ) -> Quantized:
     """Quantizes anybody's float NIR graph, and writes the integer network.
 
@@ -44,6 +48,7 @@ def quantize_file(
         expect: what the user's own simulator did, and the float network must do: `kdsnn.export.foreign.recording`.
         keep: whether to write it.
         max_disagreement: share of the predictions in which the integer network may differ from the float network.
+        encode: how still images of the data set are shown to it, one of `kdsnn.choices.ENCODERS`.
 
     Raises:
         VerificationError: the integer network differs in more, and nothing was written.
@@ -52,12 +57,16 @@ def quantize_file(
         LoweringError: it holds what cannot be carried, by node name.
         VerificationError: the float network does not do what was recorded.
     """
+    ENCODERS.get(encode)
     section = section or QuantizeSection()
     out = out or path.with_name(f"{path.stem}-int{section.weight_bits}.nir")
     if out.resolve() == path.resolve():
         raise UsageError(f"{out} is the float graph itself", hint="write the integer network to another file")
+    if encode != DIRECT and dataset is None:
+        raise UsageError("what is to be encoded are images of a data set", hint="name one: --calibrate")
     shown = expect if dataset is None else dataset
-    data = None if shown is None else load_calibration(shown)
+    reading = Reading(encode=encode, steps=foreign.timesteps if is_events(dataset) else None)
+    data = None if shown is None else load_calibration(shown, reading)
     read = read_with(path, foreign, data)
     checked = None if expect is None else check_recorded(read, expect)
     if checked is not None:
@@ -93,6 +102,7 @@ def open_or_quantize(
     expect: Path | None = None,
     keep: bool = True,
     max_disagreement: float = MAX_DISAGREEMENT,
+    encode: str | None = None,
 ) -> tuple[Model, tuple[str, ...]]:
     """Opens a run, or a NIR file: one that kdsnn wrote as it is, anybody else's float graph by quantizing it first.
 
@@ -101,7 +111,13 @@ def open_or_quantize(
     """
     if model is not None and model.endswith(".nir") and not is_ours(Path(model)):
         done = quantize_file(
-            Path(model), foreign, dataset=dataset, expect=expect, keep=keep, max_disagreement=max_disagreement
+            Path(model),
+            foreign,
+            dataset=dataset,
+            expect=expect,
+            keep=keep,
+            max_disagreement=max_disagreement,
+            encode=encode or DIRECT,
         )
         return done.model, done.notes
     if expect is not None:

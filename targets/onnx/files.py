@@ -57,7 +57,7 @@ def _write_teacher(teacher: Teacher, network: Network, images: npt.NDArray[np.ui
     except InputError:  # its message names a path of this machine, and bundles travel
         missing = f"the weights of teacher {teacher.model!r} are not on this machine any more, or broken"
         return TeacherFile(teacher.model, left_out=missing)
-    return write_teacher(module, teacher.model, images, folder, input_shape=network.input.shape, labels=network.labels)
+    return write_teacher(module, teacher.model, images, folder, input_shape=network.image_shape, labels=network.labels)
 
 
 def _compare(network: Network, images: npt.NDArray[np.uint8], whole_file: Path, step_file: Path, device: str) -> None:

@@ -250,7 +250,7 @@ def test_frames_that_a_module_is_shown_one_by_one() -> None:
 
 
 def test_frames_need_a_number_of_steps() -> None:
-    with pytest.raises(LoweringError, match="how many frames it is shown is not known"):
+    with pytest.raises(LoweringError, match="images in time have a number of steps"):
         lower_module(frame_by_frame(), input_shape=(2, 7, 6), timesteps=None, labels=None, in_time=True)
 
 
