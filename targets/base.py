@@ -27,6 +27,7 @@ __all__ = [
     "Availability",
     "Computed",
     "Files",
+    "Images",
     "Program",
     "Progress",
     "Record",
@@ -74,7 +75,8 @@ class Computed:
             weight unit); else None.
         versions: of what computed it, such as `{"numpy": "2.4.6"}`.
         notes: further figures of this target, such as seconds of set-up. Where it simulates its energy, the joules of
-            each part are `energy_<part>_j`, and all images' latencies and seconds are `latency_s` and `simulated_s`.
+            each part are `energy_<part>_j`, all images' latencies and seconds are `latency_s` and `simulated_s`, and
+            the watts that its chips take while they do nothing are `static_w`.
     """
 
     spikes: Mapping[str, npt.NDArray[np.uint8]]

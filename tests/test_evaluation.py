@@ -106,7 +106,8 @@ def test_json_has_what_the_design_promises() -> None:
         "layers",
         "counts",
     } <= set(data)
-    fields = {"spikes", "synops_dense", "synops_effective", "input_macs", "neuron_updates"}
+    fields = {"spikes", "synops_dense", "synops_effective", "input_macs", "input_macs_effective"}
+    fields |= {"neuron_updates", "leak_updates"}
     assert set(data["counts"]) == fields | {"relay_neurons", "relay_spikes", "relay_synops_dense"}
     assert {"name", "kind", "neurons", "spikes", "synops_dense", "synops_effective"} <= set(data["layers"][0])
     assert data["matches_reference"] is True

@@ -90,7 +90,7 @@ def test_results_show_themselves_in_a_notebook(model: Model) -> None:
     assert "integer → gpu: every spike equal" in html
     assert 'text-align: right">10<' in html  # neurons of the one layer
     assert "fingerprint" in model._repr_html_()
-    assert "uJ a sample" in kdsnn.energy(model, samples=2)._repr_html_()
+    assert "µJ per sample" in kdsnn.energy(model, samples=2)._repr_html_()
 
 
 def test_there_must_be_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

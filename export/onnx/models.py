@@ -43,8 +43,9 @@ def to_onnx(
     Args:
         network: an integer network.
         flavour: of the arithmetic; both are exact.
-        tallies: put out, besides, `tallies` int64 `(populations, 5)`, counted in the graph: spikes, dense and effective
-            synaptic operations, input multiply-accumulates and neuron updates of all images (`kdsnn.network.counters`).
+        tallies: put out, besides, `tallies` int64 `(populations, 6)`, counted in the graph: spikes, synaptic operations
+            and input multiply-accumulates (each dense, then effective), and neuron updates of all images
+            (`kdsnn.network.counters`).
         trains: populations whose spikes to put out, besides, as `train.NAME` uint8 `(T, N, *shape)`.
     """
     outer = Graph(network, flavour)

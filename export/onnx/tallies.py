@@ -17,11 +17,11 @@ from kdsnn.network import Conv2d, Population, Projection, Shape
 __all__ = ["TALLIES", "tally_output"]
 
 TALLIES = "tallies"
-KINDS = 5  # spikes, dense and effective synaptic operations, input multiply-accumulates, neuron updates
+KINDS = 6  # spikes, synaptic operations and input multiply-accumulates (each dense, then effective), neuron updates
 
 
 def tally_output(graph: Graph, messages: str) -> onnx.ValueInfoProto:
-    """Adds `tallies` int64 `(populations, 5)` to a graph after its loop.
+    """Adds `tallies` int64 `(populations, 6)` to a graph after its loop.
 
     Args:
         graph: with `n.NAME.end`, the number of spikes of each neuron of each image.
@@ -45,20 +45,19 @@ def tally_output(graph: Graph, messages: str) -> onnx.ValueInfoProto:
 
 
 def _reached(graph: Graph, population: Population, emitted: dict[str, str]) -> list[str]:
-    """Dense and effective synaptic operations, and input multiply-accumulates, of what enters a population."""
+    """Synaptic operations and input multiply-accumulates of what enters a population, dense and effective ones."""
     network, zero = graph.network, graph.integers([0])
-    dense = effective = macs = zero
+    synops, macs = [zero, zero], [zero, zero]
     for projection in network.incoming(population.name):
         source = network.population(projection.source)
         ones = np.ones_like(projection.op.weight)
-        every = _events(graph, projection, source.shape, ones, emitted[source.name])
-        if source is network.input and network.input_bits > 1:
-            macs = graph.add("Add", macs, every)
-            continue
         present = (projection.op.weight != 0).astype(ones.dtype)
-        dense = graph.add("Add", dense, every)
-        effective = graph.add("Add", effective, _events(graph, projection, source.shape, present, emitted[source.name]))
-    return [dense, effective, macs]
+        graded = source is network.input and network.input_bits > 1
+        sums = macs if graded else synops
+        for kind, mask in enumerate((ones, present)):
+            events = _events(graph, projection, source.shape, mask, emitted[source.name])
+            sums[kind] = graph.add("Add", sums[kind], events)
+    return [*synops, *macs]
 
 
 def _events(graph: Graph, projection: Projection, source: Shape, mask: npt.NDArray[np.integer], emitted: str) -> str:

@@ -64,7 +64,7 @@ def demo(
     messages.rule("5. Files, energy and a report")
     few = select_images(done.model, samples=BUNDLED)
     export_bundle(done.model, make_target("lava", None), run / "export" / "lava", few.images)
-    show(energy_of(done.model, result, "loihi1"))
+    show(energy_of(done.model, result, "loihi1", shown.images))
     page = write_report(done.model)
     data.print(f"\nrun     {run}\nreport  {page}\n{time.perf_counter() - began:.0f} s", markup=False, soft_wrap=True)
 

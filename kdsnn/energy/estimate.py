@@ -1,4 +1,4 @@
-"""Energy from counts: each part is a count times a constant from an energy model.
+"""Energy from counts: each part is a count times a constant from an energy model, and static power times time.
 
 These are estimates, and say so: `kind` is `simulated` or `estimated`, never `measured`.
 """
@@ -6,14 +6,16 @@ These are estimates, and say so: `kind` is `simulated` or `estimated`, never `me
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from kdsnn.display import Block, Displayed, Table
-from kdsnn.energy.models import EnergyModel, EnergyPart
+from kdsnn.energy.deployment import Deployment, Traffic, step_s
+from kdsnn.energy.models import HOPS, EnergyModel, EnergyPart
+from kdsnn.energy.whole import Static, left_out_of, static_of
 from kdsnn.network.counters import Counts
 
-__all__ = ["EnergyReport", "estimate"]
+__all__ = ["EnergyReport", "estimate", "microjoules"]
 
 PICO = 1e-12
 
@@ -24,30 +26,68 @@ class EnergyReport(Displayed):
 
     Attributes:
         model: the constants.
-        parts: joules a sample, by part.
-        layers: joules a sample, by layer.
+        parts: joules a sample, by part: all that depends on what the network does.
+        layers: the same joules a sample, by layer.
         teacher_j_per_sample: of the teacher's multiply-accumulates, where the model has a constant for them.
+        static: static power times time, where power, chips and time are known.
+        left_out: terms that are in none of the figures, each with the reason.
     """
 
     model: EnergyModel
     parts: Mapping[str, float]
     layers: Mapping[str, float]
     teacher_j_per_sample: float | None
+    static: Static | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
-    def total_j_per_sample(self) -> float:
-        """Joules a sample, all parts together."""
-        return sum(self.parts.values())
+    def dynamic_j_per_sample(self) -> float | None:
+        """Joules a sample, all parts together; None where the model has none."""
+        return sum(self.parts.values()) if self.parts else None
+
+    @property
+    def total_j_per_sample(self) -> float | None:
+        """Joules of a sample that runs alone: dynamic, and static over its latency. None where a term is unknown."""
+        return self._total(self.static.alone_j if self.static else None)
+
+    @property
+    def streaming_j_per_sample(self) -> float | None:
+        """Joules of a sample among many, back to back: dynamic, and static over the time between two of them."""
+        return self._total(self.static.streaming_j if self.static else None)
+
+    def _total(self, static: float | None) -> float | None:
+        dynamic = self.dynamic_j_per_sample
+        if dynamic is None:
+            return None
+        if self.model.static is None and not self.model.missing:
+            return dynamic  # arithmetic alone, or an own model that adds nothing more
+        return None if static is None else dynamic + static
 
     def blocks(self) -> tuple[Block, ...]:
-        """Joules by part, and where the constants are from."""
-        joules = {**self.parts, "total": self.total_j_per_sample}
-        if self.teacher_j_per_sample is not None:
-            joules["the teacher's multiply-accumulates"] = self.teacher_j_per_sample
-        rows = [(name, f"{1e6 * value:.4f}") for name, value in joules.items()]
+        """Joules by part and as a whole, what is left out, and where the constants are from."""
         model = self.model
-        table = Table(f"{model.title} ({model.kind})", ("part", "uJ a sample"), rows)
-        return table, "\n".join((*model.notes, f"Source: {model.source}"))
+        least = {part.name for part in model.parts if part.at_least}
+        rows = [(f"{name}, at least" if name in least else name, microjoules(j)) for name, j in self.parts.items()]
+        rows += [(name, microjoules(joules)) for name, joules in self._sums()]
+        table = Table(f"{model.title} ({model.kind})", ("part", "µJ per sample"), rows)
+        notes = [*(f"Not in it: {each}" for each in self.left_out), *model.notes, f"Source: {model.source}"]
+        return table, "\n".join(notes)
+
+    def _sums(self) -> list[tuple[str, float | None]]:
+        rows: list[tuple[str, float | None]] = []
+        if self.model.static or self.model.missing:
+            rows.append(("dynamic", self.dynamic_j_per_sample))
+            static = self.static
+            if static:
+                rows.append((f"static, alone ({static.said(static.latency_s)})", static.alone_j))
+                rows.append((f"static, streaming ({static.said(static.period_s)})", static.streaming_j))
+            rows.append(("total, alone", self.total_j_per_sample))
+            rows.append(("total, streaming", self.streaming_j_per_sample))
+        else:
+            rows.append(("total", self.total_j_per_sample))
+        if self.teacher_j_per_sample is not None:
+            rows.append(("the teacher's multiply-accumulates", self.teacher_j_per_sample))
+        return rows
 
     def as_json(self) -> dict[str, Any]:
         """The `energy` object of `--json`."""
@@ -55,31 +95,60 @@ class EnergyReport(Displayed):
             "model": self.model.name,
             "kind": self.model.kind,
             "source": self.model.source,
+            "dynamic_j_per_sample": self.dynamic_j_per_sample,
             "total_j_per_sample": self.total_j_per_sample,
+            "streaming_j_per_sample": self.streaming_j_per_sample,
             "parts": dict(self.parts),
             "layers": dict(self.layers),
+            "static": None if self.static is None else asdict(self.static) | self.static.joules(),
+            "left_out": list(self.left_out),
             "teacher_j_per_sample": self.teacher_j_per_sample,
             "notes": list(self.model.notes),
         }
 
 
-def estimate(model: EnergyModel, counts: Counts, *, teacher_macs: int | None = None) -> EnergyReport:
-    """The energy of a run, from its counts."""
+def microjoules(joules: float | None) -> str | None:
+    """A figure of a table in µJ, with four digits after the point."""
+    return None if joules is None else f"{1e6 * joules:.4f}"
+
+
+def estimate(
+    model: EnergyModel, counts: Counts, *, teacher_macs: int | None = None, deployment: Deployment | None = None
+) -> EnergyReport:
+    """The energy of a run, from its counts.
+
+    Args:
+        model: the constants.
+        counts: of all samples.
+        teacher_macs: multiply-accumulates of the teacher a sample.
+        deployment: of the network on the model's chip. Without it a spike is one message and makes no hops, and static
+            energy is unknown; both are named in `left_out`.
+    """
     samples = counts.samples
-    totals = _with_derived(counts.totals())
-    layers = {layer.name: _joules(model.parts, _with_derived(layer.__dict__)) / samples for layer in counts.layers}
+    traffic = {} if deployment is None else deployment.traffic
+    layers = {x.name: _with_derived(x.__dict__, traffic.get(x.name), samples) for x in counts.layers}
+    hops = deployment is not None and deployment.chips == 1
+    charged = tuple(part for part in model.parts if hops or not set(part.counts) & set(HOPS))
     has_teacher = teacher_macs is not None and model.teacher_mac_pj is not None
+    step = None if deployment is None or model.chip is None else step_s(model.chip, deployment)
     return EnergyReport(
         model=model,
-        parts={part.name: _joules((part,), totals) / samples for part in model.parts},
-        layers=layers,
+        parts={part.name: sum(_joules((part,), x) for x in layers.values()) / samples for part in charged},
+        layers={name: _joules(charged, found) / samples for name, found in layers.items()},
         teacher_j_per_sample=teacher_macs * model.teacher_mac_pj * PICO if has_teacher else None,  # type: ignore[operator]
+        static=static_of(model, deployment, step),
+        left_out=left_out_of(model, deployment),
     )
 
 
-def _with_derived(counts: Mapping[str, Any]) -> dict[str, int]:
-    return {**counts, "silent_updates": counts["neuron_updates"] - counts["spikes"]}
+def _with_derived(counts: Mapping[str, Any], traffic: Traffic | None, samples: int) -> dict[str, float]:
+    """A layer's counts, with those that follow from them and from where its neurons lie."""
+    if traffic is None:
+        sent = {"messages": float(counts["spikes"]), "hops_east_west": 0.0, "hops_north_south": 0.0}
+    else:
+        sent = {name: samples * value for name, value in asdict(traffic).items()}
+    return {**counts, "silent_updates": counts["neuron_updates"] - counts["spikes"], **sent}
 
 
-def _joules(parts: tuple[EnergyPart, ...], counts: Mapping[str, int]) -> float:
+def _joules(parts: tuple[EnergyPart, ...], counts: Mapping[str, float]) -> float:
     return sum(part.energy_pj * PICO * sum(counts[name] for name in part.counts) for part in parts)

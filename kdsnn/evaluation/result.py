@@ -18,7 +18,7 @@ from kdsnn.targets.base import RunResult
 __all__ = ["Evaluation", "Part", "joined"]
 
 SCHEMA = "kdsnn.evaluation/1"
-HIGHEST = ("fill_steps", "lanes", "memory_mib", "peak_process_mib", "processes", "workers")
+HIGHEST = ("fill_steps", "lanes", "memory_mib", "peak_process_mib", "processes", "static_w", "workers")
 Array = npt.NDArray[Any]
 _UNCOMPARED = "this is the reference itself: nothing was compared"
 

@@ -6,7 +6,10 @@ Definitions (docs/counters.md):
 - `synops_effective`: the same without synapses of weight zero.
 - `input_macs`: for every nonzero graded input message, the synapses that it reaches. A static image is sent at every
   step.
+- `input_macs_effective`: the same without synapses of weight zero.
 - `neuron_updates`: neurons times time steps. `spikes`: spikes emitted.
+- `leak_updates`: states that lost a share of themselves: a neuron's potential where it leaks, its current where that
+  lasts. It follows from the network and `neuron_updates`.
 - `relay_*`: the share of these that relay populations have; it is in the totals too.
 
 What a population sends to itself in an image's last step never arrives, and counts nothing.
@@ -27,12 +30,13 @@ import numpy.typing as npt
 from kdsnn.network.arrays import read_only
 from kdsnn.network.network import Network
 from kdsnn.network.operators import Conv2d, Shape
-from kdsnn.network.populations import Population, Projection
+from kdsnn.network.populations import DECAY_UNITY, Neuron, Population, Projection, neuron_of
 
-__all__ = ["Counts", "LayerCounts", "Tally", "counts_of", "fan_out", "input_messages", "kind_of", "tally"]
+__all__ = ["FIELDS", "Counts", "LayerCounts", "Tally", "counts_of", "fan_out", "input_messages", "kind_of", "tally"]
 
 Int64Array = npt.NDArray[np.int64]
-FIELDS = ("spikes", "synops_dense", "synops_effective", "input_macs", "neuron_updates")
+TALLIED = ("spikes", "synops_dense", "synops_effective", "input_macs", "input_macs_effective", "neuron_updates")
+FIELDS = (*TALLIED, "leak_updates")
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,12 @@ class Tally:
     synops_dense: int = 0
     synops_effective: int = 0
     input_macs: int = 0
+    input_macs_effective: int = 0
     neuron_updates: int = 0
 
     def __add__(self, other: Tally) -> Tally:
         """Both together."""
-        return Tally(**{field: getattr(self, field) + getattr(other, field) for field in FIELDS})
+        return Tally(**{field: getattr(self, field) + getattr(other, field) for field in TALLIED})
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,9 @@ class LayerCounts:
     synops_dense: int
     synops_effective: int
     input_macs: int
+    input_macs_effective: int
     neuron_updates: int
+    leak_updates: int
     relay: bool = False
 
 
@@ -102,7 +109,8 @@ def counts_of(network: Network, tallies: Mapping[str, Tally], samples: int) -> C
             kind=kind_of(network.incoming(population.name)),
             neurons=population.neurons,
             relay=population.relay,
-            **{field: getattr(tallies[population.name], field) for field in FIELDS},
+            leak_updates=tallies[population.name].neuron_updates * _decaying(neuron_of(population)),
+            **{field: getattr(tallies[population.name], field) for field in TALLIED},
         )
         for population in network.spiking
     ]
@@ -127,12 +135,17 @@ def tally(
         source = network.population(projection.source)
         sent = carried[projection.name].reshape(source.shape)
         dense = int((sent * fan_out(projection, source.shape)).sum())
+        effective = int((sent * fan_out(projection, source.shape, zero_weights=False)).sum())
         if source is network.input and network.input_bits > 1:
-            reached += Tally(input_macs=dense)
+            reached += Tally(input_macs=dense, input_macs_effective=effective)
         else:
-            effective = int((sent * fan_out(projection, source.shape, zero_weights=False)).sum())
             reached += Tally(synops_dense=dense, synops_effective=effective)
     return reached + Tally(neuron_updates=population.neurons * network.timesteps * samples)
+
+
+def _decaying(neuron: Neuron) -> int:
+    """How many states of a neuron of an integer network are multiplied at each step, since they lose a share."""
+    return sum(amount not in (0, DECAY_UNITY) for amount in (neuron.decay_u, neuron.decay_v))
 
 
 def kind_of(projections: tuple[Projection, ...]) -> str:

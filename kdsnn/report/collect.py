@@ -17,7 +17,8 @@ from kdsnn.network.counters import Counts, LayerCounts
 from kdsnn.noise.measurements import judged as noise_judged
 from kdsnn.report.left_out import left_out
 from kdsnn.run_folders import read_json
-from kdsnn.steps.evaluations import judged, target_of
+from kdsnn.steps.deployment import deployment
+from kdsnn.steps.evaluations import activity_of, judged, target_of
 from kdsnn.steps.figures import FIGURES, figures_of
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
@@ -79,7 +80,7 @@ def collect(model: Model) -> dict[str, Any]:
         "edges": edges_of(model.network),
         "agreement": agreement_of(model.network),
         "targets": [_target_row(e) for e in evaluations],
-        "energy": [_energy(name, counts, teacher) for name in energy_model_names()],
+        "energy": [_energy(name, model, widest, teacher) for name in energy_model_names()],
         "teacher": teacher,
         "noise": measured[0] if measured else None,
         "noise_measurements": measured,
@@ -128,6 +129,7 @@ def _layers(counts: Counts, timesteps: int) -> list[dict[str, Any]]:
             "synops_dense_per_sample": layer.synops_dense / counts.samples,
             "synops_effective_per_sample": layer.synops_effective / counts.samples,
             "input_macs_per_sample": layer.input_macs / counts.samples,
+            "input_macs_effective_per_sample": layer.input_macs_effective / counts.samples,
             "timesteps": timesteps,
         }
         for layer in counts.layers
@@ -139,10 +141,16 @@ def _target_row(evaluation: dict[str, Any]) -> dict[str, Any]:
     return {**{key: evaluation[key] for key in keys}, "title": target_of(evaluation)}
 
 
-def _energy(name: str, counts: Counts, teacher: dict[str, Any] | None) -> dict[str, Any]:
-    model = load_energy_model(name)
-    report = estimate(model, counts, teacher_macs=int(teacher["macs"]) if teacher else None)
-    return {"title": model.title, "account": model.account, "date": model.date, **report.as_json()}
+def _energy(name: str, model: Model, evaluation: dict[str, Any], teacher: dict[str, Any] | None) -> dict[str, Any]:
+    """The energy under one model. Where each neuron's spikes are not kept, they count as spread evenly over a layer."""
+    constants, placed, counts = load_energy_model(name), None, _counts(evaluation)
+    if constants.chip is not None:
+        shown, activity = select_images(model, samples=counts.samples), activity_of(model, evaluation)
+        placed = deployment(model.network, constants.chip, shown.images, counts, activity)
+    macs = int(teacher["macs"]) if teacher else None
+    report = estimate(constants, counts, teacher_macs=macs, deployment=placed)
+    said = {"title": constants.title, "account": constants.account, "date": constants.date}
+    return {**said, **report.as_json(), "spread_evenly": placed is not None and placed.even}
 
 
 def _one_image(model: Model) -> dict[str, Any]:

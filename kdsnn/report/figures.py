@@ -48,21 +48,30 @@ def layer_bars(layers: Sequence[dict[str, Any]]) -> str:
 
 
 def energy_bars(reports: Sequence[dict[str, Any]]) -> str:
-    """Energy a sample under models of one account, beside the teacher's where it is known. Logarithmic."""
-    figure = Figure(figsize=(7, 0.55 * len(reports) + 1.0), layout="constrained")
+    """Energy per sample under models of one account: dynamic, static hatched, and the teacher's where it is known.
+
+    A model that knows no dynamic energy has no bar.
+    """
+    known = [r for r in reports if r["dynamic_j_per_sample"] is not None]
+    figure = Figure(figsize=(7, 0.55 * max(1, len(known)) + 1.2), layout="constrained")
     axes = figure.add_subplot()
-    position = np.arange(len(reports))
-    student = [1e6 * r["total_j_per_sample"] for r in reports]
-    bars = axes.barh(position - 0.2, student, 0.4, color=STUDENT, label="student")
-    axes.bar_label(bars, fmt="%.3g", padding=3)
-    teacher = [1e6 * (r["teacher_j_per_sample"] or np.nan) for r in reports]
+    position = np.arange(len(known))
+    dynamic = np.array([1e6 * r["dynamic_j_per_sample"] for r in known])
+    static = np.array([1e6 * r["static"]["alone_j_per_sample"] if r["static"] else 0.0 for r in known])
+    axes.barh(position - 0.2, dynamic, 0.4, color=STUDENT, label="student, dynamic")
+    if static.any():
+        label = "student, static (a sample alone)"
+        axes.barh(position - 0.2, static, 0.4, left=dynamic, color="white", edgecolor=STUDENT, hatch="///", label=label)
+    for place, energy, joules in zip(position, known, dynamic + static, strict=True):
+        whole = "" if energy["total_j_per_sample"] is not None else " and what is not known"
+        axes.annotate(f"{joules:.3g}{whole}", (joules, place - 0.2), (3, 0), textcoords="offset points", va="center")
+    teacher = [1e6 * (r["teacher_j_per_sample"] or np.nan) for r in known]
     if not np.isnan(teacher).all():
         bars = axes.barh(position + 0.2, teacher, 0.4, color=TEACHER, label="teacher's multiply-accumulates")
         axes.bar_label(bars, labels=["" if np.isnan(t) else f"{t:.3g}" for t in teacher], padding=3)
-    axes.set_yticks(position, [r["model"] for r in reports])
+    axes.set_yticks(position, [r["model"] for r in known])
     axes.invert_yaxis()
-    axes.set_xscale("log")
-    axes.margins(x=0.25)
+    axes.margins(x=0.3)
     axes.set_xlabel("estimated energy (µJ per sample)")
     axes.legend(frameon=False)
     return as_svg(figure)

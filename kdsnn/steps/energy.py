@@ -7,21 +7,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kdsnn.choices import QUICK_TARGET
-from kdsnn.display import Block, Displayed, Table
+from kdsnn.display import Block, Displayed
 from kdsnn.energy.estimate import EnergyReport, estimate
 from kdsnn.energy.models import load_energy_model
 from kdsnn.evaluation import Evaluation
 from kdsnn.run_folders import read_json
+from kdsnn.steps.deployment import deployment
 from kdsnn.steps.evaluate import evaluate_model
 from kdsnn.steps.evaluations import identity_of
 from kdsnn.steps.images import selection_of
 from kdsnn.steps.models import Model, ModelLike, load
+from kdsnn.steps.simulated_energy import simulated_by
 from kdsnn.steps.targets import target_of
-from kdsnn.targets.base import Progress, Target
+from kdsnn.targets.base import Images, Progress, Target
 
 __all__ = ["Energy", "energy", "energy_of"]
-
-PREFIX, SUFFIX = "energy_", "_j"  # of the notes of a target that simulates energy: joules of all samples, by part
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,24 @@ class Energy(Displayed):
     identity: Mapping[str, Any]
 
     @property
-    def total_j_per_sample(self) -> float:
-        """Joules a sample, all parts of the model together."""
+    def total_j_per_sample(self) -> float | None:
+        """Joules of a sample that runs alone, static energy in it; None where a term is unknown."""
         return self.report.total_j_per_sample
 
     def blocks(self) -> tuple[Block, ...]:
         """The estimate, and beside it what the target simulated."""
-        return (*self.report.blocks(), *_simulated(self.evaluation))
+        simulated = simulated_by(self.evaluation)
+        return (*self.report.blocks(), *(simulated.blocks() if simulated else ()))
 
     def as_json(self) -> dict[str, Any]:
         """The object of `kdsnn energy --json`."""
-        return {**self.evaluation.as_json(), "identity": dict(self.identity), "energy": self.report.as_json()}
+        simulated = simulated_by(self.evaluation)
+        return {
+            **self.evaluation.as_json(),
+            "identity": dict(self.identity),
+            "energy": self.report.as_json(),
+            "simulated": simulated.as_json() if simulated else None,
+        }
 
 
 def energy(
@@ -82,28 +89,24 @@ def energy(
     chosen, opened = target_of(target, options), load(model)
     shown = selection_of(opened, data, dataset=dataset, samples=samples)
     result = evaluate_model(replace(opened, run=None), chosen, shown, progress=progress)
-    return Energy(energy_of(opened, result, energy_model), result, identity_of(chosen, shown.identity))
+    report = energy_of(opened, result, energy_model, shown.images)
+    return Energy(report, result, identity_of(chosen, shown.identity))
 
 
-def energy_of(model: Model, evaluation: Evaluation, energy_model: str) -> EnergyReport:
-    """The energy that an energy model gives for what was counted, beside the teacher's where it is known."""
+def energy_of(model: Model, evaluation: Evaluation, energy_model: str, images: Images) -> EnergyReport:
+    """The energy that an energy model gives for what was counted, beside the teacher's where it is known.
+
+    Args:
+        model: that was evaluated.
+        evaluation: of it.
+        energy_model: its name, or the path of its file.
+        images: that were shown.
+    """
     teacher = model.run / "teacher.json" if model.run else None
     macs = int(read_json(teacher)["macs"]) if teacher and teacher.is_file() else None
-    return estimate(load_energy_model(energy_model), evaluation.counts, teacher_macs=macs)
-
-
-def _simulated(result: Evaluation) -> tuple[Block, ...]:
-    notes = result.notes
-    parts = {
-        name.removeprefix(PREFIX).removesuffix(SUFFIX): joules / result.samples
-        for name, joules in notes.items()
-        if name.startswith(PREFIX) and name.endswith(SUFFIX)
-    }
-    if not parts:
-        return ()
-    rows = [(name, f"{1e6 * joules:.4f}") for name, joules in {**parts, "total": sum(parts.values())}.items()]
-    table = Table(f"simulated by {result.target}", ("part", "uJ a sample"), rows)
-    if not {"latency_s", "simulated_s"} <= notes.keys():
-        return (table,)
-    latency, seconds = (1e6 * notes[name] / result.samples for name in ("latency_s", "simulated_s"))
-    return table, f"latency of a sample {latency:.1f} us; one every {seconds:.1f} us in a stream"
+    constants = load_energy_model(energy_model)
+    placed = None
+    if constants.chip is not None:
+        spikes = {name: each.sum(axis=0, dtype="int64") for name, each in evaluation.spike_totals.items()}
+        placed = deployment(model.network, constants.chip, images, evaluation.counts, spikes)
+    return estimate(constants, evaluation.counts, teacher_macs=macs, deployment=placed)

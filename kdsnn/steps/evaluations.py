@@ -1,32 +1,49 @@
 """The evaluations that a run keeps: each under a key of what decides it, so that none replaces another.
 
 `RUN/evaluations/TARGET-SAMPLES-KEY.json` holds the object of `kdsnn evaluate --json` and, as `identity`, the target
-with its settings and the data it was shown. The key is a part of the sha256 of fingerprint and identity: the same
-question has the same file.
+with its settings and the data it was shown; `RUN/activity/TARGET-SAMPLES-KEY.npz` holds each neuron's spikes. The key
+is a part of the sha256 of fingerprint and identity: the same question has the same file.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from kdsnn.data.identity import DataIdentity
 from kdsnn.errors import InputError, KdsnnError
 from kdsnn.evaluation import Evaluation
-from kdsnn.run_folders import read_json, write_json
+from kdsnn.network.counters import FIELDS
+from kdsnn.run_folders import read_json, write_atomic, write_json
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
 from kdsnn.targets.base import Target
 from kdsnn.targets.registry import load_target
 
-__all__ = ["EVALUATIONS", "data_of", "identity_of", "judged", "keep", "kept", "of_model", "target_of"]
+__all__ = [
+    "ACTIVITY",
+    "EVALUATIONS",
+    "activity_of",
+    "data_of",
+    "identity_of",
+    "judged",
+    "keep",
+    "kept",
+    "of_model",
+    "target_of",
+]
 
-EVALUATIONS = "evaluations"
+EVALUATIONS, ACTIVITY = "evaluations", "activity"
 KEY_LENGTH = 10  # of the 64 digits: enough for the files of one folder
 DATA = {field.name for field in fields(DataIdentity)}
 NEEDED = {"accuracy", "counts", "fingerprint", "layers", "matches_reference", "samples_per_s", "target", "versions"}
@@ -39,12 +56,39 @@ def identity_of(target: Target, data: DataIdentity) -> dict[str, Any]:
 
 def keep(run: Path, evaluation: Evaluation, target: Target, data: DataIdentity) -> Path:
     """Writes an evaluation into a run; the same evaluation again replaces itself alone."""
-    identity = identity_of(target, data)
-    decides = json.dumps([evaluation.fingerprint, identity], sort_keys=True)
-    key = hashlib.sha256(decides.encode()).hexdigest()[:KEY_LENGTH]
-    path = run / EVALUATIONS / f"{target.name}-{evaluation.samples}-{key}.json"
-    write_json(path, {**evaluation.as_json(), "identity": identity})
+    whole = {**evaluation.as_json(), "identity": identity_of(target, data)}
+    totals = {name: each.sum(axis=0, dtype=np.int64) for name, each in evaluation.spike_totals.items()}
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **{f"spikes/{name}": total for name, total in totals.items()})
+    write_atomic(run / ACTIVITY / f"{_stem(whole)}.npz", packed.getvalue())
+    path = run / EVALUATIONS / f"{_stem(whole)}.json"
+    write_json(path, whole)
     return path
+
+
+def activity_of(model: Model, evaluation: Mapping[str, Any]) -> dict[str, npt.NDArray[np.int64]] | None:
+    """Each neuron's spikes over all images of an evaluation, `(neurons,)` by population; None where they are not kept.
+
+    Args:
+        model: that the evaluation is of.
+        evaluation: one of its run.
+    """
+    if model.run is None:
+        return None
+    try:
+        with np.load(model.run / ACTIVITY / f"{_stem(evaluation)}.npz", allow_pickle=False) as packed:
+            found = {name.removeprefix("spikes/"): packed[name] for name in packed.files}
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return None
+    counted = {layer["name"]: ((layer["neurons"],), layer["spikes"]) for layer in evaluation["layers"]}
+    same = {name: (each.shape, int(each.sum())) for name, each in found.items()}
+    return found if same == counted else None
+
+
+def _stem(evaluation: Mapping[str, Any]) -> str:
+    decides = json.dumps([evaluation["fingerprint"], evaluation["identity"]], sort_keys=True)
+    key = hashlib.sha256(decides.encode()).hexdigest()[:KEY_LENGTH]
+    return f"{evaluation['target']}-{evaluation['samples']}-{key}"
 
 
 def kept(run: Path) -> list[dict[str, Any]]:
@@ -118,4 +162,7 @@ def _is_ours(data: Mapping[str, Any]) -> bool:
     target, shown = identity.get("target"), identity.get("data")
     if not isinstance(target, Mapping) or not isinstance(shown, Mapping):
         return False
-    return data.keys() >= NEEDED and isinstance(target.get("settings"), Mapping) and shown.keys() >= DATA
+    if not isinstance(target.get("settings"), Mapping) or not shown.keys() >= DATA or not data.keys() >= NEEDED:
+        return False
+    counted = data["counts"]  # of an older version, which counted less, would say nothing of what it left out
+    return isinstance(counted, Mapping) and counted.keys() >= set(FIELDS)

@@ -35,10 +35,10 @@ class Events:
     def tally(self, emitted: torch.Tensor) -> Tally:
         """What was reached, by the number of messages of each source neuron."""
         sent = emitted.to(torch.int64).reshape(self.dense.shape)
-        dense = int((sent * self.dense).sum())
+        dense, effective = int((sent * self.dense).sum()), int((sent * self.effective).sum())
         if self.graded:
-            return Tally(input_macs=dense)
-        return Tally(synops_dense=dense, synops_effective=int((sent * self.effective).sum()))
+            return Tally(input_macs=dense, input_macs_effective=effective)
+        return Tally(synops_dense=dense, synops_effective=effective)
 
 
 def events_of(projection: Projection, source: Shape, device: torch.device, *, graded: bool) -> Events:

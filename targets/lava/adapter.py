@@ -221,14 +221,14 @@ def _read_result(folder: Path, network: Network, samples: int, names: Sequence[s
 def _counts(folder: Path, network: Network, samples: int, steps: int) -> Counts:
     """What the processes counted while they ran, summed over the steps."""
     events = {
-        projection.name: _load(folder / f"events.{j}.npy", (steps, 3), np.int64).sum(axis=0)
+        projection.name: _load(folder / f"events.{j}.npy", (steps, 4), np.int64).sum(axis=0)
         for j, projection in enumerate(network.projections)
     }
     tallies = {}
     for index, population in enumerate(network.populations[1:], start=1):
         spikes, updates = _load(folder / f"tally.{index}.npy", (steps, 2), np.int64).sum(axis=0)
-        dense, effective, macs = sum(events[p.name] for p in network.incoming(population.name))
-        tallies[population.name] = Tally(int(spikes), int(dense), int(effective), int(macs), int(updates))
+        dense, effective, macs, macs_effective = sum(events[p.name] for p in network.incoming(population.name)).tolist()
+        tallies[population.name] = Tally(int(spikes), dense, effective, macs, macs_effective, int(updates))
     return counts_of(network, tallies, samples)
 
 

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from kdsnn.errors import DoesNotFitError, NetworkError
 from kdsnn.hardware.limits import CORE_LIMITS, Hardware
-from kdsnn.network import Network, neuron_of
+from kdsnn.network import Network, Shape, neuron_of
 from kdsnn.network.counters import kind_of
 from kdsnn.targets.base import Violation
 from kdsnn.targets.placement.axons import Destinations
-from kdsnn.targets.placement.footprint import Footprint, Tile
+from kdsnn.targets.placement.footprint import Footprint, Tile, layout
 from kdsnn.targets.placement.split import Load, Site, split
 
 __all__ = ["Core", "Layer", "Placement", "ensure_placeable", "place"]
@@ -39,6 +42,14 @@ class Layer:
     kind: str
     relay: bool
     cores: tuple[Core, ...]
+
+    def core_of_each(self, shape: Shape) -> npt.NDArray[np.int64]:
+        """For each neuron of the population, of that shape, which of its cores it is on: `(channels, positions)`."""
+        index = np.full(layout(shape), -1, dtype=np.int64)
+        for number, core in enumerate(self.cores):
+            tile = core.tile
+            index[tile.first_channel : tile.end_channel, tile.first_position : tile.end_position] = number
+        return index
 
     def total(self, what: str) -> int:
         """Sum over its cores, such as `total("synapses")`."""

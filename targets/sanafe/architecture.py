@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 from kdsnn.energy.models import load_energy_model
@@ -18,6 +16,7 @@ __all__ = ["DENDRITE", "PORT", "PORT_NEURONS", "SOMA", "SYNAPSE", "Constants", "
 
 ENERGY_MODEL = "loihi1"
 PORT_NEURONS = 1024  # SANA-FE's units hold no more
+LINK_BUFFER = 16  # messages between two tiles: not public, and it decides congestion alone
 SYNAPSE, DENDRITE, SOMA, PORT = "synapse", "dendrite", "soma", "port"  # names of the units of a core
 
 
@@ -37,6 +36,7 @@ class Constants:
         height: rows.
         cores_per_tile: cores of a tile.
         link_buffer: messages between two tiles.
+        static_w: watts of the chip while it does nothing, which SANA-FE does not charge.
     """
 
     synapse: tuple[float, float]
@@ -50,6 +50,7 @@ class Constants:
     height: int
     cores_per_tile: int
     link_buffer: int
+    static_w: float
 
     @property
     def tiles(self) -> int:
@@ -68,24 +69,29 @@ class Constants:
 
 
 def constants() -> Constants:
-    """The constants of Loihi 1, from the two data files."""
-    data = tomllib.loads((files("kdsnn.targets.sanafe") / "loihi1.toml").read_text())
-    model = {part.name: part.energy_pj for part in load_energy_model(ENERGY_MODEL).parts}
-    pj, ns = data["energy_pj"], data["time_ns"]
+    """The constants of Loihi 1, from its energy model."""
+    model = load_energy_model(ENERGY_MODEL)
+    pj = {part.name: part.energy_pj for part in model.parts}
+    chip = model.chip
+    assert chip is not None and model.static is not None  # noqa: S101, PT018  tests read the file
+    ns = chip.time_ns
 
     def pair(energy_pj: float, time_ns: float) -> tuple[float, float]:
         return energy_pj * 1e-12, time_ns * 1e-9
 
-    first, last = ns["synchronization"]
     return Constants(
-        synapse=pair(model["synaptic operations"], ns["synaptic_operation"]),
-        inactive=pair(model["inactive neuron updates"], ns["neuron_update_inactive"]),
-        active=pair(model["active neuron updates"], ns["neuron_update_active"]),
-        message=pair(model["spikes within a tile"], ns["message"]),
-        east_west=pair(pj["hop_east_west"], ns["hop_east_west"]),
-        north_south=pair(pj["hop_north_south"], ns["hop_north_south"]),
-        synchronization=(first * 1e-9, last * 1e-9),
-        **data["mesh"],
+        synapse=pair(pj["synaptic operations"], ns.synaptic_operation),
+        inactive=pair(pj["inactive neuron updates"], ns.neuron_update_inactive),
+        active=pair(pj["active neuron updates"], ns.neuron_update_active),
+        message=pair(pj["spikes within a tile"], ns.message),
+        east_west=pair(pj["hops east or west"], ns.hop_east_west),
+        north_south=pair(pj["hops north or south"], ns.hop_north_south),
+        synchronization=(chip.barrier_s(1), chip.barrier_s(chip.tiles)),
+        width=chip.tiles_wide,
+        height=chip.tiles_high,
+        cores_per_tile=chip.cores_per_tile,
+        link_buffer=LINK_BUFFER,
+        static_w=model.static.chip_w,
     )
 
 

@@ -67,8 +67,7 @@ def write_job(
         if isinstance(population.model, Neuron):
             arrays[f"drive.{i}.npy"] = _drive(network, population, messages)
     for j, projection in enumerate(network.projections):
-        found = synapses(projection, network.population(projection.source).shape)
-        arrays[f"synapses.{j}.npy"] = found * [[1], [1], [0]] if _graded(network, projection) else found
+        arrays[f"synapses.{j}.npy"] = synapses(projection, network.population(projection.source).shape)
     for name, array in arrays.items():
         np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
     (folder / "chip.yaml").write_text(architecture(constants, used=mapping.used, ports=mapping.ports))
@@ -90,7 +89,7 @@ def _population(population: Population, network: Network, recorded: list[str]) -
 
 
 def _graded(network: Network, projection: Projection) -> bool:
-    """Whether it carries grey levels, which SANA-FE's spikes cannot: these weigh nothing, and the levels are drive."""
+    """Whether it carries grey levels, which SANA-FE's spikes cannot: they weigh nothing there, and come as drive."""
     return projection.source == network.input.name and network.input_bits > 1
 
 

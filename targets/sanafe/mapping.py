@@ -13,9 +13,8 @@ from kdsnn.network import Network
 from kdsnn.network.counters import fan_out
 from kdsnn.targets.base import Violation
 from kdsnn.targets.fitting import overflow_violations
-from kdsnn.targets.placement.footprint import layout
 from kdsnn.targets.placement.path_lengths import unequal_paths
-from kdsnn.targets.placement.place import Layer, Placement, place
+from kdsnn.targets.placement.place import Placement, place
 from kdsnn.targets.sanafe.architecture import PORT_NEURONS, Constants
 
 __all__ = ["Mapping", "map_network", "violations"]
@@ -65,7 +64,7 @@ def map_network(network: Network, constants: Constants) -> Mapping:
     cores: list[Int64Array] = [first + np.arange(network.input.neurons) // PORT_NEURONS]
     used = 0
     for layer, population in zip(placement.layers, network.spiking, strict=True):
-        index = used + _core_of_each(layer, layout(population.shape))
+        index = used + layer.core_of_each(population.shape).reshape(-1)
         cores.append(np.where(index < first, index, index + ports))
         used += len(layer.cores)
     return Mapping(tuple(cores), used, ports)
@@ -74,11 +73,3 @@ def map_network(network: Network, constants: Constants) -> Mapping:
 def _place(network: Network) -> Placement:
     """What the placer makes of it. An image in grey levels is no violation here: its values come as biases."""
     return place(network, load_hardware(HARDWARE))
-
-
-def _core_of_each(layer: Layer, shape: tuple[int, int]) -> Int64Array:
-    index = np.full(shape, -1, dtype=np.int64)
-    for number, core in enumerate(layer.cores):
-        tile = core.tile
-        index[tile.first_channel : tile.end_channel, tile.first_position : tile.end_position] = number
-    return index.reshape(-1)

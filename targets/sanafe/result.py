@@ -107,6 +107,7 @@ def _counts(windows: _Windows, constants: Constants) -> Counts:
             synops_dense=sum(windows.events("events", p) for p in binary),
             synops_effective=sum(windows.events("events_effective", p) for p in binary),
             input_macs=sum(windows.events("events", p) for p in graded),
+            input_macs_effective=sum(windows.events("events_effective", p) for p in graded),
             neuron_updates=round(updates),
         )
     return counts_of(network, tallies, windows.samples)
@@ -131,6 +132,7 @@ def _parts(windows: _Windows, constants: Constants) -> dict[str, float]:
         "energy_fill_j": max(0.0, float(all_synapse + all_soma - synapse - soma)),
         "messages": float(messages),
         "hops": float(hops),
+        "static_w": constants.static_w,
         "simulated_s": float(seconds),
         "latency_s": float(sum(totals[begin : begin + passes, 3].sum() for begin in begins)),
     }

@@ -100,8 +100,11 @@ def test_energy(cli: Cli, run: Path, model: str) -> None:
     assert done.code == 0, done.err
     energy = done.json["energy"]
     assert energy["model"] == model
-    assert energy["total_j_per_sample"] == pytest.approx(sum(energy["parts"].values()))
-    assert energy["total_j_per_sample"] > 0
+    dynamic = sum(energy["parts"].values())
+    assert energy["dynamic_j_per_sample"] == pytest.approx(dynamic)
+    static = energy["static"]["alone_j_per_sample"] if model == "loihi1" else 0
+    assert energy["total_j_per_sample"] == pytest.approx(dynamic + static)
+    assert static > dynamic or model != "loihi1"  # what a headline may not leave out
     assert (energy["teacher_j_per_sample"] is None) == (model == "loihi1")
 
 
@@ -170,7 +173,15 @@ def test_list_recipe_targets_doctor(cli: Cli, run: Path) -> None:
     plain = {"cifar10", "digits", "fashion-mnist", "mnist", "mnist5k"}
     assert plain | {"mnist5k-rot-back-image"} < set(cli("list", "datasets", "--json").json["datasets"])
     assert {"gpu", "lava", "reference"} <= set(cli("list", "targets").out.split())
-    assert cli("list", "energy-models").out.split() == ["cmos45", "cmos45-int8", "loihi1"]
+    assert cli("list", "energy-models").out.split() == [
+        "cmos45",
+        "cmos45-int8",
+        "loihi1",
+        "loihi2",
+        "speck",
+        "spinnaker2",
+        "xylo",
+    ]
     assert cli("list", "hardware").out.split() == ["loihi1", "loihi2"]
     assert "2conv" in cli("list", "students").out
     assert "resnet18" in cli("list", "teachers").out

@@ -83,11 +83,16 @@ def test_energy_that_a_target_simulates_is_shown_by_part(capsys: pytest.CaptureF
     report = estimate(load_energy_model("loihi1"), found.counts)
     show(Energy(report, replace(found, notes={"energy_cells_j": 6e-6}), {}))
     assert "simulated by mychip" in (shown := capsys.readouterr().out)
-    assert "3.0000" in shown  # uJ a sample
+    assert "3.0000" in shown  # µJ per sample
+    assert "Not in it: static energy; mychip does not say" in shown
     assert "latency" not in shown
     timed = {"energy_cells_j": 6e-6, "latency_s": 4e-6, "simulated_s": 8e-6}
     show(Energy(report, replace(found, notes=timed), {}))
-    assert "latency of a sample 2.0 us; one every 4.0 us" in capsys.readouterr().out
+    assert "latency of a sample 2.0 µs; one every 4.0 µs" in capsys.readouterr().out
+    show(Energy(report, replace(found, notes=timed | {"static_w": 0.5}), {}))
+    shown = capsys.readouterr().out
+    assert "static, alone (500 mW, 2.0 µs)" in shown
+    assert [line.split()[-1] for line in shown.splitlines() if "total, " in line][-2:] == ["4.0000", "5.0000"]
 
 
 def test_its_messages_bear_its_name() -> None:

@@ -116,6 +116,22 @@ def test_counts_are_those_counted_by_hand() -> None:
     assert (out.spikes, out.kind) == (2, "dense")
 
 
+def test_grey_levels_at_weights_of_zero_are_counted_apart() -> None:
+    weight = np.array([[1, 0, 3], [0, 0, 5]], dtype=np.int16)
+    network = Network(
+        "grey",
+        (Population("in", (3,), Input(8)), neurons("out", (2,), 1000)),
+        (Projection("in", "out", Dense(weight)),),
+        3,
+        ("a", "b"),
+        True,
+    )
+    (out,) = run(network, np.array([[9, 9, 0], [0, 1, 200]], dtype=np.uint8)).counts.layers
+    # image 0: pixels 0 and 1 reach 2 synapses each, of which 1 and 0 have a weight; image 1: pixels 1 and 2, 0 and 2
+    assert (out.input_macs, out.input_macs_effective) == (3 * (4 + 4), 3 * (1 + 2))
+    assert (out.synops_dense, out.synops_effective) == (0, 0)
+
+
 def test_only_the_output_is_recorded_unless_all_is_asked_for() -> None:
     network = everything(timesteps=2, bits=4)
     batch = images(network, 6)

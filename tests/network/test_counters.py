@@ -42,7 +42,7 @@ def test_counts_equal_a_count_of_every_event(network: Network) -> None:
     result = ReferenceTarget().compile(network).run(images, record="all")
     for layer in result.counts.layers:
         assert layer.spikes == result.spikes[layer.name].sum()
-        dense = effective = macs = 0
+        dense = effective = macs = macs_effective = 0
         for projection in network.incoming(layer.name):
             source = network.population(projection.source)
             events = oracles.carried(network, projection, images, result.spikes)
@@ -50,9 +50,11 @@ def test_counts_equal_a_count_of_every_event(network: Network) -> None:
             nonzero = (events * oracles.fan_out(projection.op, source.shape, zero_weights=False)).sum()
             graded = source is network.input and network.input_bits > 1
             macs += reached if graded else 0
+            macs_effective += nonzero if graded else 0
             dense += 0 if graded else reached
             effective += 0 if graded else nonzero
-        assert (layer.synops_dense, layer.synops_effective, layer.input_macs) == (dense, effective, macs)
+        assert (layer.synops_dense, layer.synops_effective) == (dense, effective)
+        assert (layer.input_macs, layer.input_macs_effective) == (macs, macs_effective)
         assert layer.neuron_updates == layer.neurons * network.timesteps * 3
 
 
@@ -109,6 +111,19 @@ def test_messages_of_two_bits_are_graded_and_of_one_bit_are_spikes(bits: int, ma
     found = tally(network, network.spiking[0], 0, carried, 1)
     assert (found.input_macs, found.synops_dense) == ((reached, 0) if macs else (0, reached))
     assert (GRADED_INPUT in features_of(network)) is macs
+
+
+@pytest.mark.parametrize(
+    ("decay_u", "decay_v", "states"),
+    [(4096, 0, 0), (4096, 1, 1), (4096, 4096, 0), (2048, 0, 1), (1, 4095, 2)],
+)
+def test_a_state_that_keeps_a_share_of_itself_is_a_leak_update(decay_u: int, decay_v: int, states: int) -> None:
+    network = example_networks()[0]
+    spiking = (replace(p, model=replace(p.model, decay_u=decay_u, decay_v=decay_v)) for p in network.spiking)
+    network = replace(network, populations=(network.input, *spiking))
+    counts = counts_of(network, {p.name: Tally(neuron_updates=10) for p in network.spiking}, 1)
+    assert [layer.leak_updates for layer in counts.layers] == [10 * states] * len(network.spiking)
+    assert (counts + counts).total("leak_updates") == 2 * counts.total("leak_updates")
 
 
 @pytest.mark.parametrize("integer", [True, False])

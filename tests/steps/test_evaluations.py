@@ -11,7 +11,7 @@ from kdsnn.data.datasets import load_dataset
 from kdsnn.export.nir import write_nir
 from kdsnn.run_folders import write_json
 from kdsnn.steps.evaluate import evaluate_model
-from kdsnn.steps.evaluations import EVALUATIONS, judged, kept, of_model
+from kdsnn.steps.evaluations import ACTIVITY, EVALUATIONS, activity_of, judged, kept, of_model
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model, load
 from kdsnn.targets.gpu import GpuTarget
@@ -139,8 +139,29 @@ def test_files_that_are_no_evaluations_are_left_out() -> None:
     for part in ("target", "data"):
         write_json(place / f"no-{part}-of.json", {**whole, "identity": {**whole["identity"], part: "gpu"}})
         write_json(place / f"empty-{part}-of.json", {**whole, "identity": {**whole["identity"], part: {}}})
+    for count in ("input_macs_effective", "leak_updates"):  # of a version that did not count it
+        shorter = {k: v for k, v in whole["counts"].items() if k != count}
+        write_json(place / f"no-{count}.json", {**whole, "counts": shorter})
     assert len(list(place.iterdir())) > 10
     assert kept(folder(model)) == [whole]
+
+
+def test_each_neurons_spikes_are_kept_beside_the_counts() -> None:
+    model = small_run()
+    shown = select_images(model, samples=20)
+    evaluate_model(model, ReferenceTarget(), shown)
+    (kept_one,) = of_model(model)
+    spikes = ReferenceTarget().compile(model.network).run(shown.images).spikes["out"]
+    found = activity_of(model, kept_one)
+    assert found is not None
+    assert found["out"].tolist() == spikes.sum(axis=(0, 1)).tolist()
+    (path,) = (folder(model) / ACTIVITY).iterdir()
+    np.savez(path, **{"spikes/out": found["out"] + 1})  # of something else
+    assert activity_of(model, kept_one) is None
+    path.write_bytes(b"no archive")
+    assert activity_of(model, kept_one) is None
+    path.unlink()
+    assert activity_of(model, kept_one) is None
 
 
 def test_a_run_can_be_copied_and_moved(tmp_path: Path) -> None:

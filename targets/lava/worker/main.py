@@ -6,7 +6,7 @@ In the folder it reads `job.json`, `images.npy` and, for population i and projec
 - `tally.<i>.npy` (steps, 2): spikes, and neurons that were updated
 - `spikes.<i>.npy` (samples * T, *shape), where the job asks for them
 - `potentials.npy` (samples, *shape) int32: of an output that never fires, after its last step of each image
-- `events.<j>.npy` (steps, 3): synaptic events of spikes, those at weights that are not zero, and of graded messages
+- `events.<j>.npy` (steps, 4): events of spikes at synapses, and at those of nonzero weight; the same of graded messages
 - `progress.npy` (1,): the time step that the output has reached
 - at the end `result.json`, or `error.json`
 """
@@ -110,7 +110,7 @@ def make_files(folder: Path, job: Job, lanes: Lanes) -> Files:
                 progress=progress if index == output else None,
             )
         )
-    shape, read = (lanes.steps, 3), (job["samples"], *last["shape"])
+    shape, read = (lanes.steps, 4), (job["samples"], *last["shape"])
     events = [make_file(folder / f"events.{j}.npy", shape, np.int64) for j in range(len(job["projections"]))]
     potentials = None if last["fires"] else make_file(folder / "potentials.npy", read, np.int32)
     return Files(listen, events, potentials)

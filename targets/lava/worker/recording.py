@@ -44,7 +44,7 @@ class Count:
         lanes: images side by side.
         graded: whether its messages are grey levels.
         largest: message.
-        events: file of `(steps, 3)` int64: events of spikes, those at weights that are not zero, and of grey levels.
+        events: file of `(steps, 4)` int64: events of spikes, those at nonzero weights; the same of grey levels.
         listen: to its source, where no other does; else None.
     """
 

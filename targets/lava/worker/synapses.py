@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 
 
 class _Counter:
-    """Writes the events of a projection, one row a step: all, of nonzero weight, of graded messages.
+    """Writes the events of a projection, one row a step: of spikes, then of graded messages, all and of nonzero weight.
 
     Args:
         count: what it writes, and where.
@@ -49,7 +49,7 @@ class _Counter:
         step = window(time_step, self.depth, self.lanes.steps)
         if step is not None:
             dense, effective = self.fan_out.events(self.lanes.alive(messages, self.channels, step))
-            self.rows[step] = (0, 0, dense) if self.graded else (dense, effective, 0)
+            self.rows[step] = (0, 0, dense, effective) if self.graded else (dense, effective, 0, 0)
         return step is not None
 
 

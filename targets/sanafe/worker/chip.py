@@ -25,6 +25,8 @@ def build(folder: Path, job: Job) -> tuple[Any, list[Population]]:
     groups = [_group(network, job, index, population) for index, population in enumerate(job["populations"])]
     for index, projection in enumerate(job["projections"]):
         sources, targets, weights = np.load(folder / f"synapses.{index}.npy", allow_pickle=False)
+        if projection["graded"]:  # the levels come as drive, and add nothing here
+            weights = np.zeros_like(weights)
         pairs = np.stack([sources, targets], axis=1).tolist()
         groups[projection["source"]].connect_neurons_sparse(
             groups[projection["target"]], {"w": weights.tolist()}, pairs

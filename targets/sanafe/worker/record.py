@@ -42,7 +42,7 @@ class Record:
         self.index = {group_name(i): i for i in range(many)}
         self.cores: list[Cores] = [np.load(folder / f"core.{i}.npy", allow_pickle=False) for i in range(many)]
         projections = enumerate(job["projections"])
-        self.zeros = [{} if p["graded"] else _zeros(folder, j, p, self.cores) for j, p in projections]
+        self.zeros = [_zeros(folder, j, p, self.cores) for j, p in projections]
         self.heard = {  # projection by source population and core
             (p["source"], int(core)): j
             for j, p in enumerate(job["projections"])

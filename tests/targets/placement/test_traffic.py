@@ -1,0 +1,89 @@
+"""What cores of a placed network do, against an enumeration of every synapse."""
+
+import math
+
+import numpy as np
+import pytest
+
+from kdsnn.energy.models import load_energy_model
+from kdsnn.hardware.limits import load_hardware
+from kdsnn.network import Network
+from kdsnn.network.counters import Counts
+from kdsnn.steps.deployment import deployment
+from kdsnn.targets.placement.place import Placement, place
+from kdsnn.targets.reference import ReferenceTarget
+from kdsnn.testing import example_networks, random_images
+from tests import oracles
+
+CHIP = load_energy_model("loihi1").chip
+IMAGES = 3
+
+
+def core_numbers(placement: Placement, network: Network) -> dict[str, np.ndarray]:
+    """Of each neuron of each population; the input's neurons lie on the first tile."""
+    found, used = {network.input.name: np.zeros(network.input.neurons, np.int64)}, 0
+    for layer in placement.layers:
+        shape = network.population(layer.name).shape
+        channels, positions = (shape[0], math.prod(shape[1:])) if len(shape) == 3 else (shape[0], 1)
+        numbers = np.full((channels, positions), -1)
+        for core in layer.cores:
+            tile = core.tile
+            numbers[tile.first_channel : tile.end_channel, tile.first_position : tile.end_position] = used
+            used += 1
+        found[layer.name] = numbers.reshape(-1)
+    return found
+
+
+def ran(network: Network) -> tuple[np.ndarray, Counts, dict[str, np.ndarray]]:
+    images = random_images(network, IMAGES)
+    result = ReferenceTarget().compile(network).run(images, record="all")
+    spikes = {n: t.reshape(-1, network.population(n).neurons).sum(axis=0, dtype=int) for n, t in result.spikes.items()}
+    return images, result.counts, spikes
+
+
+@pytest.mark.parametrize("network", example_networks(), ids=lambda n: n.name)
+def test_messages_hops_and_work_are_those_of_every_synapse(network: Network) -> None:
+    assert CHIP is not None
+    images, counts, spikes = ran(network)
+    found = deployment(network, CHIP, images, counts, spikes)
+    placement = place(network, load_hardware("loihi1"))
+    cores = core_numbers(placement, network)
+    shown = (images >> (8 - network.input_bits) > 0).sum(axis=0).reshape(-1) * network.timesteps
+    sent = {**spikes, network.input.name: shown}
+    synops = np.zeros(placement.cores)
+    for population in network.spiking:
+        messages = east_west = north_south = 0.0
+        for projection in network.incoming(population.name):
+            targets, sources, _ = oracles.synapses(projection.op, network.population(projection.source).shape)
+            emitted, core = sent[projection.source], cores[population.name][targets]
+            np.add.at(synops, core, emitted[sources])
+            for source, target in {(int(s), int(c)) for s, c in zip(sources, core, strict=True)}:
+                from_x, from_y = divmod(cores[projection.source][source] // 4, 4)
+                to_x, to_y = divmod(target // 4, 4)
+                messages += emitted[source]
+                east_west += emitted[source] * abs(from_x - to_x)
+                north_south += emitted[source] * abs(from_y - to_y)
+        traffic = found.traffic[population.name]
+        assert traffic.messages * IMAGES == pytest.approx(messages)
+        assert traffic.hops_east_west * IMAGES == pytest.approx(east_west)
+        assert traffic.hops_north_south * IMAGES == pytest.approx(north_south)
+    steps = IMAGES * network.timesteps
+    assert [work.synops * steps for work in found.cores] == pytest.approx(synops.tolist())
+    total = sum(layer.synops_dense + layer.input_macs for layer in counts.layers)
+    assert sum(work.synops for work in found.cores) * steps == pytest.approx(total)
+    assert sum(work.spikes for work in found.cores) * steps == pytest.approx(counts.total("spikes"))
+    assert sum(work.updates for work in found.cores) * steps == counts.total("neuron_updates")
+    assert (found.timesteps, found.depth) == (network.timesteps, network.depths[network.output.name])
+    assert not found.even
+
+
+def test_where_each_neurons_spikes_are_not_known_a_layers_are_spread_evenly() -> None:
+    assert CHIP is not None
+    network = example_networks()[0]
+    images, counts, spikes = ran(network)
+    exact = deployment(network, CHIP, images, counts, spikes)
+    found = deployment(network, CHIP, images, counts, None)
+    assert found.even
+    assert sum(work.spikes for work in found.cores) == pytest.approx(sum(work.spikes for work in exact.cores))
+    first = network.spiking[0].name
+    assert found.traffic[first] == exact.traffic[first]  # the image's messages are known
