@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kdsnn.cli.common import (
+    DataRangeOption,
     DatasetOption,
     DeviceOption,
     EncodeOption,
@@ -25,6 +26,7 @@ from kdsnn.cli.common import (
     output,
     percent,
     progress_bar,
+    range_of,
     show,
     table,
 )
@@ -50,6 +52,7 @@ def evaluate(
     images: ImagesOption = None,
     samples: SamplesOption = None,
     encode: EncodeOption = None,
+    data_range: DataRangeOption = None,
     dump: Annotated[
         Path | None, typer.Option("--dump", help="Write predictions, output spikes and spike counts to an .npz file.")
     ] = None,
@@ -95,14 +98,18 @@ def evaluate(
         opened = load(model)
         _all(
             opened,
-            select_images(opened, dataset=dataset, images=images, samples=samples, encode=encode),
+            select_images(
+                opened, dataset=dataset, images=images, samples=samples, encode=encode, data_range=range_of(data_range)
+            ),
             time_limit,
             json=json,
         )
         return
     chosen = make_target(target, option, device, stock=stock, workers=workers)
     opened = load(model)
-    shown = select_images(opened, dataset=dataset, images=images, samples=samples, encode=encode)
+    shown = select_images(
+        opened, dataset=dataset, images=images, samples=samples, encode=encode, data_range=range_of(data_range)
+    )
     asked = Curve(tuple(margin or ())) if curve or margin else None
     result = _one(opened, chosen, shown, asked, time_limit, pool)
     if dump is not None:

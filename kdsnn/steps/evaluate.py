@@ -26,6 +26,7 @@ def evaluate(
     dataset: object = None,
     samples: int | None = None,
     encode: str | None = None,
+    data_range: tuple[float, float] | None = None,
     curve: bool | Curve = False,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
@@ -41,6 +42,7 @@ def evaluate(
         dataset: take the test images of this one.
         samples: at most so many.
         encode: how still images are shown, one of `kdsnn list encoders`; None is as in the training.
+        data_range: what becomes 0 and what becomes 255 in the data, where they do not say it.
         curve: also find the answers after each step and what stopping early saves (`Evaluation.in_time`); with margins
             of your own: `Curve(margins=(2, 5))`.
         time_limit_s: seconds after which to give up.
@@ -52,7 +54,7 @@ def evaluate(
         KdsnnError: there is no such model, target or data, or the target cannot run it.
     """
     chosen, opened = target_of(target, options), load(model)
-    shown = selection_of(opened, data, dataset=dataset, samples=samples, encode=encode)
+    shown = selection_of(opened, data, dataset=dataset, samples=samples, encode=encode, data_range=data_range)
     asked = curve if isinstance(curve, Curve) else Curve() if curve else None
     return evaluate_model(opened, chosen, shown, curve=asked, time_limit_s=time_limit_s, progress=progress)
 
