@@ -53,7 +53,7 @@ def deployment_of(
         fired = sent[layer.name]
         for core in layer.cores:
             part = _part(core.tile)
-            work.append(Work(events[part].sum() / steps, fired[part].sum() / steps, core.tile.neurons))
+            work.append(Work(float(events[part].sum()) / steps, float(fired[part].sum()) / steps, core.tile.neurons))
         tiles = (first + np.arange(len(layer.cores))) // chip.cores_per_tile
         into = np.zeros(3)
         for projection in network.incoming(population.name):
@@ -61,8 +61,8 @@ def deployment_of(
             footprint = Footprint.of(projection, shape, placement.hardware.synapses)
             arriving = _arriving(network, projection) * sent[projection.source]
             into += _traffic(footprint, layer, tiles, arriving, tile_of[projection.source], chip)
-        hops = into[1:] / samples if placement.chips == 1 else (0.0, 0.0)
-        traffic[layer.name] = Traffic(into[0] / samples, *map(float, hops))
+        messages, *hops = (into / samples).tolist()
+        traffic[layer.name] = Traffic(messages, *(hops if placement.chips == 1 else (0.0, 0.0)))
     problems = tuple(str(v) for v in placement.violations if v.where != network.input.name)
     depth = network.depths[network.output.name]
     return Deployment(placement.chips, tuple(work), network.timesteps, depth, traffic, even, problems)
