@@ -13,7 +13,17 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-__all__ = ["OTHER", "STUDENT", "TEACHER", "accuracy_intervals", "as_svg", "energy_bars", "layer_bars", "raster"]
+__all__ = [
+    "OTHER",
+    "STUDENT",
+    "TEACHER",
+    "accuracy_intervals",
+    "answers_in_time",
+    "as_svg",
+    "energy_bars",
+    "layer_bars",
+    "raster",
+]
 
 TEACHER, STUDENT, OTHER = "#8a8f98", "#3b82c4", "#d9822b"  # told apart by the colour-blind, on white and on black
 OTHER_TEXT = "#808080"
@@ -37,6 +47,24 @@ def accuracy_intervals(rows: Sequence[dict[str, Any]]) -> str:
     axes.margins(x=0.15)
     axes.grid(axis="x", color=OTHER_TEXT, alpha=0.25)
     axes.set_xlabel(f"accuracy (%) with 95 % interval, {rows[0]['samples']:,} images")
+    return as_svg(figure)
+
+
+def answers_in_time(curve: dict[str, Any]) -> str:
+    """Accuracy after each time step, the share of answers that are final, and rules to stop by as points."""
+    figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
+    axes = figure.add_subplot()
+    steps = np.arange(1, len(curve["agreement_by_step"]) + 1)
+    if curve["accuracy_by_step"]:
+        axes.plot(steps, 100 * np.array(curve["accuracy_by_step"]), color=STUDENT, label="accuracy")
+        points = [(stop["mean_steps"], 100 * stop["accuracy"]) for stop in curve["stops"]]
+        axes.plot(*zip(*points, strict=True), "o", color=OTHER, label="stopping early, at the mean step")
+    axes.plot(steps, 100 * np.array(curve["agreement_by_step"]), "--", color=TEACHER, label="answers that are final")
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.set_xlabel("after time step")
+    axes.set_ylabel(f"% of {curve['samples']:,} images")
+    axes.grid(color=OTHER_TEXT, alpha=0.25)
+    figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8)
     return as_svg(figure)
 
 
