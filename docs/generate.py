@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from architecture import architecture_page
+from energy_validation import validation_page
 from measured import peers_page
 from notebook import notebook
 
@@ -113,6 +114,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "architecture.md": lambda: MADE.replace("the code", "docs/architecture.py") + architecture_page(),
     "benchmarks.md": benchmarks_page,
     "cli.md": cli_page,
+    "energy-validation.md": lambda: (
+        MADE.replace("the code", "docs/measured_points.toml and the energy models") + validation_page().lstrip()
+    ),
     "support.md": support_page,
     "your-network.ipynb": lambda: notebook(DOCS / "your-network.md"),
 }
