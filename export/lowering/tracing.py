@@ -19,10 +19,12 @@ from torch.utils._pytree import tree_map
 
 from kdsnn.errors import LoweringError
 from kdsnn.export.lowering import arithmetic, linear_functions, shape_functions
+from kdsnn.export.lowering import linear_stream as streams
 from kdsnn.export.lowering.linear_stream import Stream
 from kdsnn.export.lowering.network_builder import Builder
 from kdsnn.export.lowering.places import Place, line_of_error, place_of_call
 from kdsnn.export.lowering.traced import Drive, Order, Part, Refused, State, Total, Traced, traced_in
+from kdsnn.network import Input
 
 __all__ = ["BATCH", "Stopped", "Tracing"]
 
@@ -137,6 +139,12 @@ class Tracing:
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]
+
+    def delayed(self, stream: Stream) -> Stream:
+        """The stream of the time step before."""
+        source = self.builder.populations[0]
+        static = isinstance(source.model, Input) and source.model.static
+        return self.once(("delayed", id(stream)), lambda: streams.delayed(stream, source.name if static else None))
 
     def _key(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):

@@ -114,7 +114,7 @@ def quantize(
         network: a float network.
         weight_bits: 2 to 8, signed and symmetric.
         input_bits: width of an input message; None chooses by the error on the calibration images, or 8 without them.
-        calibration: images `(N, C, H, W)` uint8, or in time `(N, T, C, H, W)`.
+        calibration: images `(N, *image_shape)` uint8.
         method: what the scale is chosen by: `spikes` (the fewest that change on the calibration images), `max` (the
             largest weight fills the bits), `percentile` (a high percentile does, the few beyond it are clipped) or
             `mse` (least squared error of the weights, clipping included). Where integers can be exact, all take these.
@@ -184,10 +184,7 @@ def _assemble(network: Network, made: Sequence[_Quantized], weight_bits: int, in
     projections = sorted((p for q in made for p in q.projections), key=lambda p: order[p.name])
     return replace(
         network,
-        populations=(
-            replace(network.input, model=Input(input_bits, static=network.static)),
-            *(q.population for q in made),
-        ),
+        populations=(replace(network.input, model=Input(input_bits, network.static)), *(q.population for q in made)),
         projections=tuple(projections),
         integer=True,
         provenance={**network.provenance, "quantization": how, "weight_bits": str(weight_bits)},

@@ -39,7 +39,7 @@ Images = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """Images `(N, *image_shape)` uint8, their labels `(N,)`, where they are classes of the network, what they are."""
+    """Images `(N, *image_shape)` uint8, labels `(N,)` where they are classes of the network, and what they are."""
 
     images: Images
     labels: npt.NDArray[np.int64] | None
@@ -92,7 +92,9 @@ def images_to_check(network: Network, data: Dataset | ImageSet) -> Images:
     return np.concatenate([shown, trial_images(network.image_shape, count // 3)])
 
 
-def read_with(path: Path, foreign: Foreign, data: Dataset | ImageSet | None) -> Network:
+def read_with(
+    path: Path, foreign: Foreign, data: Dataset | ImageSet | None, data_range: tuple[float, float] | None = None
+) -> Network:
     """A float NIR graph that takes the images of these data, with the names of their classes.
 
     Raises:
@@ -104,10 +106,12 @@ def read_with(path: Path, foreign: Foreign, data: Dataset | ImageSet | None) -> 
     _check_scale(path, foreign, data)
     shape = data.frame_shape
     in_time, steps = data.steps is not None or data.encode != DIRECT, data.steps or foreign.timesteps
+    if foreign.in_time and not in_time:
+        raise InputError(f"{data.name} holds still images, not frames in time", hint="encode them: --encode")
     read = read_foreign(path, replace(foreign, input_shape=shape, in_time=in_time, timesteps=steps))
     if read.input.shape != shape:
         raise InputError(f"{path} takes images of {read.input.shape}, and {data.name} has {shape}")
-    read = replace(read, provenance={**read.provenance, **said_of(data)})
+    read = replace(read, provenance={**read.provenance, **said_of(data, data_range)})
     if not isinstance(data, Dataset):
         return read
     if len(data.labels) == len(read.labels):

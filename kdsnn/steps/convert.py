@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,12 @@ from kdsnn.data.sources.load import ImageSet, is_events, load_calibration
 from kdsnn.data.sources.source import Reading
 from kdsnn.display import Block, Displayed
 from kdsnn.distill.checkpoint import load_model
-from kdsnn.distill.preparation import IN_MEMORY
-from kdsnn.errors import InputError, LoweringError, UsageError
+from kdsnn.errors import InputError, UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT
 from kdsnn.evaluation.edges import MODULE_TO_FLOAT
 from kdsnn.export.lowering.lower import Lowered, lower_module
 from kdsnn.export.lowering.module_agreement import ModuleAgreement, check_module, run_module
 from kdsnn.export.lowering.relays import balance
-from kdsnn.export.lowering.traced import Order
 from kdsnn.export.nir import write_nir
 from kdsnn.network import Network
 from kdsnn.own_code.functions import load_own
@@ -33,7 +30,7 @@ from kdsnn.steps.calibration import images_to_check
 from kdsnn.steps.figures import write_quantized
 from kdsnn.steps.images import said_of
 from kdsnn.steps.models import MODEL_FILE, Model
-from kdsnn.steps.module_runs import claim_for_module, ensure_for_module, write_module
+from kdsnn.steps.module_runs import claim_for_module, data_of_run, write_module
 from kdsnn.steps.post_training import Quantized, quantize_network
 
 __all__ = ["Converted", "convert", "load_module"]
@@ -96,6 +93,8 @@ def convert(
     section: QuantizeSection | None = None,
     max_disagreement: float = MAX_DISAGREEMENT,
     encode: str | None = None,
+    in_time: bool = False,
+    data_range: tuple[float, float] | None = None,
 ) -> Converted:
     """The integer network of a module of snnTorch's neurons, proven on the way.
 
@@ -116,7 +115,9 @@ def convert(
         section: how to quantize.
         max_disagreement: share of the predictions in which the integer network may differ from the float network.
         encode: how still images are shown to the module, one of `kdsnn list encoders`; None is `direct`. Encoded ones,
-            and data in time, are given as `(T, B, ...)`, or, where it takes no such, a frame at each call.
+            and data in time, are given a frame at each call, or as `(T, B, ...)` where it takes these.
+        in_time: whether the data are frames in time, `(N, T, ...)`, where they do not say it themselves.
+        data_range: what becomes 0 and what becomes 255 in the data, where they do not say it.
 
     Raises:
         LoweringError: the module holds something that cannot be carried exactly; with all that was found.
@@ -134,11 +135,14 @@ def convert(
         raise UsageError("a run has its network in it: either a file to write, or a run")
     path = _nir_path(out if out is not None else f"{name}.nir") if folder is None else folder / MODEL_FILE
     ENCODERS.get(encode or DIRECT)
-    shown = load_calibration(data, Reading(encode=encode or DIRECT, steps=timesteps if is_events(data) else None))
+    steps = timesteps if in_time or is_events(data) else None
+    if in_time and timesteps is None:
+        raise UsageError("images in time have a number of steps, and none is said", hint="say it: timesteps, -T")
+    shown = load_calibration(data, Reading(data_range, encode=encode or DIRECT, steps=steps))
     dataset = shown if isinstance(shown, Dataset) else None
     if folder is not None:
-        shown = dataset = _of_run(folder, data, dataset)
-    lowered = _lowered(module, shown, timesteps, name)
+        shown = dataset = data_of_run(folder, data, dataset)
+    lowered = _lowered(module, shown, timesteps, name, data_range)
     network = balance(lowered.network)
     agreement = check_module(module, lowered, network, images_to_check(network, shown))
     if dataset is not None and len(dataset.labels) == len(network.labels):
@@ -159,44 +163,30 @@ def convert(
         with lock(folder):
             claim_for_module(folder)
             write_quantized(made.network, made.as_json(), folder)
-            write_module(folder, name, data, dataset)
+            write_module(folder, name, data, dataset, data_range)
     return made
 
 
-def _lowered(module: nn.Module, shown: Dataset | ImageSet, timesteps: int | None, name: str) -> Lowered:
+def _lowered(
+    module: nn.Module,
+    shown: Dataset | ImageSet,
+    timesteps: int | None,
+    name: str,
+    data_range: tuple[float, float] | None,
+) -> Lowered:
     """The float network of a module, by how it takes the images."""
     if shown.steps is not None and timesteps not in (None, shown.steps):
         raise InputError(f"{shown.name} has {shown.steps} time steps, not {timesteps}", hint="leave out timesteps, -T")
-    lowered = partial(
-        lower_module,
+    return lower_module(
         module,
         input_shape=shown.frame_shape,
         timesteps=shown.steps or timesteps,
         labels=None,
         name=name,
-        provenance={"source": "module", "module": name, "dataset": shown.name, **said_of(shown)},
+        provenance={"source": "module", "module": name, "dataset": shown.name, **said_of(shown, data_range)},
         value_range=shown.value_range or (0.0, 1.0),
+        in_time=shown.steps is not None or shown.encode != DIRECT,
     )
-    if shown.steps is None and shown.encode == DIRECT:
-        return lowered()
-    try:
-        return lowered(in_time=Order.STACKED)
-    except LoweringError as at_once:
-        try:
-            return lowered(in_time=Order.NOW)
-        except LoweringError:
-            raise at_once from None
-
-
-def _of_run(folder: Path, data: object, dataset: Dataset | None) -> Dataset:
-    """The data that a run of a module is made with, called as it will call them."""
-    if dataset is None:
-        raise InputError(
-            "the images have no labels, and a run is measured on test images with labels",
-            hint="give labels, or make a file alone: kdsnn convert ... -o NAME.nir",
-        )
-    ensure_for_module(folder)
-    return dataset if isinstance(data, str | Path) else replace(dataset, name=IN_MEMORY)
 
 
 def load_module(reference: str, weights: Path | None = None, **offered: Any) -> nn.Module:

@@ -74,6 +74,7 @@ def export(
     *,
     data: object = None,
     encode: str | None = None,
+    data_range: tuple[float, float] | None = None,
     **options: object,
 ) -> Bundle:
     """Writes a bundle for a target; it is read again, run there and compared with the reference before it counts.
@@ -84,6 +85,7 @@ def export(
         folder: made if missing; None is `export/TARGET` beside the model.
         data: the first four of these images are run; None takes test images of what the model was trained on.
         encode: how still images are shown, one of `kdsnn list encoders`; None is as in the training.
+        data_range: what becomes 0 and what becomes 255 in the data, where they do not say it.
         options: of a target that is named.
 
     Raises:
@@ -92,15 +94,17 @@ def export(
     """
     opened = load(model)
     chosen = None if target == NIR else target_of(target, options)
-    images = None if chosen is None else _some(opened, data, encode)
+    images = None if chosen is None else _some(opened, data, encode, data_range)
     name = chosen.name if chosen else NIR
     to = Path(folder) if folder is not None else (opened.run or opened.path.parent) / "export" / name
     return Bundle(to, export_bundle(opened, chosen, to, images), edges_of(opened.network))
 
 
-def _some(model: Model, data: object, encode: str | None) -> npt.NDArray[np.uint8]:
+def _some(
+    model: Model, data: object, encode: str | None, data_range: tuple[float, float] | None
+) -> npt.NDArray[np.uint8]:
     """The few images that a bundle is verified with."""
-    return select_images(model, images=data, samples=VERIFIED_WITH, encode=encode).images
+    return select_images(model, images=data, samples=VERIFIED_WITH, encode=encode, data_range=data_range).images
 
 
 def export_bundle(

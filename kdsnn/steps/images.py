@@ -16,9 +16,9 @@ from kdsnn.data.datasets import Dataset
 from kdsnn.data.encoders import DIRECT
 from kdsnn.data.identity import DataIdentity, identify
 from kdsnn.data.sources.load import ImageSet, load_data, load_images
-from kdsnn.data.sources.source import Reading
+from kdsnn.data.sources.source import Range, Reading
 from kdsnn.distill.preparation import data_of
-from kdsnn.errors import InputError
+from kdsnn.errors import InputError, UsageError
 from kdsnn.network import Network
 from kdsnn.network.arrays import freeze
 from kdsnn.recipes.load import load_recipe
@@ -46,9 +46,11 @@ class Selection:
     identity: DataIdentity
 
 
-def said_of(data: Dataset | ImageSet) -> dict[str, str]:
-    """What a network's provenance keeps of how it was shown data that no recipe names."""
-    return {} if data.encode == DIRECT else {READING: json.dumps({"encode": data.encode})}
+def said_of(data: Dataset | ImageSet, data_range: Range | None = None) -> dict[str, str]:
+    """What a network's provenance keeps of how it was shown data that no recipe names; a range, if one was said."""
+    said: dict[str, object] = {} if data.encode == DIRECT else {"encode": data.encode}
+    said |= {} if data_range is None else {"range": list(data_range)}
+    return {READING: json.dumps(said)} if said else {}
 
 
 def select_images(
@@ -58,6 +60,7 @@ def select_images(
     images: object = None,
     samples: int | None = None,
     encode: str | None = None,
+    data_range: Range | None = None,
 ) -> Selection:
     """The images to evaluate on: those given, or the test split of what the model was trained on.
 
@@ -70,6 +73,7 @@ def select_images(
         images: take all of these, or the test split where they have one; they need no labels.
         samples: at most so many: the first of `images`, or a fixed random sample of the data set.
         encode: how still images are shown, one of `kdsnn.choices.ENCODERS`; None is as in the training.
+        data_range: what becomes 0 and what becomes 255, where the data do not say it; None is as in the training.
 
     Raises:
         UsageError: there is no data set, or no encoder, of that name.
@@ -77,13 +81,18 @@ def select_images(
     """
     if encode is not None:
         ENCODERS.get(encode)
+    if data_range is not None and images is None and dataset is None:
+        raise UsageError("a range is said of data that are named", hint="name them: --images or --dataset")
+    reading = _reading(model.network, encode)
+    if data_range is not None:
+        reading = replace(reading, value_range=data_range)
     if images is not None:
-        shown = load_images(images, _reading(model.network, encode))
+        shown = load_images(images, reading)
         labels = _numbered(shown.labels, shown.classes, model.network, shown.name)
         how = "all" if samples is None or samples >= len(shown.images) else "first"
         frames = shown.shown(shown.images[:samples], model.network.timesteps)
         return _selection(frames, None if labels is None else labels[:samples], shown.name, None, how)
-    found = _trained_on(model) if dataset is None else load_data(dataset, _reading(model.network, encode))
+    found = _trained_on(model) if dataset is None else load_data(dataset, reading)
     found = found if encode is None else replace(found, encode=encode)
     labels = _numbered(found.test.labels, found.labels, model.network, found.name)
     steps = model.network.timesteps
@@ -102,11 +111,12 @@ def selection_of(
     dataset: object = None,
     samples: int | None = None,
     encode: str | None = None,
+    data_range: Range | None = None,
 ) -> Selection:
     """Images that were selected already, or those that `select_images` selects."""
     if isinstance(data, Selection):
         return data
-    return select_images(model, dataset=dataset, images=data, samples=samples, encode=encode)
+    return select_images(model, dataset=dataset, images=data, samples=samples, encode=encode, data_range=data_range)
 
 
 def _trained_on(model: Model) -> Dataset:
