@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from architecture import architecture_page
+from energy_validation import validation_page
 from measured import peers_page
 from notebook import notebook
 
@@ -91,6 +92,7 @@ def hardware_tables() -> str:
     for hardware in map(load_hardware, hardware_names()):
         rows = [f"| `{n}` | {x.value:,} {x.unit} | {x.source} ({x.date}) |" for n, x in hardware.limits.items()]
         rows += [f"| `{name}` | not checked | {why} |" for name, why in hardware.missing.items()]
+        rows += [f"| `{x.feature}` | refused | {x.why}: {x.source} ({x.date}) |" for x in hardware.lacks]
         synapses = f"Synapses are counted after {hardware.synapses.source} ({hardware.synapses.date})."
         lines = ("| limit | value | source |", "|---|---|---|", *rows)
         notes = "\n".join(f"- {note}" for note in (synapses, *hardware.notes))
@@ -112,6 +114,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "architecture.md": lambda: MADE.replace("the code", "docs/architecture.py") + architecture_page(),
     "benchmarks.md": benchmarks_page,
     "cli.md": cli_page,
+    "energy-validation.md": lambda: (
+        MADE.replace("the code", "docs/measured_points.toml and the energy models") + validation_page().lstrip()
+    ),
     "support.md": support_page,
     "your-network.ipynb": lambda: notebook(DOCS / "your-network.md"),
 }

@@ -7,6 +7,7 @@
     kdsnn.evaluate(made, "lava", samples=100)     # every spike and every count compared with the reference
     kdsnn.export(made, "lava", "bundle")
     kdsnn.energy(made, "loihi1")
+    kdsnn.compare("runs/before", made)
     kdsnn.report(made)
 
 The command line calls these functions. `import kdsnn` alone imports no torch.
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from kdsnn.models.spiking_copy.spiking import spiking
     from kdsnn.report.page import report
+    from kdsnn.steps.compare import compare
     from kdsnn.steps.convert import convert
     from kdsnn.steps.distill import distill
     from kdsnn.steps.energy import energy
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "compare",
     "convert",
     "distill",
     "energy",
@@ -49,6 +52,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 FUNCTIONS = {  # where each lies
+    "compare": "kdsnn.steps.compare",
     "convert": "kdsnn.steps.convert",
     "distill": "kdsnn.steps.distill",
     "energy": "kdsnn.steps.energy",

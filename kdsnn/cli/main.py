@@ -8,6 +8,7 @@ import sys
 import typer
 
 from kdsnn.cli import (
+    compare,
     convert,
     demo,
     distill,
@@ -65,7 +66,7 @@ def _options(
         os.environ["KDSNN_DEBUG"] = "1"
 
 
-for module in (demo, convert, teach, distill, quantize, export, evaluate, energy, noise, report):
+for module in (demo, convert, teach, distill, quantize, export, evaluate, compare, energy, noise, report):
     module.register(app)
 for module in (targets, doctor, setup, list_, recipe, paper):
     module.register(app)

@@ -1,5 +1,8 @@
 """Noise on images, seeded and pure: `(N, C, H, W)` uint8 in, the same out; see `kdsnn.choices.NOISES`.
 
+Of images in time, `(N, T, C, H, W)`, all frames are turned by one angle and lie over one photograph; pixels that are
+drawn one by one are drawn anew for each frame.
+
 Each takes a level from 0, which leaves the images as they are, to 1. The draws of a seed are the same at every level:
 those of one seed differ in strength alone. At level 1 the variants of MNIST are those of Larochelle et al.,
 "An empirical evaluation of deep architectures on problems with many factors of variation" (ICML 2007); interpolation,
@@ -88,18 +91,19 @@ def rotated(images: Images, angles: npt.NDArray[np.float64]) -> Images:
     import torch
     import torch.nn.functional as F
 
-    height, width = images.shape[2:]
-    turned = np.empty_like(images)
+    height, width = images.shape[-2:]
+    planes = images.reshape(len(images), -1, height, width)  # the frames of an image are turned as its channels are
+    turned = np.empty_like(planes)
     for begin in range(0, len(images), CHUNK):
         part = slice(begin, begin + CHUNK)
         cosine, sine = np.cos(angles[part]), np.sin(angles[part])
         zero = np.zeros_like(cosine)
         rows = (cosine, -sine * height / width, zero, sine * width / height, cosine, zero)
         theta = torch.from_numpy(np.stack(rows, axis=1).reshape(-1, 2, 3))
-        pixels = torch.from_numpy(images[part].astype(np.float64))
+        pixels = torch.from_numpy(planes[part].astype(np.float64))
         grid = F.affine_grid(theta, list(pixels.shape), align_corners=False)
         turned[part] = F.grid_sample(pixels, grid, align_corners=False).round().clamp(0, 255).to(torch.uint8).numpy()
-    return turned
+    return turned.reshape(images.shape)
 
 
 def _angles(rng: np.random.Generator, count: int) -> npt.NDArray[np.float64]:
@@ -107,9 +111,9 @@ def _angles(rng: np.random.Generator, count: int) -> npt.NDArray[np.float64]:
 
 
 def _over_photographs(images: Images, level: float, rng: np.random.Generator, part: Part) -> Images:
-    _, channels, height, width = images.shape
-    background = patches(len(images), (channels, height, width), part, rng)
-    return np.maximum(images, _scaled(background, level))
+    channels, height, width = images.shape[-3:]
+    background = _scaled(patches(len(images), (channels, height, width), part, rng), level)
+    return np.maximum(images, background if images.ndim == background.ndim else background[:, None])
 
 
 def _scaled(background: Images, level: float) -> Images:

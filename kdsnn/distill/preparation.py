@@ -95,6 +95,7 @@ def reading_of(section: DataSection) -> Reading:
         encode=section.encode,
         bin_by=section.bin_by,
         event_bits=section.event_bits,
+        sensor=section.sensor,
     )
 
 

@@ -18,6 +18,7 @@ from kdsnn.network.counters import Counts
 __all__ = ["EnergyReport", "estimate", "microjoules"]
 
 PICO = 1e-12
+FOUR_DIGITS = 0.01  # µJ: less would lose digits behind the fourth
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,11 @@ class EnergyReport(Displayed):
 
 
 def microjoules(joules: float | None) -> str | None:
-    """A figure of a table in µJ, with four digits after the point."""
-    return None if joules is None else f"{1e6 * joules:.4f}"
+    """A figure of a table in µJ: four digits after the point, or three that are not zero."""
+    if joules is None:
+        return None
+    value = 1e6 * joules
+    return f"{value:.4f}" if value >= FOUR_DIGITS or value == 0 else f"{value:.3g}"
 
 
 def estimate(

@@ -9,7 +9,16 @@ from pydantic import Field, model_validator
 
 from kdsnn.toml_files import FileModel, load, shipped
 
-__all__ = ["Chip", "EnergyModel", "EnergyPart", "Missing", "StaticPower", "energy_model_names", "load_energy_model"]
+__all__ = [
+    "Chip",
+    "EnergyModel",
+    "EnergyPart",
+    "Missing",
+    "Sourced",
+    "StaticPower",
+    "energy_model_names",
+    "load_energy_model",
+]
 
 PACKAGE = "kdsnn.energy"
 Count = Literal[

@@ -110,7 +110,7 @@ def agreement(
     Args:
         float_network: as `kdsnn.network.float_simulation` computes it.
         network: integer, of the same populations.
-        images: `(N, C, H, W)` uint8.
+        images: `(N, *image_shape)` uint8.
         labels: `(N,)`, for the accuracies.
         shown: which images these are, in words.
 

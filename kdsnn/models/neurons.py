@@ -8,7 +8,7 @@ are folded before the first layer, and then `Repeat` has nothing to do.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import snntorch
 import torch
@@ -75,20 +75,30 @@ class MultiStep(nn.Module):
 class IF(MultiStep):
     """Integrate-and-fire neurons over T steps: `H = V + X`; spike where `H > threshold`; `V = 0` where it spiked.
 
-    The cell is snnTorch's `Leaky` with beta 1 and a reset to zero. What it computes is computed for all steps at once,
-    bit for bit, as long as the cell is that and nothing else; a cell that was changed runs itself, step by step.
+    Or `V = H - threshold` there, where the reset is by subtraction. The cell is snnTorch's `Leaky` with beta 1. What
+    one with a reset to zero computes is computed for all steps at once, bit for bit, as long as the cell is that and
+    nothing else; any other cell runs itself, step by step.
 
     Args:
         timesteps: T, folded into the batch of the input.
         threshold: of all neurons.
         surrogate: name of the gradient in place of the step's, one of `kdsnn.choices.SURROGATES`.
         slope: of the surrogate.
+        reset: `zero`, or `subtract`.
     """
 
-    def __init__(self, timesteps: int, *, threshold: float = 1.0, surrogate: str = "atan", slope: float = 2.0) -> None:
+    def __init__(
+        self,
+        timesteps: int,
+        *,
+        threshold: float = 1.0,
+        surrogate: str = "atan",
+        slope: float = 2.0,
+        reset: Literal["zero", "subtract"] = "zero",
+    ) -> None:
         chosen = SURROGATES.get(surrogate)
         gradient = chosen.gradient(slope)
-        cell = snntorch.Leaky(beta=1.0, threshold=threshold, reset_mechanism="zero", spike_grad=gradient)
+        cell = snntorch.Leaky(beta=1.0, threshold=threshold, reset_mechanism=reset, spike_grad=gradient)
         super().__init__(timesteps, cell)
         self.gradient, self.chain = gradient, chosen.chain(slope)
         self.known: tuple[list[torch.Tensor], list[int], bool] | None = None

@@ -75,6 +75,7 @@ class DataSection(_Section):
         bin_by: of events: whether the steps are equally long (`time`), or have equally many events (`events`); None is
             `time`.
         event_bits: of events: 1 is whether there was any (a spike), 8 how many there were; None is 1.
+        sensor: height and width in pixels, of recordings of events in files of one's own.
         sha256: of the data; others are refused. A run keeps it of data of one's own.
         augment: name of what happens to a training image, in `kdsnn.choices.AUGMENTATIONS`.
         train_samples: take so many training images, stratified, other ones with each seed; None takes all.
@@ -89,6 +90,7 @@ class DataSection(_Section):
     encode: Annotated[str, _one_of(choices.ENCODERS)] = "direct"
     bin_by: Literal["time", "events"] | None = None
     event_bits: Literal[1, 8] | None = None
+    sensor: tuple[Count, Count] | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     augment: Annotated[str, _one_of(choices.AUGMENTATIONS)] = "none"
     train_samples: Count | None = None
@@ -170,6 +172,8 @@ class StudentSection(_Section):
         hidden: neurons of its hidden layer, instead of the model's own.
         readout: `rate` (the paper's: spikes of the output neurons over T) or `membrane` (they never fire, and the
             score is what they have summed up after T steps).
+        reset: what a spike does to its neuron: `zero`, or `subtract` takes the threshold from the potential, which
+            trains more slowly.
         percentile: of the activations of the ANN, which becomes one spike a step in `spiking-copy`; 0 leaves its
             weights as they are, None is 99.
     """
@@ -183,6 +187,7 @@ class StudentSection(_Section):
     channels: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     hidden: Count | None = None
     readout: Literal["rate", "membrane"] = "rate"
+    reset: Literal["zero", "subtract"] = "zero"
     percentile: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
 
 

@@ -30,7 +30,7 @@ from kdsnn.steps.module_runs import section_of_module
 __all__ = ["READ", "READING", "Selection", "said_of", "select_images", "selection_of"]
 
 READING = "reading"  # of the provenance of a network: what its data do not say themselves, as JSON
-READ = {"range", "test_share", "steps", "encode", "bin_by", "event_bits"}  # of a recipe's data, what that is
+READ = {"range", "test_share", "steps", "encode", "bin_by", "event_bits", "sensor"}  # of a recipe's data, what that is
 
 SAMPLE_SEED = 0  # which test images a smaller sample takes
 Images = npt.NDArray[np.uint8]
@@ -155,9 +155,16 @@ def _reading(network: Network, encode: str | None = None) -> Reading:
             encode=str(said.get("encode", DIRECT)) if encode is None else encode,
             bin_by=said.get("bin_by"),
             event_bits=said.get("event_bits"),
+            sensor=_sensor(network),
         )
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise InputError(f"network {network.name!r} does not say how its data are read: {error}") from error
+
+
+def _sensor(network: Network) -> tuple[int, int] | None:
+    """Height and width of what a network in time looks at."""
+    shape = network.input.shape
+    return None if network.static or len(shape) != 3 else (shape[1], shape[2])
 
 
 @overload

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from kdsnn.energy.deployment import Deployment, Traffic, Work
 from kdsnn.energy.models import Chip
-from kdsnn.network import Network
+from kdsnn.network import Network, Projection
 from kdsnn.network.linear_maps import apply
 from kdsnn.targets.placement.footprint import Footprint, Tile, layout
 from kdsnn.targets.placement.place import Layer, Placement
@@ -53,15 +53,16 @@ def deployment_of(
         fired = sent[layer.name]
         for core in layer.cores:
             part = _part(core.tile)
-            work.append(Work(events[part].sum() / steps, fired[part].sum() / steps, core.tile.neurons))
+            work.append(Work(float(events[part].sum()) / steps, float(fired[part].sum()) / steps, core.tile.neurons))
         tiles = (first + np.arange(len(layer.cores))) // chip.cores_per_tile
         into = np.zeros(3)
         for projection in network.incoming(population.name):
             shape = network.population(projection.source).shape
             footprint = Footprint.of(projection, shape, placement.hardware.synapses)
-            into += _traffic(footprint, layer, tiles, sent[projection.source], tile_of[projection.source], chip)
-        hops = into[1:] / samples if placement.chips == 1 else (0.0, 0.0)
-        traffic[layer.name] = Traffic(into[0] / samples, *map(float, hops))
+            arriving = _arriving(network, projection) * sent[projection.source]
+            into += _traffic(footprint, layer, tiles, arriving, tile_of[projection.source], chip)
+        messages, *hops = (into / samples).tolist()
+        traffic[layer.name] = Traffic(messages, *(hops if placement.chips == 1 else (0.0, 0.0)))
     problems = tuple(str(v) for v in placement.violations if v.where != network.input.name)
     depth = network.depths[network.output.name]
     return Deployment(placement.chips, tuple(work), network.timesteps, depth, traffic, even, problems)
@@ -78,9 +79,17 @@ def _events(network: Network, name: str, emitted: Mapping[str, Array]) -> Floats
     for projection in network.incoming(name):
         every = replace(projection.op, weight=np.ones_like(projection.op.weight))
         source = network.population(projection.source).shape
-        arriving = emitted[projection.source].reshape(1, *source).astype(np.float64)
+        arriving = _arriving(network, projection) * emitted[projection.source].reshape(1, *source)
         total += apply(every, arriving).reshape(total.shape)
     return total
+
+
+def _arriving(network: Network, projection: Projection) -> float:
+    """The share of messages that arrive: a population's own, one step late, do not after an image's last step.
+
+    How many those are is not in the sums over steps; one step's share is taken off.
+    """
+    return 1.0 - 1 / network.timesteps if projection.source == projection.target else 1.0
 
 
 def _traffic(footprint: Footprint, layer: Layer, tiles: Array, sent: Floats, tile_of: Array, chip: Chip) -> Floats:

@@ -9,6 +9,7 @@ from pathlib import Path
 from kdsnn.choices import DATASETS
 from kdsnn.data.datasets import Dataset, InTime, load_dataset
 from kdsnn.data.encoders import DIRECT, check_still, encoded
+from kdsnn.data.events.folder import holds_recordings, of_recordings
 from kdsnn.data.sources.arrays import of_npy, of_npz
 from kdsnn.data.sources.folder import of_folder, stamp_of
 from kdsnn.data.sources.objects import of_object
@@ -152,14 +153,22 @@ def _read_as(dataset: Dataset, name: str, reading: Reading) -> Dataset:
 
 
 def is_events(data: object) -> bool:
-    """Whether data are events by name, which become as many frames as are asked for."""
-    return isinstance(data, str) and data in DATASETS and isinstance(DATASETS.get(data), InTime)
+    """Whether data are events, which become as many frames as are asked for: of a name, or recordings in a folder."""
+    if not isinstance(data, str | Path):
+        return False
+    if str(data) in DATASETS:
+        return isinstance(DATASETS.get(str(data)), InTime)
+    try:
+        return not is_function(str(data)) and Path(data).is_dir() and holds_recordings(Path(data))
+    except OSError:  # a name that is too long, say; whoever reads it says so
+        return False
 
 
 def _check_events(data: object, name: str, reading: Reading) -> None:
     """Raises InputError where it is said how events become frames, and the data are frames."""
-    if not is_events(data) and reading.binding and (reading.bin_by, reading.event_bits) != (None, None):
-        raise InputError(f"{name} holds no events", hint="leave out data.bin_by, data.event_bits")
+    said = (reading.bin_by, reading.event_bits, reading.sensor) != (None, None, None)
+    if said and reading.binding and not is_events(data):
+        raise InputError(f"{name} holds no events", hint="leave out data.bin_by, data.event_bits, data.sensor")
 
 
 def _checked(data: str | Path) -> str:
@@ -182,7 +191,8 @@ def _opened(data: object, reading: Reading) -> tuple[Part | Dataset, str]:
         return of_object(own.call() if callable(own.value) else own.value, own.title), own.title
     path, name = Path(text), title_of(text)
     if path.is_dir():
-        return of_folder(path), name
+        recordings = holds_recordings(path)
+        return (of_recordings(path, reading.binning, reading.sensor) if recordings else of_folder(path)), name
     if not path.is_file():
         raise InputError(f"there is no file or folder {text}")
     if path.suffix not in ARRAYS:

@@ -34,6 +34,7 @@ class Reading:
         encode: how still images are shown to a network, one of `kdsnn.choices.ENCODERS`.
         bin_by: how events are put together; see `kdsnn.data.events.binning`. None is `time`.
         event_bits: likewise; None is 1.
+        sensor: height and width in pixels, of recordings in files of one's own.
     """
 
     value_range: Range | None = None
@@ -43,6 +44,7 @@ class Reading:
     encode: str = DIRECT
     bin_by: Literal["time", "events"] | None = None
     event_bits: Literal[1, 8] | None = None
+    sensor: tuple[int, int] | None = None
 
     @property
     def binning(self) -> Binning:
