@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,11 @@ from kdsnn.run_folders import read_json
 from kdsnn.steps.deployment import deployment
 from kdsnn.steps.evaluations import activity_of, judged, target_of
 from kdsnn.steps.figures import FIGURES, figures_of
-from kdsnn.steps.images import select_images
+from kdsnn.steps.images import Selection, select_images
 from kdsnn.steps.models import Model
 from kdsnn.targets.reference import simulate
 
-__all__ = ["collect"]
+__all__ = ["collect", "one_image"]
 
 SCHEMA = "kdsnn.report/1"
 TEACHER = "teacher.json"
@@ -84,7 +85,7 @@ def collect(model: Model) -> dict[str, Any]:
         "teacher": teacher,
         "noise": measured[0] if measured else None,
         "noise_measurements": measured,
-        "image": _one_image(model),
+        "image": one_image(model),
     }
 
 
@@ -153,9 +154,9 @@ def _energy(name: str, model: Model, evaluation: dict[str, Any], teacher: dict[s
     return {**said, **report.as_json(), "spread_evenly": placed is not None and placed.even}
 
 
-def _one_image(model: Model) -> dict[str, Any]:
-    """The first evaluated image, and when which neurons fired on it."""
-    shown = select_images(model, samples=1)
+def one_image(model: Model, index: int | None = None) -> dict[str, Any]:
+    """A test image by its number, or the first that was evaluated, and when which neurons fired on it."""
+    shown = select_images(model, samples=1) if index is None else _numbered(select_images(model), index)
     spikes, _ = simulate(model.network, shown.images)
     return {
         "pixels": shown.images[0].tolist(),
@@ -166,3 +167,10 @@ def _one_image(model: Model) -> dict[str, Any]:
         },
         "neurons": {p.name: p.neurons for p in model.network.spiking},
     }
+
+
+def _numbered(shown: Selection, index: int) -> Selection:
+    if not 0 <= index < len(shown.images):
+        raise InputError(f"there is no image {index}: {shown.identity.name} has {len(shown.images)}, the first is 0")
+    labels = None if shown.labels is None else shown.labels[index : index + 1]
+    return replace(shown, images=shown.images[index : index + 1], labels=labels)
