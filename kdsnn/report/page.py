@@ -54,9 +54,9 @@ def render(data: dict[str, Any]) -> str:
         "layers": [figures.layer_bars(data["layers"])],
         "energy": [figures.energy_bars(reports) for reports in by_account.values()],
         "raster": [figures.raster(image) for image in data["images"]],
-        "noise": [figures.as_svg(noise_curves.draw(measured)) for measured in data["noise_measurements"]],
+        "noise": [noise_curves.draw(measured) for measured in data["noise_measurements"]],
     }
-    shown = {name: [Markup(svg) for svg in svgs] for name, svgs in drawn.items()}  # noqa: S704  ours
+    shown = {name: [Markup(figures.as_svg(one)) for one in several] for name, several in drawn.items()}  # noqa: S704  ours
     return template.render(report=data, figures=shown, colours=COLOURS)
 
 
