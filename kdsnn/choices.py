@@ -15,6 +15,7 @@ __all__ = [
     "AUGMENTATIONS",
     "DATASETS",
     "ENCODERS",
+    "FIGURES",
     "LOSSES",
     "METHODS",
     "NOISES",
@@ -142,6 +143,19 @@ METHODS: Registry[Any] = Registry(
         "mse": "kdsnn.export.quantization.methods.least_error:candidates",
         "percentile": "kdsnn.export.quantization.methods.percentile:candidates",
         "spikes": "kdsnn.export.quantization.methods.fewest_changes:SPIKES",
+    },
+)
+FIGURES: Registry[Any] = Registry(
+    "figure",
+    "figures",
+    {
+        "accuracy": "kdsnn.report.drawings:accuracy",
+        "energy": "kdsnn.report.drawings:energy",
+        "layers": "kdsnn.report.drawings:layers",
+        "noise-curves": "kdsnn.report.drawings:curves",
+        "noisy-images": "kdsnn.report.paper_figures:noisy_images",
+        "raster": "kdsnn.report.drawings:raster",
+        "spike-sequence": "kdsnn.report.paper_figures:spike_sequence",
     },
 )
 NOISES: Registry[Any] = Registry(

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     targets = "targets"
     writers = "writers"
     energy_models = "energy-models"
+    figures = "figures"
     hardware = "hardware"
     runs = "runs"
     evaluations = "evaluations"
@@ -38,6 +39,7 @@ def _names(kind: Kind) -> list[str]:
 
     chosen = {
         Kind.datasets: choices.DATASETS,
+        Kind.figures: choices.FIGURES,
         Kind.students: choices.STUDENTS,
         Kind.teachers: choices.TEACHERS,
         Kind.losses: choices.LOSSES,

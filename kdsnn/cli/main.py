@@ -16,6 +16,7 @@ from kdsnn.cli import (
     energy,
     evaluate,
     export,
+    figure,
     list_,
     noise,
     paper,
@@ -66,7 +67,7 @@ def _options(
         os.environ["KDSNN_DEBUG"] = "1"
 
 
-for module in (demo, convert, teach, distill, quantize, export, evaluate, compare, energy, noise, report):
+for module in (demo, convert, teach, distill, quantize, export, evaluate, compare, energy, noise, figure, report):
     module.register(app)
 for module in (targets, doctor, setup, list_, recipe, paper):
     module.register(app)

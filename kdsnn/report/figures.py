@@ -1,4 +1,4 @@
-"""The figures of a report, as SVG text: drawn from the JSON alone."""
+"""The figures of a report, drawn from its JSON alone: as wide as asked, in inches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,18 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-__all__ = ["OTHER", "STUDENT", "TEACHER", "accuracy_intervals", "as_svg", "energy_bars", "layer_bars", "raster"]
+__all__ = [
+    "OTHER",
+    "STUDENT",
+    "TEACHER",
+    "accuracy_intervals",
+    "answers_in_time",
+    "as_svg",
+    "energy_bars",
+    "layer_bars",
+    "picture",
+    "raster",
+]
 
 TEACHER, STUDENT, OTHER = "#8a8f98", "#3b82c4", "#d9822b"  # told apart by the colour-blind, on white and on black
 OTHER_TEXT = "#808080"
@@ -23,9 +34,9 @@ _SEEN = LinearSegmentedColormap.from_list("seen", [f"{STUDENT}10", STUDENT])  # 
 _BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8}
 
 
-def accuracy_intervals(rows: Sequence[dict[str, Any]]) -> str:
+def accuracy_intervals(rows: Sequence[dict[str, Any]], width: float = WIDTH) -> Figure:
     """Accuracies on the same number of images, each a point with its 95 % interval. No bars: the axis has no zero."""
-    figure = Figure(figsize=(WIDTH, 0.3 * len(rows) + 0.6), layout="constrained")
+    figure = Figure(figsize=(width, 0.3 * len(rows) + 0.6), layout="constrained")
     axes = figure.add_subplot()
     for place, row in enumerate(rows):
         colour = TEACHER if "teacher" in row["what"] else STUDENT
@@ -37,16 +48,34 @@ def accuracy_intervals(rows: Sequence[dict[str, Any]]) -> str:
     axes.margins(x=0.15)
     axes.grid(axis="x", color=OTHER_TEXT, alpha=0.25)
     axes.set_xlabel(f"accuracy (%) with 95 % interval, {rows[0]['samples']:,} images")
-    return as_svg(figure)
+    return figure
 
 
-def layer_bars(layers: Sequence[dict[str, Any]]) -> str:
+def answers_in_time(curve: dict[str, Any], width: float = WIDTH) -> Figure:
+    """Accuracy after each time step, the share of answers that are final, and rules to stop by as points."""
+    figure = Figure(figsize=(width, 2.6), layout="constrained")
+    axes = figure.add_subplot()
+    steps = np.arange(1, len(curve["agreement_by_step"]) + 1)
+    if curve["accuracy_by_step"]:
+        axes.plot(steps, 100 * np.array(curve["accuracy_by_step"]), color=STUDENT, label="accuracy")
+        points = [(stop["mean_steps"], 100 * stop["accuracy"]) for stop in curve["stops"]]
+        axes.plot(*zip(*points, strict=True), "o", color=OTHER, label="stopping early, at the mean step")
+    axes.plot(steps, 100 * np.array(curve["agreement_by_step"]), "--", color=TEACHER, label="answers that are final")
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.set_xlabel("after time step")
+    axes.set_ylabel(f"% of {curve['samples']:,} images")
+    axes.grid(color=OTHER_TEXT, alpha=0.25)
+    figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8)
+    return figure
+
+
+def layer_bars(layers: Sequence[dict[str, Any]], width: float = WIDTH) -> Figure:
     """Firing rate and synaptic operations of each layer."""
-    figure = Figure(figsize=(WIDTH, 0.3 * len(layers) + 1.0), layout="constrained")
+    figure = Figure(figsize=(width, 0.3 * len(layers) + 1.0), layout="constrained")
     rates, synops = figure.subplots(1, 2, sharey=True)
     names = [layer["name"] for layer in layers]
     rates.barh(names, [100 * layer["firing_rate"] for layer in layers], color=STUDENT)
-    rates.set_xlabel("firing rate (% of neurons a step)")
+    rates.set_xlabel("firing rate (% per step)")
     rates.invert_yaxis()
     position = np.arange(len(layers))
     synops.barh(position - 0.2, [x["synops_dense_per_sample"] for x in layers], 0.4, color=STUDENT, label="SynOps")
@@ -55,16 +84,16 @@ def layer_bars(layers: Sequence[dict[str, Any]]) -> str:
     synops.xaxis.set_major_formatter(EngFormatter(sep=""))
     synops.set_xlabel("operations per sample")
     figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=8)
-    return as_svg(figure)
+    return figure
 
 
-def energy_bars(reports: Sequence[dict[str, Any]]) -> str:
+def energy_bars(reports: Sequence[dict[str, Any]], width: float = WIDTH) -> Figure:
     """Energy per sample under models of one account: dynamic, static hatched, and the teacher's where it is known.
 
     A model that knows no dynamic energy has no bar.
     """
     known = [r for r in reports if r["dynamic_j_per_sample"] is not None]
-    figure = Figure(figsize=(WIDTH, 0.55 * max(1, len(known)) + 1.3), layout="constrained")
+    figure = Figure(figsize=(width, 0.55 * max(1, len(known)) + 1.3), layout="constrained")
     axes = figure.add_subplot()
     position = np.arange(len(known))
     dynamic = np.array([1e6 * r["dynamic_j_per_sample"] for r in known])
@@ -85,17 +114,17 @@ def energy_bars(reports: Sequence[dict[str, Any]]) -> str:
     axes.margins(x=0.25)
     axes.set_xlabel("estimated energy (µJ per sample)")
     figure.legend(loc="outside upper left", frameon=False, fontsize=8)
-    return as_svg(figure)
+    return figure
 
 
-def raster(image: dict[str, Any]) -> str:
+def raster(image: dict[str, Any], width: float = WIDTH) -> Figure:
     """One image, and the neurons that fired on it, population by population: steps across, neurons up."""
     names = list(image["spikes"])
     columns = min(len(names) + 1, 4)
     rows = -(-(len(names) + 1) // columns)
-    figure = Figure(figsize=(WIDTH, 1.7 * rows + 0.2), layout="constrained")
+    figure = Figure(figsize=(width, 1.7 * rows + 0.2), layout="constrained")
     axes = [figure.add_subplot(rows, columns, place + 1) for place in range(len(names) + 1)]
-    axes[0].imshow(_picture(np.array(image["pixels"])), cmap="gray", interpolation="nearest")
+    axes[0].imshow(picture(np.array(image["pixels"])), cmap="gray", interpolation="nearest")
     axes[0].axis("off")
     if image.get("frames", 1) > 1:
         axes[0].set_title(f"mean of {image['frames']} frames", fontsize=7)
@@ -120,25 +149,24 @@ def raster(image: dict[str, Any]) -> str:
         axis.tick_params(labelsize=6)
         axis.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     figure.supxlabel("time step (from 0)", fontsize=7)
-    return as_svg(figure)
+    return figure
 
 
-def _picture(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def picture(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """What is drawn of `(C, H, W)` or `(F,)`: colours, the mean of other channels, or one row; in time, of the mean."""
     if pixels.ndim in (2, 4):
         pixels = pixels.mean(axis=0) / 255
     if pixels.ndim == 1:
         return pixels[None]
-    picture: npt.NDArray[Any] = np.moveaxis(pixels, 0, -1) if len(pixels) == 3 else pixels.mean(axis=0)
-    return picture
+    shown: npt.NDArray[Any] = np.moveaxis(pixels, 0, -1) if len(pixels) == 3 else pixels.mean(axis=0)
+    return shown.astype(np.uint8) if shown.ndim == 3 else shown
 
 
 def as_svg(figure: Figure) -> str:
     """The figure as text that an HTML page can hold."""
     buffer = io.StringIO()
-    with rc_context(
-        {"svg.fonttype": "none", "svg.hashsalt": "kdsnn"}
-    ):  # letters stay letters, and take the page's colour
+    letters = {"svg.fonttype": "none", "svg.hashsalt": "kdsnn"}  # as letters, which take the page's colour
+    with rc_context(letters):
         figure.savefig(buffer, format="svg", dpi=150, transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]

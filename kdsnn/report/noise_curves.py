@@ -54,11 +54,18 @@ def write(data: Mapping[str, Any], run: Path, out: Path | None) -> Path:
     return picture
 
 
-def draw(data: Mapping[str, Any]) -> Figure:
-    """A panel for each kind of noise, a curve for each network, with the spread over the seeds."""
+def draw(data: Mapping[str, Any], width: float | None = None) -> Figure:
+    """A panel for each kind of noise, a curve for each network, with the spread over the seeds.
+
+    Args:
+        data: the JSON of `kdsnn.noise.measure`.
+        width: inches, for a column: panels under each other, and the legend below. None for three panels in a row.
+    """
     noise = data["noise"]
-    columns, rows = min(len(noise), WIDTH), -(-len(noise) // WIDTH)
-    figure = Figure(figsize=(3.8 * columns + 1.6, 3.2 * rows), layout="constrained")
+    columns = min(len(noise), WIDTH) if width is None else 1
+    rows = -(-len(noise) // columns)
+    size = (3.8 * columns + 1.6, 3.2 * rows) if width is None else (width, 0.65 * width * rows + 0.8)
+    figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     names = [network["name"] for network in data["networks"]]
     colours = _colours(names)
@@ -70,7 +77,11 @@ def draw(data: Mapping[str, Any]) -> Figure:
         axes.remove()
     lines = {line.get_label(): line for axes in panels[: len(noise)] for line in axes.containers}
     shown = [name for name in names if name in lines]
-    figure.legend([lines[name] for name in shown], shown, loc="outside right upper", frameon=False)
+    handles = [lines[name] for name in shown]
+    if width is None:
+        figure.legend(handles, shown, loc="outside right upper", frameon=False)
+    else:
+        figure.legend(handles, shown, loc="outside lower center", frameon=False)
     return figure
 
 
