@@ -92,6 +92,7 @@ def hardware_tables() -> str:
     for hardware in map(load_hardware, hardware_names()):
         rows = [f"| `{n}` | {x.value:,} {x.unit} | {x.source} ({x.date}) |" for n, x in hardware.limits.items()]
         rows += [f"| `{name}` | not checked | {why} |" for name, why in hardware.missing.items()]
+        rows += [f"| `{x.feature}` | refused | {x.why}: {x.source} ({x.date}) |" for x in hardware.lacks]
         synapses = f"Synapses are counted after {hardware.synapses.source} ({hardware.synapses.date})."
         lines = ("| limit | value | source |", "|---|---|---|", *rows)
         notes = "\n".join(f"- {note}" for note in (synapses, *hardware.notes))

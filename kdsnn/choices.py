@@ -14,6 +14,7 @@ from kdsnn.registry import Registry
 __all__ = [
     "AUGMENTATIONS",
     "DATASETS",
+    "ENCODERS",
     "FIGURES",
     "LOSSES",
     "METHODS",
@@ -38,10 +39,16 @@ DATASETS: Registry[Any] = Registry(
     "data sets",
     {
         "cifar10": "kdsnn.data.cifar10:load",
+        "cifar10-dvs": "kdsnn.data.events.published:PUBLISHED",
         "digits": "kdsnn.data.digits:load",
+        "dvs-gesture": "kdsnn.data.events.published:PUBLISHED",
         "fashion-mnist": "kdsnn.data.mnist:load",
         "mnist": "kdsnn.data.mnist:load",
         "mnist5k": "kdsnn.data.mnist5k:load",
+        "n-mnist": "kdsnn.data.events.published:PUBLISHED",
+        "saccade-fashion": "kdsnn.data.events.saccade:SACCADE",
+        "saccade-mnist5k": "kdsnn.data.events.saccade:SACCADE",
+        "shd": "kdsnn.data.events.published:PUBLISHED",
         **{f"{base}-{variant}": "kdsnn.data.variants:load" for base in VARIED for variant in VARIANTS},
     },
     group="kdsnn.datasets",
@@ -90,10 +97,21 @@ AUGMENTATIONS: Registry[Any] = Registry(
     "augmentations",
     {
         "affine": "kdsnn.distill.augment:affine",
+        "crop": "kdsnn.distill.augment:crop",
         "crop-flip": "kdsnn.distill.augment:crop_flip",
         "flip": "kdsnn.distill.augment:flip",
         "none": "kdsnn.distill.augment:unchanged",
         "turn": "kdsnn.distill.augment:turn",
+    },
+)
+ENCODERS: Registry[Any] = Registry(
+    "encoder",
+    "encoders",
+    {
+        "delta": "kdsnn.data.encoders:delta",
+        "direct": "kdsnn.data.encoders:direct",
+        "latency": "kdsnn.data.encoders:latency",
+        "rate": "kdsnn.data.encoders:rate",
     },
 )
 SURROGATES: Registry[Any] = Registry(

@@ -104,7 +104,8 @@ def recipe_path(run: Path) -> Path:
     if (run / MODULE).is_file():
         raise InputError(
             f"run {run} is of a module that was converted: it has a network, and no recipe and no student",
-            hint=f"make its network anew with kdsnn convert FILE.py:FUNCTION --run {run}, or take another run",
+            hint=f"make its network anew: kdsnn convert FILE.py:FUNCTION --run {run}, or kdsnn quantize FILE.nir "
+            f"--run {run}",
         )
     return run / RECIPE
 

@@ -219,7 +219,7 @@ class Target(ABC):
 
         Args:
             network: fits the target.
-            images: to try it on, `(N, C, H, W)` uint8.
+            images: to try it on, `(N, *image_shape)` uint8.
             folder: exists.
             teacher: of the network's run, where there is one.
         """

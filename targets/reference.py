@@ -28,7 +28,7 @@ from kdsnn.targets.fitting import overflow_violations
 
 __all__ = ["Arrives", "ReferenceProgram", "ReferenceTarget", "decay", "in_floats", "simulate", "sums"]
 
-BATCH = 32  # images at once: bounds the memory
+BATCH, MOST_SPIKES = 32, 2**25  # images at once, and neurons times steps of these: both bound the memory
 MOST_THREADS = 8  # batches at once; likewise
 Int32Array = npt.NDArray[np.int32]
 Spikes = dict[str, npt.NDArray[np.uint8]]
@@ -134,9 +134,10 @@ class ReferenceProgram(BatchProgram):
     """A network on the reference target; see `simulate` for `arrives`."""
 
     def __init__(self, network: Network, arrives: Arrives | None = None) -> None:
-        versions = {"numpy": np.__version__}
+        spikes, versions = network.timesteps * sum(p.neurons for p in network.populations), {"numpy": np.__version__}
+        batch = max(1, min(BATCH, MOST_SPIKES // spikes))
         threads = _threads() if arrives is None else 1  # what is drawn at random comes in the order of the batches
-        super().__init__(network, name=ReferenceTarget.name, batch=BATCH, versions=versions, threads=threads)
+        super().__init__(network, name=ReferenceTarget.name, batch=batch, versions=versions, threads=threads)
         self.arrives = arrives
 
     def simulate(self, images: npt.NDArray[np.uint8], recorded: Collection[str]) -> Iterator[Activity]:

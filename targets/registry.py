@@ -8,11 +8,12 @@ from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, ValidationError, create_model
 
-from kdsnn.choices import TARGETS
+from kdsnn.choices import QUICK_TARGET, TARGETS
 from kdsnn.errors import KdsnnError, PluginError, UsageError
+from kdsnn.network import Network
 from kdsnn.targets.base import Availability, Target
 
-__all__ = ["load_target", "probe_all", "target_names"]
+__all__ = ["load_target", "probe_all", "quick_target", "target_names"]
 
 
 def target_names() -> list[str]:
@@ -40,6 +41,12 @@ def load_target(name: str, options: Mapping[str, str] | None = None) -> Target:
             hint=f"let its class say name = {name!r}",
         )
     return target
+
+
+def quick_target(network: Network) -> Target:
+    """What computes where it does not matter which: `QUICK_TARGET`, or the reference where that lacks a feature."""
+    quick = load_target(QUICK_TARGET)
+    return quick if network.features <= quick.features else load_target("reference")
 
 
 def probe_all() -> dict[str, Availability]:

@@ -39,6 +39,22 @@ def test_equal_networks_agree_in_everything() -> None:
     ensure_agrees(found, 0.0)
 
 
+def test_networks_in_time_agree_step_by_step() -> None:
+    """What counts is which step shows a pixel: class a fires on the spot, and b a step after the second half of it."""
+    in_time = [replace(n, populations=(_in_time(n.input), *n.spiking)) for n in (FLOAT, SAME)]
+    frames = np.array([[[255, 0], [0, 255]], [[0, 0], [255, 0]], [[0, 0], [0, 0]]], dtype=np.uint8)
+    found = agreement(*in_time, frames, np.array([0, 1, 0]), shown="three images")
+    assert (found.images, found.agreeing, found.fired) == (3, 3, 2)
+    (layer,) = found.layers
+    assert (layer.float_rate, layer.rate, layer.differing) == (3 / 12, 3 / 12, 0.0)
+    assert found.accuracy == 2 / 3
+
+
+def _in_time(population: Population) -> Population:
+    assert isinstance(population.model, Input)
+    return replace(population, model=Input(population.model.bits, static=False))
+
+
 def test_a_lost_class_is_counted_and_refused_by_its_layer() -> None:
     found = agreement(FLOAT, WITHOUT_B, IMAGES, shown="four images")
     (layer,) = found.layers

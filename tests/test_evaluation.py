@@ -12,6 +12,7 @@ from kdsnn.targets.base import Computed, RunResult
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.reference import ReferenceProgram, ReferenceTarget
 from kdsnn.testing import example_networks, random_images
+from tests.oracles import simulate_integer
 
 
 class Tampered(ReferenceTarget):
@@ -59,6 +60,35 @@ def test_one_difference_fails(change: object, message: str) -> None:
     network = example_networks()[0]
     with pytest.raises(VerificationError, match=message):
         evaluate(network, Tampered(change), random_images(network, 4))
+
+
+@pytest.mark.parametrize("name", ["frames", "events", "recurrent-events"])
+def test_an_evaluation_in_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the oracle; in chunks that the frames make smaller, for they lie in memory, too."""
+    network = next(n for n in example_networks() if n.name == name)
+    monkeypatch.setattr(on_targets, "MOST_SPIKES", 5 * network.timesteps * sum(p.neurons for p in network.populations))
+    images = random_images(network, 13)
+    trains, potentials = simulate_integer(network, images)
+    done: list[int] = []
+    found = evaluate(network, GpuTarget("cpu"), images, np.zeros(13, np.int64), progress=done.append)
+    assert done == [5, 10, 13]
+    assert found.output_spikes.shape == (13, network.timesteps, 5)
+    assert np.array_equal(found.output_spikes, trains[network.output.name])
+    for population in network.spiking:
+        wanted = trains[population.name].sum(axis=1, dtype=np.int64).reshape(13, -1)
+        assert np.array_equal(found.spike_totals[population.name], wanted)
+    scores = potentials if network.readout == "membrane" else trains[network.output.name].sum(axis=1, dtype=np.int64)
+    assert np.array_equal(found.predictions, scores.argmax(axis=1))
+    assert found.as_json()["timesteps"] == network.timesteps
+
+
+def test_memory_holds_fewer_images_of_more_steps() -> None:
+    network = next(n for n in example_networks() if n.name == "frames")
+    longer = replace(network, timesteps=100 * network.timesteps)
+    assert on_targets.most_images(longer) == on_targets.most_images(network) // 100
+    wide = replace(longer, timesteps=2**16 - 1)
+    assert ReferenceProgram(network).batch == 32
+    assert ReferenceProgram(wide).batch * wide.timesteps * sum(p.neurons for p in wide.populations) <= 2**25
 
 
 def test_evaluation_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

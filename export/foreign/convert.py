@@ -1,19 +1,24 @@
 """A float NIR graph of anybody's, by hand or of snnTorch, norse, sinabs or spikingjelly, as a float network.
 
 NIR says what a neuron's differential equation is, and neither the time step nor how writers step it. Read here as:
-synchronous and feed-forward, one step per `dt`, a spike reaches the next neuron within its step. `nodes.py` has the
-equations of each node, `writers.py` what each tool's files mean beyond what they say, and `Foreign` what is left open.
+synchronous, one step per `dt`, a spike reaches the next neuron within its step, and its own population one step later.
+`nodes.py` has the equations of each node, `loops.py` what feeds itself, `writers.py` what each tool's files mean beyond
+what they say, and `Foreign` what is left open.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import nir
 
 from kdsnn.errors import InputError, LoweringError
+from kdsnn.export.foreign.loops import Edge, Key, in_order, loops_of
 from kdsnn.export.foreign.nodes import lower_node
 from kdsnn.export.foreign.reader import Foreign, Port, Reader, shown
 from kdsnn.export.foreign.writers import doubts, settled
@@ -24,8 +29,6 @@ from kdsnn.network import Network, neuron_of
 
 __all__ = ["Foreign", "from_graph", "read_foreign"]
 
-Key = tuple[str, ...]  # the names of a node and of the graphs it lies in, outermost first
-Edge = tuple[Key, Key]
 MAX_DEPTH = 50  # of graphs in graphs
 
 
@@ -51,20 +54,20 @@ def read_foreign(path: Path, options: Foreign) -> Network:
 def from_graph(graph: nir.NIRGraph, options: Foreign, *, name: str = "foreign") -> Network:
     """The float network of a NIR graph in memory. See `read_foreign`."""
     nodes, edges = _flattened(graph, (), 0)
-    order = _in_order(nodes, edges)
+    loops = loops_of(nodes, edges)
     start, end = _only(nodes, nir.Input, "Input"), _only(nodes, nir.Output, "Output")
     _check_reach(nodes, edges, start, end)
-    doubt, options = doubts(options, nodes), settled(options, nodes)
+    doubt, options = doubts(options, nodes, loops), settled(options, nodes)
     reader = Reader(options)
-    values: dict[Key, Stream] = {}
+    graph_ = _Graph(reader, nodes, _sources(edges), loops, start)
+    order = in_order(nodes, edges, loops)
+    inside = {key: neuron for neuron, loop in loops.items() for key in loop}
     for key in order:
-        if key == start:
-            values[key] = reader.start("_".join(key), nodes[key])
-            continue
-        entering = values[next(a for a, b in edges if b == key)]
-        for source in [a for a, b in edges if b == key][1:]:
-            entering = _sum(entering, values[source], key)
-        values[key] = entering if key == end else lower_node(reader, entering, nodes[key], "_".join(key))
+        if key in loops:
+            graph_.take_loop(key, [k for k in order if k in loops[key] and k != key])
+        elif key not in inside:
+            graph_.values[key] = graph_.entering(key) if key == end else graph_.value(key)
+    values = graph_.values
     _check_end(reader, values[end])
     output = reader.found.populations[-1]
     return Network(
@@ -78,12 +81,80 @@ def from_graph(graph: nir.NIRGraph, options: Foreign, *, name: str = "foreign") 
     )
 
 
+@dataclass
+class _Graph:
+    """A graph while it is read: what each node makes, as far as it has been read.
+
+    Attributes:
+        reader: of it.
+        nodes: by their names.
+        sources: of what enters each.
+        loops: see `loops_of`.
+        start: the Input.
+        late: what arrives from neurons that feed themselves, one step later.
+        values: what each node makes.
+    """
+
+    reader: Reader
+    nodes: Mapping[Key, Any]
+    sources: Mapping[Key, list[Key]]
+    loops: Mapping[Key, frozenset[Key]]
+    start: Key
+    late: dict[Key, Stream] = field(default_factory=dict)
+    values: dict[Key, Stream] = field(default_factory=dict)
+
+    def value(self, key: Key) -> Stream:
+        """What a node makes of what enters it."""
+        if key == self.start:
+            return self.reader.start("_".join(key), self.nodes[key])
+        return lower_node(self.reader, self.entering(key), self.nodes[key], "_".join(key))
+
+    def entering(self, key: Key) -> Stream:
+        """The sum of what enters a node."""
+        return self._sum(
+            key, [self.late[s] if key in self.loops.get(s, ()) else self.values[s] for s in self.sources[key]]
+        )
+
+    def take_loop(self, neuron: Key, others: Sequence[Key]) -> None:
+        """Reads the neurons of a loop and the nodes in it, in an order in which these feed each other.
+
+        How many neurons there are is known by what enters the loop from outside.
+        """
+        from_outside: dict[Key, Stream] = {}
+        for key in (*others, neuron):
+            entering = [from_outside[s] if s in from_outside else self.values.get(s) for s in self.sources[key]]
+            found = [stream for stream in entering if stream is not None]
+            if found:
+                whole = self._sum(key, found)
+                node = self.nodes[key]
+                from_outside[key] = whole if key == neuron else lower_node(self.reader, whole, node, "_".join(key))
+        if neuron not in from_outside:
+            raise InputError(f"node {shown(neuron)} has no input but its own spikes")
+        sent = streams.spikes_of(self.reader.free_name("_".join(neuron)), from_outside[neuron].shape)
+        self.late[neuron] = streams.delayed(sent, None)
+        for key in (*others, neuron):
+            self.values[key] = self.value(key)
+
+    def _sum(self, key: Key, entering: Sequence[Stream]) -> Stream:
+        try:
+            return reduce(streams.add, entering)
+        except LoweringError as error:
+            raise InputError(f"node {shown(key)}: {error.message} enters it") from error
+
+
+def _sources(edges: Sequence[Edge]) -> dict[Key, list[Key]]:
+    sources: dict[Key, list[Key]] = {}
+    for source, target in edges:
+        sources.setdefault(target, []).append(source)
+    return sources
+
+
 def _said(options: Foreign, doubt: str) -> dict[str, str]:
     """What the file was taken to mean."""
     said = {
         "source": "nir",
         "writer": options.writer,
-        "reset": "zero",
+        "reset": options.reset or "zero",
         "fires_at": options.fires_at,
         "solve": options.solve,
         "input_scale": f"{options.input_scale:g}",
@@ -133,36 +204,6 @@ def _edges(graph: nir.NIRGraph, ends: dict[str, tuple[Key, Key]]) -> list[Edge]:
     return made
 
 
-def _in_order(nodes: dict[Key, Any], edges: list[Edge]) -> list[Key]:
-    """The nodes in an order in which every edge runs forward (Kahn)."""
-    waiting = Counter(target for _, target in edges)
-    after: dict[Key, list[Key]] = {}
-    for source, target in edges:
-        after.setdefault(source, []).append(target)
-    ready = [key for key in nodes if not waiting[key]]
-    order: list[Key] = []
-    for key in ready:  # grows while it is walked
-        order.append(key)
-        for target in after.get(key, []):
-            waiting[target] -= 1
-            if not waiting[target]:
-                ready.append(target)
-    if len(order) < len(nodes):
-        cycle = _cycle(set(nodes) - set(order), edges)
-        names = " -> ".join(shown(key) for key in [*cycle[:10], *cycle[:1]])
-        raise LoweringError(f"the graph is recurrent: {names}", hint="only feed-forward networks can be lowered")
-    return order
-
-
-def _cycle(stuck: set[Key], edges: list[Edge]) -> list[Key]:
-    """A cycle among nodes of which each has a predecessor among them."""
-    before = {target: source for source, target in edges if source in stuck and target in stuck}
-    path = [next(key for key in sorted(stuck) if key in before)]
-    while before[path[-1]] not in path:
-        path.append(before[path[-1]])
-    return path[path.index(before[path[-1]]) :][::-1]
-
-
 def _only(nodes: dict[Key, Any], kind: type, what: str) -> Key:
     found = [key for key, node in nodes.items() if isinstance(node, kind)]
     if len(found) != 1:
@@ -181,13 +222,6 @@ def _check_reach(nodes: dict[Key, Any], edges: list[Edge], start: Key, end: Key)
             raise InputError(
                 f"node {shown(key)} {'is the Output, and has' if key == end else 'leads to no'} other node"
             )
-
-
-def _sum(first: Stream, second: Stream, key: Key) -> Stream:
-    try:
-        return streams.add(first, second)
-    except LoweringError as error:
-        raise InputError(f"node {shown(key)}: {error.message} enters it") from error
 
 
 def _check_end(reader: Reader, stream: Stream) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 import nir
 import numpy as np
 
-from kdsnn.errors import InputError
+from kdsnn.errors import InputError, LoweringError
 from kdsnn.export.foreign.numbers import MAX_CELLS, shape_of
 from kdsnn.export.lowering import linear_stream as streams
 from kdsnn.export.lowering.linear_stream import FloatArray, Stream
@@ -53,6 +53,8 @@ class Foreign:
             None is as the writer does it.
         writer: name of the tool that wrote the file, in `kdsnn.choices.WRITERS`; None is not known.
         reset: what the neurons did at a spike; None is what the file says.
+        in_time: whether each step of an image has a frame of its own.
+        late: whether a reset by subtraction comes one step late, as in snnTorch; filled in from who wrote the file.
 
     Raises:
         InputError: a value that makes no sense.
@@ -67,6 +69,8 @@ class Foreign:
     solve: Literal["euler", "exact"] | None = None
     writer: str | None = None
     reset: Literal["zero", "subtract", "none"] | None = None
+    in_time: bool = False
+    late: bool = False
 
     def __post_init__(self) -> None:
         if self.dt is not None and not (isfinite(self.dt) and self.dt > 0):
@@ -103,7 +107,9 @@ class Reader:
         if prod(shape) != prod(said) or (len(said) == 3 and shape != said):
             raise InputError(f"node {shown(name)} (Input) has shape {said}, and an image {shape}")
         self.found = Builder([], self.options.input_scale)
-        self.found.populations.append(Population(self.free_name(name), shape, Input(bits=8)))
+        self.found.populations.append(
+            Population(self.free_name(name), shape, Input(8, static=not self.options.in_time))
+        )
         stream = streams.spikes_of(self.found.populations[0].name, shape)
         return stream if shape == said else streams.flatten(stream)
 
@@ -124,11 +130,34 @@ class Reader:
         """Ends a stream in neurons; an infinite threshold makes integrators that never fire.
 
         Thresholds that differ between neurons become one: each neuron is scaled by its own, which changes nothing, as
-        it is reset to zero.
+        what a spike takes from a potential is a share of its threshold, or all of it.
+
+        Raises:
+            LoweringError: the reset is a late one of a potential that forgets all in a step.
         """
         if (threshold != threshold.flat[0]).any():
             stream, bias, threshold = streams.scale(stream, 1 / threshold), bias / threshold, np.ones(1)
-        level = float(threshold.flat[0])
+        theta = level = float(threshold.flat[0])
         if self.options.fires_at == ">=" and isfinite(level):
             level = float(np.nextafter(level, 0))
-        return self.found.spiking(stream, self.free_name(name), level, bias=bias, decay_u=decay_u, decay_v=decay_v)
+        return self.found.spiking(
+            stream,
+            self.free_name(name),
+            level,
+            bias=bias,
+            decay_u=decay_u,
+            decay_v=decay_v,
+            reset_by=self._taken(theta, decay_v) if isfinite(theta) else None,
+        )
+
+    def _taken(self, threshold: float, decay_v: float) -> float | None:
+        """What a spike takes from a potential; None sets it to zero. A late subtraction is one that decays before."""
+        if self.options.reset in (None, "zero"):
+            return None
+        if self.options.reset == "none":
+            return 0.0
+        if not self.options.late:
+            return threshold
+        if decay_v == 1:
+            raise LoweringError("it forgets its potential in a step, and its reset by subtraction comes a step later")
+        return threshold / (1 - decay_v)

@@ -1,6 +1,7 @@
 """What the user's own simulator saw and did: `recorded.npz`.
 
-    x                   images, (N, C, H, W) or (N, F) uint8: the pixels, before --input-scale
+    x                   images, (N, C, H, W) or (N, F) uint8: the pixels, before --input-scale; in time (N, T, ...)
+    steps               T, where the images are in time and have no five axes
     output_spikes       (N, T, classes): of the output population
     spikes/POPULATION   (N, T, neurons), or their counts over T (N, neurons): of any population
     predictions         (N,): index of the class with the highest score
@@ -42,9 +43,9 @@ def read_recording(path: Path, network: Network) -> tuple[npt.NDArray[np.uint8],
     images = arrays.pop("x", None)
     if images is None:
         raise InputError(f"{path} has no images x", hint=HOW)
-    if images.dtype != np.uint8 or not images.size or images[0].size != network.input.neurons:
+    if images.dtype != np.uint8 or not images.size or images[0].size != prod(network.image_shape):
         raise InputError(
-            f"{path} has x of {images.shape} {images.dtype}, and the network takes uint8 of {network.input.shape}",
+            f"{path} has x of {images.shape} {images.dtype}, and the network takes uint8 of {network.image_shape}",
             hint="record the pixels themselves; what the network saw for a pixel of 1 is --input-scale",
         )
     names = {SPIKES + population.name: population for population in network.spiking}
@@ -53,7 +54,7 @@ def read_recording(path: Path, network: Network) -> tuple[npt.NDArray[np.uint8],
         recorded[network.output.name] = _spikes(path, OUTPUT, arrays.pop(OUTPUT), network, network.output)
     if PREDICTIONS in arrays:
         recorded[PREDICTIONS] = _numbers(path, PREDICTIONS, arrays.pop(PREDICTIONS))
-    if unknown := sorted(set(arrays) - {"y"}):
+    if unknown := sorted(set(arrays) - {"y", "steps"}):
         raise InputError(f"{path} has {', '.join(unknown)[:200]}, and there may be: {', '.join(names)}", hint=HOW)
     if not recorded:
         raise InputError(f"{path} has images, and nothing to compare", hint=HOW)

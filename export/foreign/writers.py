@@ -7,7 +7,7 @@ sinabs 2.0.3, spikingjelly 2.0.0). The names stand in `kdsnn.choices.WRITERS`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -16,7 +16,8 @@ import nir
 import numpy as np
 
 from kdsnn.choices import WRITERS
-from kdsnn.errors import InputError, LoweringError
+from kdsnn.errors import InputError
+from kdsnn.export.foreign.loops import NEURONS
 from kdsnn.export.foreign.numbers import numbers
 from kdsnn.export.foreign.reader import Foreign
 from kdsnn.export.lowering.linear_stream import FloatArray
@@ -34,22 +35,23 @@ class Writer:
         solve: how it steps a leak; see `Foreign.solve`.
         default_reset: what its neurons do unless told otherwise, where the file says zero whatever they do; None where
             the file says the truth.
+        late: whether a reset by subtraction comes one step late: what a spike takes decays with the potential first.
     """
 
     dt: float | None = None
     fires_at: Literal[">", ">="] = ">"
     solve: Literal["euler", "exact"] = "euler"
     default_reset: str | None = None
+    late: bool = False
 
 
 SNNTORCH_STEP = 1e-4
 BY_HAND = Writer()
 NORSE = Writer(dt=1e-6)  # it writes tau as dt / tau_inv, so the dt that undoes it is its dt (1e-3) squared
 SINABS = Writer(dt=1.0, fires_at=">=", solve="exact", default_reset="a reset by subtraction, and several spikes a step")
-SNNTORCH = Writer(dt=SNNTORCH_STEP, default_reset="a reset by subtraction")
+SNNTORCH = Writer(dt=SNNTORCH_STEP, default_reset="a reset by subtraction", late=True)
 SPIKINGJELLY = Writer(dt=1e-4, fires_at=">=")  # it refuses to write soft resets
 
-NEURONS = (nir.IF, nir.LIF, nir.CubaLIF, nir.I, nir.LI, nir.CubaLI)
 SAME = 1e-5  # relative: r in float32 against tau / dt
 SAY_RESET = "say what the neurons did: --reset zero, subtract or none"
 SAY_WRITER = (
@@ -68,15 +70,9 @@ def settled(options: Foreign, nodes: Mapping[Any, Any]) -> Foreign:
     Raises:
         InputError: the file looks like those of snnTorch, which do not say what its neurons did, and nobody says it; or
             what is said contradicts the file.
-        LoweringError: the neurons did what no target does.
         UsageError: there is no such writer.
     """
     writer = BY_HAND if options.writer is None else WRITERS.get(options.writer)
-    if options.reset in ("subtract", "none"):
-        how = {"subtract": "subtract their threshold at a spike", "none": "are never reset"}[options.reset]
-        raise LoweringError(
-            f"neurons that {how} (--reset {options.reset}) run on no target yet", hint="train them with a reset to zero"
-        )
     problems = _unsaid(options, writer, nodes)
     if problems:
         ways_out = SAY_RESET + (SAY_WRITER if options.writer in (None, "snntorch") else "")
@@ -86,6 +82,7 @@ def settled(options: Foreign, nodes: Mapping[Any, Any]) -> Foreign:
         dt=writer.dt if options.dt is None else options.dt,
         fires_at=options.fires_at or writer.fires_at,
         solve=options.solve or writer.solve,
+        late=writer.late or (options.writer is None and _as_snntorch(nodes)),
     )
 
 
@@ -114,20 +111,31 @@ def _unsaid(options: Foreign, writer: Writer, nodes: Mapping[Any, Any]) -> list[
     return problems
 
 
-def doubts(options: Foreign, nodes: Mapping[Any, Any]) -> str:
-    """What may be otherwise than the file says, where it is no more than likely; nothing where nothing is."""
+def doubts(options: Foreign, nodes: Mapping[Any, Any], loops: Collection[Any] = ()) -> str:
+    """What may be otherwise than the file says, where it is no more than likely; nothing where nothing is.
+
+    `loops` are the neurons that feed themselves.
+    """
     if options.writer is None and options.reset is None and _as_sinabs(nodes):
         return (
             "it looks like a file of sinabs or norse. sinabs fires at v >= threshold, and unless told otherwise resets"
             " by subtraction and fires several times a step, which its files do not say (--writer NAME, --reset)"
         )
-    currents = any(isinstance(node, nir.CubaLIF) for node in nodes.values())
-    if currents and options.writer in (None, "snntorch") and _as_snntorch(nodes):
+    drops = _drops_its_input(nodes, loops)
+    if drops and options.reset in (None, "zero") and options.writer in (None, "snntorch") and _as_snntorch(nodes):
         return (
-            "a Synaptic of snntorch drops its input at the step after a spike, unless made with reset_delay=False,"
-            " which its files do not say"
+            f"with a reset to zero, snntorch's {drops} drops its input at the step after a spike, unless made with"
+            " reset_delay=False, which its files do not say"
         )
     return ""
+
+
+def _drops_its_input(nodes: Mapping[Any, Any], loops: Collection[Any]) -> str:
+    """The kind of snnTorch's neurons that does, where there is one."""
+    currents = [key for key, node in nodes.items() if isinstance(node, nir.CubaLIF)]
+    if currents:
+        return "RSynaptic" if any(key in loops for key in currents) else "Synaptic"
+    return "RLeaky" if loops else ""
 
 
 def _neurons(nodes: Mapping[Any, Any]) -> list[Any]:

@@ -93,21 +93,24 @@ def added(tracing: Tracing, first: Traced, second: Traced) -> Traced:
 
 def _two_parts(tracing: Tracing, first: Part, second: Part) -> Part:
     if isinstance(first, Drive) and isinstance(second, Drive):
-        steps = {part.step for part in (first, second)} - {None}
-        if len(steps) <= 1:
-            made = tracing.once(
-                ("sum", id(first.stream), id(second.stream)), lambda: streams.add(first.stream, second.stream)
-            )
-            return Drive(made, next(iter(steps), None))
+        found = [part.step for part in (first, second) if part.step is not None]
+        apart = max(found, default=0) - min(found, default=0)
+        if apart == 0 or (apart == 1 and first.stream is not second.stream):
+            one, other = (_at(tracing, part, max(found, default=None)) for part in (first, second))
+            made = tracing.once(("sum", id(one), id(other)), lambda: streams.add(one, other))
+            return Drive(made, max(found, default=None))
     totals = [Total(p.stream, (p.step,)) if isinstance(p, Drive) else p for p in (first, second)]
     a, b = totals
     if isinstance(a, Total) and isinstance(b, Total):
         if a.stream is b.stream and a.scale == b.scale:
             return replace(a, steps=a.steps + b.steps)
-        raise LoweringError(
-            "it adds spikes of different time steps", hint="delays and recurrent connections cannot be lowered"
-        )
+        raise LoweringError("it adds spikes of different time steps", hint=streams.ONE_STEP)
     raise LoweringError("it adds the state of a neuron", hint="only spikes travel to other neurons")
+
+
+def _at(tracing: Tracing, drive: Drive, step: int | None) -> Stream:
+    """A drive of a step, or of the one before, as that step has it."""
+    return drive.stream if drive.step in (None, step) else tracing.delayed(drive.stream)
 
 
 def _times(

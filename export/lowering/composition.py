@@ -29,14 +29,14 @@ def as_matrices(stream: Stream) -> Stream:
 
 
 def merged(stream: Stream) -> Stream:
-    """The stream with one term a source, all of one shape: a pair of populations has one projection.
+    """The stream with one term a source and step, all of one shape: a pair of populations has one projection.
 
     Raises:
         LoweringError: it would take matrices that are too large.
     """
-    by_source: dict[str, list[Term]] = {}
+    by_source: dict[tuple[str, bool], list[Term]] = {}
     for term in stream.terms:
-        by_source.setdefault(term.source, []).append(term)
+        by_source.setdefault((term.source, term.late), []).append(term)
     stream = replace(stream, terms=tuple(reduce(_sum, same) for same in by_source.values()))
     return stream if len({term.shape for term in stream.terms}) == 1 else as_matrices(stream)
 

@@ -21,11 +21,13 @@ from kdsnn.network import Conv2d, Dense, Shape
 from kdsnn.network.linear_maps import apply
 
 __all__ = [
+    "ONE_STEP",
     "Stream",
     "Term",
     "add",
     "average_pool",
     "convolve",
+    "delayed",
     "flatten",
     "identity",
     "multiply",
@@ -34,16 +36,21 @@ __all__ = [
     "spikes_of",
 ]
 
+ONE_STEP = "a population may take its own spikes of the step before: longer delays and loops cannot be lowered"
 FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """A linear map of the spikes of the population `source`; the identity where `op` is None."""
+    """A linear map of the spikes of the population `source`; the identity where `op` is None.
+
+    Where it is `late`, the spikes are those of the time step before.
+    """
 
     source: str
     source_shape: Shape
     op: Conv2d | Dense | None = None
+    late: bool = False
 
     @property
     def shape(self) -> Shape:
@@ -61,8 +68,9 @@ class Stream:
 
     @property
     def is_spikes(self) -> bool:
-        """Whether this is one population's spikes, unchanged."""
-        return len(self.terms) == 1 and self.terms[0].op is None and not self.offset.any()
+        """Whether this is one population's spikes, unchanged and of the same time step."""
+        alone = len(self.terms) == 1 and self.terms[0].op is None and not self.terms[0].late
+        return alone and not self.offset.any()
 
 
 def spikes_of(name: str, shape: Shape) -> Stream:
@@ -75,6 +83,18 @@ def add(first: Stream, second: Stream) -> Stream:
     if first.shape != second.shape:
         raise LoweringError(f"a sum of shapes {first.shape} and {second.shape}")
     return Stream(first.shape, first.terms + second.terms, first.offset + second.offset)
+
+
+def delayed(stream: Stream, still: str | None) -> Stream:
+    """The stream of the time step before; a `still` source sends the same at every step.
+
+    Raises:
+        LoweringError: it holds spikes of the step before already.
+    """
+    moving = [term for term in stream.terms if term.source != still]
+    if any(term.late for term in moving):
+        raise LoweringError("it takes spikes of two time steps before", hint=ONE_STEP)
+    return replace(stream, terms=tuple(replace(t, late=t.source != still) for t in stream.terms))
 
 
 def flatten(stream: Stream) -> Stream:

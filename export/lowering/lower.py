@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
 
 import numpy as np
 import snntorch
@@ -22,7 +21,10 @@ from kdsnn.export.lowering import linear_stream as streams
 from kdsnn.export.lowering.linear_stream import Stream
 from kdsnn.export.lowering.network_builder import Builder
 from kdsnn.export.lowering.neuron_calls import Calls
-from kdsnn.export.lowering.traced import Drive, Order, Part, Total, Traced
+from kdsnn.export.lowering.neuron_settings import check_residual
+from kdsnn.export.lowering.returned import chosen, over_time
+from kdsnn.export.lowering.shape_functions import TAKES_APART
+from kdsnn.export.lowering.traced import Drive, Order, Traced
 from kdsnn.export.lowering.tracing import Stopped, Tracing
 from kdsnn.network import Input, Network, Population, Shape
 
@@ -33,7 +35,8 @@ WHITE = 255
 UNIT = (0.0, 1.0)  # what a student sees of pixels
 LAYERS: tuple[type[nn.Module], ...] = (  # what can be lowered, for those who look for it; also what is made of the same
     *(nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.Conv2d, nn.Dropout, nn.Dropout2d),
-    *(nn.Flatten, nn.Identity, nn.Linear, nn.MaxPool2d, snntorch.Leaky, snntorch.Synaptic),
+    *(nn.Flatten, nn.Identity, nn.Linear, nn.MaxPool2d),
+    *(snntorch.Leaky, snntorch.RLeaky, snntorch.RSynaptic, snntorch.Synaptic),
 )
 SUPPORTED = (
     f"what can be: {', '.join(kind.__name__ for kind in LAYERS)}, sums, and constants that are added or multiply"
@@ -47,6 +50,7 @@ class Lowered:
     Attributes:
         network: in spiking normal form.
         once_a_step: whether the module has to be called once for each time step.
+        in_time: how it is given images in time; None where they are still.
         value_range: what the module sees for a pixel of 0, and of 255.
         calls: the calls of its neurons in their order: path of the neuron, population, step.
     """
@@ -55,6 +59,7 @@ class Lowered:
     once_a_step: bool
     value_range: tuple[float, float]
     calls: tuple[tuple[str, str, int], ...]
+    in_time: Order | None = None
 
 
 def lower(
@@ -65,10 +70,17 @@ def lower(
     labels: Sequence[str] | None,
     name: str = "network",
     provenance: Mapping[str, str] | None = None,
+    in_time: Order | bool | None = None,
 ) -> Network:
     """The float network that computes what a module computes, spike for spike. See `lower_module`."""
     made = lower_module(
-        model, input_shape=input_shape, timesteps=timesteps, labels=labels, name=name, provenance=provenance
+        model,
+        input_shape=input_shape,
+        timesteps=timesteps,
+        labels=labels,
+        name=name,
+        provenance=provenance,
+        in_time=in_time,
     )
     return made.network
 
@@ -82,6 +94,7 @@ def lower_module(
     name: str = "network",
     provenance: Mapping[str, str] | None = None,
     value_range: tuple[float, float] = UNIT,
+    in_time: Order | bool | None = None,
 ) -> Lowered:
     """The float network that computes what a module computes, spike for spike, and how the module makes it.
 
@@ -90,36 +103,70 @@ def lower_module(
             of all time steps, `(T, B, N)` or `(T * B, N)`, or their sum; or, called once for each step, of that step.
             Where it returns no spikes, the output integrates what it returns at every step, without a leak, and its
             potential after the last is the score. Of several results, the spikes of its last neurons are meant.
-        input_shape: of an image.
-        timesteps: T. None: as many as the module makes by itself.
+        input_shape: of an image, or of one frame of an image in time.
+        timesteps: T. None: as many as the module makes by itself; needed for images in time.
         labels: name of each output neuron. None: numbers.
         name: of the network.
         provenance: where it comes from; carried along, without influence on the fingerprint.
         value_range: what the module sees for a pixel of 0, and of 255.
+        in_time: how the module is given images in time: `(T, B, ...)`, `(T * B, ...)`, or a frame `(B, ...)` a call.
+            True: it is found out whether a frame a call or `(T, B, ...)`. None or False: they are still.
 
     Raises:
         LoweringError: it holds something that cannot be carried exactly; with all that was found.
     """
-    low, high = value_range
-    builder = Builder([Population(INPUT, input_shape, Input(bits=8))], input_scale=(high - low) / WHITE)
+    if in_time not in (None, False) and timesteps is None:
+        raise LoweringError(
+            "images in time have a number of steps, and none is said", hint="say how many there are: timesteps"
+        )
+    wanted = _Wanted(input_shape, timesteps, labels, name, provenance, value_range)
+    first = Order.NOW if in_time is True else in_time or None
+    made = _attempt(model, wanted, first)
+    if in_time is True and not isinstance(made, Lowered):
+        at_once = _attempt(model, wanted, Order.STACKED)
+        takes_apart = any(TAKES_APART in message for message in made)
+        made = at_once if takes_apart or isinstance(at_once, Lowered) else made
+    if isinstance(made, Lowered):
+        return made
+    raise refusal(made)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is asked of a module; see `lower_module`."""
+
+    input_shape: Shape
+    timesteps: int | None
+    labels: Sequence[str] | None
+    name: str
+    provenance: Mapping[str, str] | None
+    value_range: tuple[float, float]
+
+
+def _attempt(model: nn.Module, wanted: _Wanted, in_time: Order | None) -> Lowered | dict[str, str]:
+    """What a module makes of images that it is given so; or the problems that it has with them."""
+    input_shape, timesteps, (low, high) = wanted.input_shape, wanted.timesteps, wanted.value_range
+    entering = Population(INPUT, input_shape, Input(bits=8, static=in_time is None))
+    builder = Builder([entering], input_scale=(high - low) / WHITE)
     image = replace(streams.spikes_of(INPUT, input_shape), offset=np.full(input_shape, low))
     tracing = Tracing(model, builder, number_format(model))
     calls = Calls(tracing)
     try:
         with calls.attached(), torch.no_grad():
-            output = _traced_output(tracing, calls, image, timesteps)
-        stream, steps = _over_time(tracing, output.parts, timesteps)
-        network = _network(builder, stream, steps, labels, name, provenance)
+            output = _traced_output(tracing, calls, image, timesteps, in_time)
+        stream, steps = over_time(tracing, output.parts, timesteps)
+        network = _network(builder, stream, steps, wanted)
         _check_calls(tracing, calls, network)
     except Stopped:
         calls.check_rest()
     if tracing.problems:
-        raise refusal(tracing.problems)
+        return tracing.problems
     return Lowered(
         network=network,
         once_a_step=calls.repeated,
-        value_range=value_range,
+        value_range=wanted.value_range,
         calls=tuple((tracing.names[neuron], cell.name, step) for neuron, cell, step in calls.made),
+        in_time=in_time,
     )
 
 
@@ -158,84 +205,25 @@ def refusal(problems: Mapping[str, str]) -> LoweringError:
     return LoweringError(f"the module cannot be lowered, for {len(lines)} reasons", hint=SUPPORTED, problems=lines)
 
 
-def _traced_output(tracing: Tracing, calls: Calls, image: Stream, timesteps: int | None) -> Traced:
+def _traced_output(
+    tracing: Tracing, calls: Calls, image: Stream, timesteps: int | None, in_time: Order | None
+) -> Traced:
     """What the module returns, over all time steps: where it returns those of one, it is called again for each."""
-    output = _chosen(tracing, tracing.run(image))
+    if in_time in (Order.STACKED, Order.FOLDED):
+        return chosen(tracing, tracing.run(image, range(timesteps or 1), in_time))
+    steps: list[int | None] = [None] * (timesteps or 1) if in_time is None else list(range(timesteps or 1))
+    output = chosen(tracing, tracing.run(image, steps[:1]))
     part = output.parts[0]
     if output.order is not Order.NOW or not isinstance(part, Drive) or part.step != 0:
         return output
     if timesteps is None:
         tracing.stop("it makes one time step", "say how many it shall make: timesteps")
     calls.repeated = True
-    parts = [part, *(_chosen(tracing, tracing.run(image)).parts[0] for _ in range(timesteps - 1))]
+    parts = [part, *(chosen(tracing, tracing.run(image, [step])).parts[0] for step in steps[1:])]
     return Traced(tracing, (timesteps, *output.shape), parts, Order.STACKED)
 
 
-def _chosen(tracing: Tracing, returned: Any) -> Traced:
-    """Of what a module returns, the spikes of its last neurons; where it returns none, the one drive."""
-    if tracing.problems:
-        raise Stopped
-    found = [one for one in _results(tracing, returned) if isinstance(one.parts[0], Drive | Total)]
-    order = [population.name for population in tracing.builder.populations]
-    spikes = [one for one in found if _stream_of(one).is_spikes and _stream_of(one).terms[0].source != INPUT]
-    if spikes:
-        return max(spikes, key=lambda one: order.index(_stream_of(one).terms[0].source))
-    if len({id(_stream_of(one)) for one in found}) != 1:
-        what = "nothing that spikes make" if not found else f"{len(found)} results, and none is spikes"
-        tracing.stop(f"it returns {what}", "return the spikes of the last neurons, at all steps: torch.stack(spikes)")
-    return found[0]
-
-
-def _results(tracing: Tracing, returned: Any) -> list[Traced]:
-    """The tensors that a module returns; a list with one for each time step is put together."""
-    if isinstance(returned, Traced):
-        return [returned]
-    if isinstance(returned, list) and returned and all(isinstance(one, Traced) for one in returned):
-        made = torch.stack(returned)
-        return [made] if isinstance(made, Traced) else []
-    values = list(returned.values()) if isinstance(returned, dict) else returned
-    if isinstance(values, list | tuple):
-        return [one for value in values for one in _results(tracing, value)]
-    return []
-
-
-def _stream_of(output: Traced) -> Stream:
-    part = output.parts[0]
-    assert isinstance(part, Drive | Total)  # noqa: S101  chosen so
-    return part.stream
-
-
-def _over_time(tracing: Tracing, parts: Sequence[Part], timesteps: int | None) -> tuple[Stream, int]:
-    """The stream that a module puts out at each time step, and the number of steps."""
-    first = parts[0]
-    if isinstance(first, Total):
-        stream, steps = first.stream, list(first.steps)
-    else:
-        drives = [part for part in parts if isinstance(part, Drive)]
-        stream, steps = drives[0].stream, [part.step for part in drives]
-        if any(part.stream is not stream for part in drives):
-            tracing.stop("what it returns is not the output of the same neurons at each time step")
-        if len(steps) == 1 and steps[0] is None and timesteps is not None:
-            steps *= timesteps  # the same at every step
-    if set(steps) != {None} and steps != list(range(len(steps))):
-        shown = ", ".join(str(1 + step) for step in steps[:5] if step is not None)
-        tracing.stop(
-            f"it returns the spikes of time steps {shown}{', ...' if steps[5:] else ''}, not of all in their order",
-            "return those of all: torch.stack(spikes)",
-        )
-    if timesteps is not None and len(steps) != timesteps:
-        tracing.stop(f"it makes {len(steps)} time steps, and {timesteps} are asked for")
-    return stream, len(steps)
-
-
-def _network(
-    builder: Builder,
-    stream: Stream,
-    timesteps: int,
-    labels: Sequence[str] | None,
-    name: str,
-    provenance: Mapping[str, str] | None,
-) -> Network:
+def _network(builder: Builder, stream: Stream, timesteps: int, wanted: _Wanted) -> Network:
     """The network that ends in a stream; populations that lead nowhere are left out."""
     if not stream.is_spikes or stream.terms[0].source == INPUT:
         stream = builder.spiking(stream, READOUT, inf)
@@ -245,19 +233,25 @@ def _network(
         if projection.target in used:
             used.add(projection.source)
     populations = tuple(population for population in builder.populations if population.name in used)
+    labels = map(str, range(populations[-1].neurons)) if wanted.labels is None else wanted.labels
     return Network(
-        name=name,
+        name=wanted.name,
         populations=populations,
         projections=tuple(p for p in builder.projections if p.target in used),
         timesteps=timesteps,
-        labels=tuple(map(str, range(populations[-1].neurons)) if labels is None else labels),
+        labels=tuple(labels),
         integer=False,
-        provenance=dict(provenance or {}),
+        provenance=dict(wanted.provenance or {}),
     )
 
 
 def _check_calls(tracing: Tracing, calls: Calls, network: Network) -> None:
-    """Every neuron that matters takes part in every time step."""
+    """Every neuron that matters takes part in every time step, and is carried exactly by what drives it there."""
     used = {population.name for population in network.spiking}
     for cell in {cell for _, cell, _ in calls.made if cell.name in used and cell.steps != network.timesteps}:
         tracing.problem(f"it takes {cell.steps} time steps, and the module {network.timesteps}", module=cell.module)
+    for cell in {cell for _, cell, _ in calls.made if cell.name in used and cell.settings.residual}:
+        try:
+            check_residual(network, network.population(cell.name), WHITE)
+        except LoweringError as error:
+            tracing.problem(error.message, error.hint, cell.module)

@@ -23,6 +23,7 @@ from kdsnn.errors import InputError, VerificationError
 from kdsnn.export.lowering.lower import WHITE, Lowered, number_format
 from kdsnn.export.lowering.neuron_calls import from_rest
 from kdsnn.export.lowering.places import line_of_error
+from kdsnn.export.lowering.traced import Order
 from kdsnn.models.neurons import IF
 from kdsnn.network import Network
 from kdsnn.network.float_simulation import FLOAT32_ROUNDING, FloatActivity, simulate_float
@@ -76,7 +77,7 @@ def check_module(module: nn.Module, lowered: Lowered, network: Network, images: 
         module: in eval mode.
         lowered: what lowering made of it.
         network: the same, perhaps with relays.
-        images: `(N, C, H, W)` or `(N, F)` uint8.
+        images: `(N, C, H, W)` or `(N, F)` uint8; in time `(N, T, C, H, W)` or `(N, T, F)`.
 
     Raises:
         VerificationError: they fire differently; with where they do so first.
@@ -113,8 +114,8 @@ def run_module(module: nn.Module, lowered: Lowered, images: Images) -> tuple[dic
     returned: list[Any] = []
     with torch.no_grad(), _recorded(module) as seen:
         try:
-            for _ in range(lowered.network.timesteps if lowered.once_a_step else 1):
-                returned.append(module(pixels))
+            for step in range(lowered.network.timesteps if lowered.once_a_step else 1):
+                returned.append(module(_given(pixels, lowered, step)))
         except Exception as error:
             raise InputError(
                 f"the module fails on images {pixels.shape}: {type(error).__name__}: {str(error)[:300]}"
@@ -134,6 +135,16 @@ def run_module(module: nn.Module, lowered: Lowered, images: Images) -> tuple[dic
     spikes = {name: np.stack([of[t] for t in sorted(of)], axis=1) for name, of in trains.items() if name in names}
     tensors = [_tensors(value) for value in returned]
     return spikes, [np.stack([one.double().numpy() for one in same]) for same in zip(*tensors, strict=True)]
+
+
+def _given(pixels: torch.Tensor, lowered: Lowered, step: int) -> torch.Tensor:
+    """What the module is given at a call: still images as they are, images in time `(N, T, ...)` as it takes them."""
+    if lowered.in_time is None:
+        return pixels
+    frames = pixels.transpose(0, 1)
+    if lowered.in_time is Order.NOW:
+        return frames[step]
+    return frames if lowered.in_time is Order.STACKED else frames.flatten(0, 1)
 
 
 def _tensors(returned: Any) -> list[torch.Tensor]:

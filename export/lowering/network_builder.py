@@ -9,6 +9,7 @@ from math import inf, prod
 
 import numpy as np
 
+from kdsnn.errors import LoweringError
 from kdsnn.export.lowering import linear_stream as streams
 from kdsnn.export.lowering.composition import as_matrices, merged
 from kdsnn.export.lowering.linear_stream import FloatArray, Stream, Term, identity
@@ -49,12 +50,18 @@ class Builder:
         bias: FloatArray | None = None,
         decay_u: float = 1.0,
         decay_v: float = 0.0,
+        reset_by: float | None = None,
     ) -> Stream:
         """Ends a stream: makes the population that it drives, and starts the stream of its spikes.
 
         The stream's offset becomes a bias, which hardware adds to the potential. A constant drive of a current that
         decays enters as the spikes of a steady population. An infinite threshold makes integrators that never fire.
+        Late terms of the stream are the population's own spikes.
+
+        Raises:
+            LoweringError: they are others'.
         """
+        _check_own(stream, name)
         stream = merged(stream)
         bias = np.zeros(stream.shape) if bias is None else bias
         if decay_u == 1:
@@ -62,11 +69,32 @@ class Builder:
         elif stream.offset.any():
             stream = self._driven(stream, name)
         shape = stream.terms[0].shape
-        neuron = Neuron(threshold, bias.reshape(-1), decay_u=decay_u, decay_v=decay_v, fires=threshold < inf)
+        neuron = Neuron(
+            threshold, bias.reshape(-1), decay_u=decay_u, decay_v=decay_v, fires=threshold < inf, reset_by=reset_by
+        )
         self.populations.append(Population(name, shape, neuron))
         for term in stream.terms:
             self._project(term.source, name, term.op if term.op is not None else identity(term.source_shape))
         return replace(streams.spikes_of(name, shape), shape=stream.shape, offset=np.zeros(stream.shape))
+
+    def recur(self, name: str, stream: Stream) -> None:
+        """Adds what the spikes of a population bring to itself, one step later: a stream of late terms.
+
+        Raises:
+            LoweringError: they are another population's, or no convolution where the population is an image.
+        """
+        _check_own(stream, name)
+        (term,) = merged(stream).terms
+        place = next(i for i, population in enumerate(self.populations) if population.name == name)
+        shape = self.populations[place].shape
+        if term.shape != shape and term.shape != (prod(shape),):
+            term = as_matrices(replace(stream, terms=(term,))).terms[0]
+        if term.shape != shape:
+            raise LoweringError(
+                f"its neurons are an image {shape}, and what they feed themselves with is no convolution of it",
+                hint="flatten the drive, or use one weight a channel",
+            )
+        self._project(name, name, term.op if term.op is not None else identity(term.source_shape))
 
     def _driven(self, stream: Stream, name: str) -> Stream:
         """The stream with its offset as one more term: convolutions, while a channel has one drive, else matrices."""
@@ -99,6 +127,15 @@ class Builder:
         if source == self.populations[0].name:
             op = replace(op, weight=op.weight * self.input_scale)
         self.projections.append(Projection(source, target, op))
+
+
+def _check_own(stream: Stream, name: str) -> None:
+    """Raises LoweringError unless spikes of the step before are the population's own."""
+    others = sorted({term.source for term in stream.terms if term.late} - {name})
+    if others:
+        raise LoweringError(
+            f"spikes of {', '.join(map(repr, others))} reach it one time step late", hint=streams.ONE_STEP
+        )
 
 
 def _silent(source: Shape, target: Shape) -> Conv2d:

@@ -1,14 +1,15 @@
 """Calls of snnTorch's neurons while a module is traced: each neuron becomes a population when it starts from rest.
 
 What makes it one population for all time steps: it is given the state that it returned at the step before, it is driven
-by the same function of that step's spikes, and its settings stay as they are.
+by the same function of that step's spikes, and its settings stay as they are. Its own spikes of the step before may
+drive it, too: at the first step there are none, so what they bring is found at the second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -19,10 +20,10 @@ from torch import nn
 
 from kdsnn.errors import LoweringError
 from kdsnn.export.lowering import linear_stream as streams
-from kdsnn.export.lowering.linear_functions import numbers_of
-from kdsnn.export.lowering.linear_stream import FloatArray, Stream
+from kdsnn.export.lowering.linear_stream import ONE_STEP, Stream, Term
+from kdsnn.export.lowering.neuron_settings import OTHERS, Settings, settings_of
 from kdsnn.export.lowering.traced import Drive, Order, Refused, State, Traced
-from kdsnn.export.lowering.tracing import Tracing
+from kdsnn.export.lowering.tracing import Stopped, Tracing
 from kdsnn.models.neurons import IF, MultiStep
 
 __all__ = ["STATES", "Calls", "Cell", "from_rest"]
@@ -35,23 +36,7 @@ STATES: dict[type[nn.Module], tuple[str, ...]] = {  # of the neurons of snnTorch
     snntorch.RSynaptic: ("spk", "syn", "mem"),
     snntorch.Synaptic: ("syn", "mem"),
 }
-CARRIED = (snntorch.Leaky, snntorch.Synaptic)
-PROBE = torch.tensor([-1e9, -3.0, -1.0, -0.5, -1e-6, 0.0, 1e-6, 0.3, 1.0, 3.0, 1e9]).repeat(16)
-RESETS = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a neuron computes, as far as it can be carried. Thresholds `(1,)`, or as many as neurons, broadcast."""
-
-    threshold: FloatArray
-    decay_u: float
-    decay_v: float
-
-    def same(self, other: Settings) -> bool:
-        """Whether two are equal."""
-        decays = (self.decay_u, self.decay_v) == (other.decay_u, other.decay_v)
-        return decays and np.array_equal(self.threshold, other.threshold)
+SAME = 1e-6  # relative: a bias that is added in float32 at the first step, and in float64 later
 
 
 @dataclass(eq=False)
@@ -62,7 +47,7 @@ class Cell:
         name: of the population.
         module: the neuron.
         settings: of it, at its first call.
-        drive: of the first step, and so of all.
+        drive: of the first step, and of all, but for its own spikes of the step before.
         spikes: that it sends.
         steps: how often it was called.
     """
@@ -73,6 +58,7 @@ class Cell:
     drive: Stream
     spikes: Stream
     steps: int = 0
+    recurrent: Stream | None = None  # the drive from the second step on, where its own spikes are in it
 
 
 @dataclass
@@ -83,12 +69,14 @@ class Calls:
         tracing: of the module.
         made: each call's neuron, population and step, in their order.
         repeated: whether the module is called again for each step, so that no neuron may start from rest any more.
+        at_once: whether a neuron got all time steps at once.
         seen: neurons that were called.
     """
 
     tracing: Tracing
     made: list[tuple[nn.Module, Cell, int]] = field(default_factory=list)
     repeated: bool = False
+    at_once: bool = False
     seen: set[nn.Module] = field(default_factory=set)
 
     @contextmanager
@@ -117,8 +105,11 @@ class Calls:
         """What a neuron returns for a drive, with the state that it is given or keeps."""
         self.seen.add(neuron)
         names = next((STATES[kind] for kind in type(neuron).__mro__ if kind in STATES), None)
-        if names is None or not isinstance(input_, Traced):
+        if names is None:
             self.tracing.stop("neurons of its kind cannot be carried", OTHERS)
+        if not isinstance(input_, Traced):
+            self.tracing.problem("nothing of this time step drives it", ONE_STEP, neuron)
+            raise Stopped
         try:
             if not plain:
                 raise LoweringError("it has a forward of its own", hint=OTHERS)
@@ -128,7 +119,10 @@ class Calls:
             state = [value if value is not None else getattr(neuron, name) for name, value in _in(names, given)]
             if neuron.init_hidden and any(value is not None for value in given.values()):
                 raise LoweringError("it keeps its state (init_hidden=True), and is given one, too")
-            spikes, states = self._step(neuron, input_, state)
+            feeds_itself = names[0] == "spk"
+            drive = self._with_own_spikes(neuron, input_, state[0]) if feeds_itself else input_
+            spikes, states = self._step(neuron, drive, state[feeds_itself:])
+            states = [spikes, *states] if feeds_itself else states
         except LoweringError as error:
             self.tracing.problem(error.message, error.hint, neuron)
             spikes = self.tracing.refused(input_.shape)
@@ -139,6 +133,13 @@ class Calls:
             return spikes
         return (spikes, *(value for name, value in zip(names, states, strict=True) if name != "spk"))
 
+    def _with_own_spikes(self, neuron: Any, drive: Traced, spikes: torch.Tensor) -> Any:
+        """The drive of a recurrent neuron, with what the spikes that it is given or keeps bring to it."""
+        settings_of(neuron)
+        if spikes.shape != drive.shape:
+            spikes = torch.zeros(drive.shape, dtype=drive.dtype)
+        return drive + neuron.recurrent(spikes)
+
     def _step(self, neuron: Any, drive: Traced, state: list[torch.Tensor]) -> tuple[Traced, list[Traced]]:
         """Spikes and states after one step."""
         part = drive.parts[0]
@@ -146,6 +147,7 @@ class Calls:
         if isinstance(part, Refused):
             return drive, [drive] * len(state)
         if drive.order is not Order.NOW:
+            self.at_once = True
             raise LoweringError("it gets all time steps at once", hint="call it once for each time step, in a loop")
         if not isinstance(part, Drive):
             raise LoweringError("what drives it is no function of spikes", hint="only spikes travel to other neurons")
@@ -153,19 +155,34 @@ class Calls:
         cell = self._cell_of(neuron, drive, state)
         if cell is None:
             cell = self._born(neuron, part, settings, shape)
-        elif cell.drive is not part.stream:
-            raise LoweringError("what drives it is not the same at each time step")
         elif not cell.settings.same(settings):
             raise LoweringError("its settings are not the same at each time step")
-        if part.step not in (None, cell.steps):
-            raise LoweringError(
-                f"at its step {cell.steps + 1} it is driven by spikes of step {part.step + 1}",
-                hint="delays and recurrent connections cannot be lowered",
-            )
+        else:
+            self._goes_on(cell, part)
         step, cell.steps = cell.steps, cell.steps + 1
         self.made.append((neuron, cell, step))
         spikes = Traced(self.tracing, drive.shape, [Drive(cell.spikes, step)])
         return spikes, [Traced(self.tracing, drive.shape, [State(cell, i, step)]) for i in range(len(state))]
+
+    def _goes_on(self, cell: Cell, drive: Drive) -> None:
+        """Takes the drive of one more step, which must be that of the others."""
+        stream, builder = drive.stream, self.tracing.builder
+        if drive.step is not None and drive.step == cell.steps - 1:
+            stream = self.tracing.delayed(stream)
+        elif drive.step not in (None, cell.steps):
+            raise LoweringError(
+                f"at its step {cell.steps + 1} it is driven by spikes of step {drive.step + 1}", hint=ONE_STEP
+            )
+        if stream is (cell.recurrent or cell.drive):
+            return
+        late = tuple(term for term in stream.terms if term.late)
+        now = tuple(term for term in stream.terms if not term.late)
+        begins = cell.steps == 1 and late and _alike(cell.drive, replace(stream, terms=now))
+        if not begins:
+            raise LoweringError("what drives it is not the same at each time step")
+        cell.recurrent = stream
+        fed = replace(stream, terms=late, offset=np.zeros(stream.shape))
+        builder.recur(cell.name, _in_thresholds(fed, cell.settings)[0])
 
     def _cell_of(self, neuron: nn.Module, drive: Traced, state: list[torch.Tensor]) -> Cell | None:
         """The population that a state is of; None from rest."""
@@ -190,70 +207,54 @@ class Calls:
                 "it starts from rest at each time step",
                 hint="keep its state: init_hidden=True, or loop over the time steps inside of forward",
             )
-        stream, threshold = drive.stream, float(settings.threshold.flat[0])
-        if settings.threshold.size > 1:
-            try:
-                each = np.broadcast_to(settings.threshold, shape)
-            except ValueError:
-                raise LoweringError(f"its threshold has shape {settings.threshold.shape}, and it has {shape}") from None
-            stream, threshold = streams.scale(stream, 1 / each), 1.0
+        if drive.step not in (None, 0):
+            raise LoweringError(f"at its step 1 it is driven by spikes of step {drive.step + 1}", hint=ONE_STEP)
+        try:
+            stream, threshold = _in_thresholds(drive.stream, settings)
+        except ValueError:
+            raise LoweringError(f"its threshold has shape {settings.threshold.shape}, and it has {shape}") from None
         path = self.tracing.names[neuron].removesuffix(".cell")
         name = self.tracing.builder.free_name(path or "neurons")
-        builder = self.tracing.builder
-        spikes = builder.spiking(stream, name, threshold, decay_u=settings.decay_u, decay_v=settings.decay_v)
+        spikes = self.tracing.builder.spiking(
+            stream,
+            name,
+            threshold,
+            decay_u=settings.decay_u,
+            decay_v=settings.decay_v,
+            reset_by=None if settings.taken is None else settings.taken * threshold,
+        )
         return Cell(name, neuron, settings, drive.stream, spikes)
 
 
-OTHERS = "neurons that can be: snntorch.Leaky and snntorch.Synaptic, as they are"
+def _in_thresholds(stream: Stream, settings: Settings) -> tuple[Stream, float]:
+    """A drive and the one threshold that it meets: where these differ between neurons, 1, and the drive counts them."""
+    if settings.threshold.size == 1:
+        return stream, float(settings.threshold.flat[0])
+    return streams.scale(stream, 1 / np.broadcast_to(settings.threshold, stream.shape)), 1.0
+
+
+def _alike(first: Stream, second: Stream) -> bool:
+    """Whether two streams are the same function, made of operations of their own."""
+    room = SAME * max(float(np.abs(first.offset).max(initial=0)), 1e-30)
+    return (
+        len(first.terms) == len(second.terms)
+        and all(_same_term(a, b) for a, b in zip(first.terms, second.terms, strict=True))
+        and bool(np.allclose(first.offset, second.offset, rtol=0, atol=room))
+    )
+
+
+def _same_term(first: Term, second: Term) -> bool:
+    a, b = first.op, second.op
+    if first.source != second.source or first.late or second.late or type(a) is not type(b):
+        return False
+    if a is b or a is None or b is None:
+        return a is b
+    said = [{key: value for key, value in vars(op).items() if key != "weight"} for op in (a, b)]
+    return said[0] == said[1] and np.array_equal(a.weight, b.weight)
 
 
 def _in(names: tuple[str, ...], given: dict[str, Any]) -> list[tuple[str, Any]]:
     return [(name, given.get(name)) for name in names]
-
-
-def settings_of(neuron: Any) -> Settings:
-    """What a neuron computes.
-
-    A `Leaky` that resets at the next step fires like one that resets at once, since the reset is absolute. A `Synaptic`
-    does not: at the step after a spike it drops its input.
-
-    Raises:
-        LoweringError: it is not as snnTorch made it, or cannot be carried.
-    """
-    kind = type(neuron)
-    if kind not in CARRIED:
-        raise LoweringError("neurons of its kind cannot be carried", hint=OTHERS)
-    own = sorted(name for name in vars(neuron) if name != "forward" and callable(getattr(kind, name, None)))
-    mechanism = next((reset for name, reset in RESETS.items() if neuron.state_function == getattr(neuron, name)), None)
-    if own or mechanism is None:
-        raise LoweringError(f"it has functions of its own: {', '.join(own) or 'state_function'}", hint=OTHERS)
-    if mechanism != "zero" or (not neuron.reset_delay and int(neuron.reset_mechanism_val) != 1):
-        changed = ", which it was made with, whatever was set since" if neuron.reset_mechanism != mechanism else ""
-        raise LoweringError(
-            f"its reset is {mechanism!r}{changed}",
-            hint="make it with reset_mechanism='zero', and train the network on for some epochs with it",
-        )
-    if neuron.inhibition or neuron.state_quant or not bool((neuron.graded_spikes_factor == 1).all()):
-        raise LoweringError("inhibition, state_quant and graded spikes have no counterpart on the hardware")
-    if not torch.equal(neuron.spike_grad(PROBE).to(PROBE.dtype), (PROBE > 0).to(PROBE.dtype)):
-        raise LoweringError("its spike_grad is no step: it does not fire where the potential is above the threshold")
-    threshold = numbers_of(neuron.threshold)
-    if (threshold <= 0).any():
-        raise LoweringError(f"its threshold is {threshold.min():g}, not a positive number")
-    decay_u, decay_v = 1.0, 1.0 - min(max(_one_number(neuron.beta, "beta"), 0.0), 1.0)
-    if kind is snntorch.Synaptic:
-        if neuron.reset_delay:
-            raise LoweringError("it loses its input at the step after a spike", hint="use reset_delay=False")
-        decay_u = 1.0 - min(max(_one_number(neuron.alpha, "alpha"), 0.0), 1.0)
-    return Settings(np.atleast_1d(threshold), decay_u, decay_v)
-
-
-def _one_number(value: torch.Tensor, name: str) -> float:
-    """The value of a parameter that the hardware has once a population."""
-    values = np.unique(numbers_of(value))
-    if values.size != 1:
-        raise LoweringError(f"its {name} is not one number: the hardware has one a population")
-    return float(values[0])
 
 
 @contextmanager

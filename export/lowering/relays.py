@@ -3,7 +3,7 @@
 On pipelined hardware every projection takes one time step, so what two paths bring to a population is of the same step
 only where they are equally long. A relay repeats the spikes of its source one projection later: one neuron for each of
 the source's, weight one, threshold below one. Relays belong to the network, so they fire on every machine; they are
-counted, and counted apart.
+counted, and counted apart. What a population sends to itself takes one step on every machine, and needs none.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def balance(network: Network) -> Network:
 
     projections = []
     for projection in network.projections:
-        delay = 0 if projection.target in network.steady else depths[projection.target] - depths[projection.source] - 1
+        aside = projection.recurrent or projection.target in network.steady
+        delay = 0 if aside else depths[projection.target] - depths[projection.source] - 1
         projections.append(replace(projection, source=relayed(projection.source, delay)))
     if not relays:
         return network

@@ -22,7 +22,9 @@ from kdsnn.network import Conv2d
 if TYPE_CHECKING:
     from kdsnn.export.lowering.tracing import Tracing
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "TAKES_APART"]
+
+TAKES_APART = "it takes the images of a batch apart"
 
 Function = Callable[..., Any]
 
@@ -142,8 +144,9 @@ def _unbound(tracing: Tracing, _func: Function, input: Traced, dim: int = 0) -> 
     """One tensor for each time step."""
     if input.order is not Order.STACKED or dim != 0:
         raise LoweringError(
-            "it takes the images of a batch apart",
-            hint="a module is shown images (B, C, H, W), the same at every time step",
+            TAKES_APART,
+            hint="a module is shown images (B, C, H, W), the same at every time step; with in_time=True (--in-time)"
+            " frames (T, B, C, H, W), one for each",
         )
     return tuple(Traced(tracing, input.shape[1:], [part]) for part in input.parts)
 
@@ -154,7 +157,9 @@ def _item(tracing: Tracing, func: Function, input: Any, index: Any) -> Traced:  
         parts = input.parts[index]
         return Traced(tracing, (len(parts), *input.shape[1:]), parts, input.order)
     if not isinstance(index, int):
-        raise LoweringError("it takes a part of an image", hint="only whole images can be carried")
+        raise LoweringError(
+            "it takes a part of an image", hint="only whole images can be carried; frames come time first, (T, B, ...)"
+        )
     return _unbound(tracing, func, input)[index]
 
 
@@ -181,9 +186,9 @@ def _total(tracing: Tracing, given: Traced, dim: Any, keepdim: bool, scale: floa
     return Traced(tracing, given.shape[1:], [total])
 
 
-def _zeros(_tracing: Tracing, func: Function, input: Traced, **kwargs: Any) -> torch.Tensor:  # noqa: A002
-    """Constants of the same shape."""
-    made: torch.Tensor = func(torch.empty(input.shape, dtype=input.dtype), **kwargs)
+def _zeros(_tracing: Tracing, func: Function, input: Traced, *args: Any, **kwargs: Any) -> torch.Tensor:  # noqa: A002
+    """Constants of the same shape, or of one that is given."""
+    made: torch.Tensor = func(torch.empty(input.shape, dtype=input.dtype), *args, **kwargs)
     return made
 
 
@@ -209,6 +214,9 @@ MADE: dict[str, Function] = {
     "float": _converted,
     "mean": _averaged,
     "ne": _compared,
+    "new_full": _zeros,
+    "new_ones": _zeros,
+    "new_zeros": _zeros,
     "ones_like": _zeros,
     "repeat": _expanded,
     "requires_grad_": _same,

@@ -19,10 +19,12 @@ from torch.utils._pytree import tree_map
 
 from kdsnn.errors import LoweringError
 from kdsnn.export.lowering import arithmetic, linear_functions, shape_functions
+from kdsnn.export.lowering import linear_stream as streams
 from kdsnn.export.lowering.linear_stream import Stream
 from kdsnn.export.lowering.network_builder import Builder
 from kdsnn.export.lowering.places import Place, line_of_error, place_of_call
 from kdsnn.export.lowering.traced import Drive, Order, Part, Refused, State, Total, Traced, traced_in
+from kdsnn.network import Input
 
 __all__ = ["BATCH", "Stopped", "Tracing"]
 
@@ -56,13 +58,19 @@ class Tracing:
         self._known: dict[Any, Stream] = {}
         self._digests: dict[int, tuple[torch.Tensor, int, str]] = {}
 
-    def run(self, image: Stream) -> Any:
+    def run(self, image: Stream, steps: Sequence[int | None] = (None,), order: Order = Order.NOW) -> Any:
         """What the module returns for images.
+
+        Args:
+            image: what one step sends.
+            steps: that it is given: None alone for still images.
+            order: where they stand in the tensor that it is given.
 
         Raises:
             Stopped: it could not be traced to its end; the problems say why.
         """
-        images = Traced(self, (BATCH, *image.shape), [Drive(image, None)])
+        lead = {Order.NOW: (BATCH,), Order.STACKED: (len(steps), BATCH), Order.FOLDED: (len(steps) * BATCH,)}[order]
+        images = Traced(self, (*lead, *image.shape), [Drive(image, step) for step in steps], order)
         try:
             return self.module(images)
         except Exception as error:
@@ -131,6 +139,12 @@ class Tracing:
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]
+
+    def delayed(self, stream: Stream) -> Stream:
+        """The stream of the time step before."""
+        source = self.builder.populations[0]
+        static = isinstance(source.model, Input) and source.model.static
+        return self.once(("delayed", id(stream)), lambda: streams.delayed(stream, source.name if static else None))
 
     def _key(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):

@@ -12,7 +12,18 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from kdsnn.export.onnx.flavours import Flavour
-from kdsnn.network import DECAY_UNITY, LOWEST, MEMBRANE_SHIFT, Conv2d, Network, Population, Projection, Shape, neuron_of
+from kdsnn.network import (
+    DECAY_UNITY,
+    HIGHEST,
+    LOWEST,
+    MEMBRANE_SHIFT,
+    Conv2d,
+    Network,
+    Population,
+    Projection,
+    Shape,
+    neuron_of,
+)
 from kdsnn.network.or_pool import max_pool
 
 __all__ = ["NUMBER", "Graph", "pooled", "value_info"]
@@ -79,13 +90,24 @@ class Graph:
         return self.typed[value, dtype]
 
     def population(self, population: Population, sent: Mapping[str, str], driven: Mapping[str, str] = {}) -> str:
-        """One step of a population, its spikes; what some projections bring may be there before."""
+        """One step of a population, its spikes; what some projections bring may be there before.
+
+        Args:
+            population: not the input.
+            sent: what each population sends, by its name; one that feeds itself is there with the step before.
+            driven: what a projection brings, by its name, with the bias: see `constant_drive`.
+        """
         windows, incoming = pooled(self.network, population), self.network.incoming(population.name)
         if windows is not None:
             source = incoming[0].source
             return self.maximum(population.name, windows, sent[source], self.network.population(source).shape)
         drives = [driven.get(p.name) or self.drive(p, sent[p.source]) for p in incoming]
         return self.neurons(population, drives, biased=any(p.name in driven for p in incoming))
+
+    def messages(self, image: str) -> str:
+        """What the input population sends of an image or a frame, uint8."""
+        shift = self.constant(np.array(8 - self.network.input_bits, dtype=np.uint8))
+        return self.add("BitShift", image, shift, direction="RIGHT")
 
     def constant_drive(self, projection: Projection, image: str) -> str:
         """What a projection of the image brings at every step, with the bias if that enters at the same place.
@@ -147,7 +169,7 @@ class Graph:
         return self.add("Transpose", made, perm=[0, 3, 1, 2])
 
     def neurons(self, population: Population, drives: Sequence[str], *, biased: bool) -> str:
-        """One step of a population; leaves its state in `v.NAME.next`, and gives its spikes."""
+        """One step of a population, spikes; leaves its state in `v.NAME.next`, and `u.` and `s.`, if it has them."""
         neuron, name = neuron_of(population), population.name
         total = drives[0]
         for other in drives[1:]:
@@ -160,11 +182,19 @@ class Graph:
             total = self.with_bias(total, population)
         v = self.add("Add", self.decay(f"v.{name}", int(neuron.decay_v)), total)
         if neuron.clips:
-            v = self.add("Max", v, self.constant(np.array(LOWEST, dtype=self.number)))
+            ends = (self.constant(np.array(end, dtype=self.number)) for end in (LOWEST, HIGHEST))
+            v = self.add("Clip", v, *ends)
         threshold = self.constant(np.array(int(neuron.threshold) << MEMBRANE_SHIFT, dtype=self.number))
         fired = self.add("Greater", v, threshold)
         held = self.add("Cast", self.add("Not", fired), to=f"{self.prefix}held.{name}", dtype=NUMBER[self.flavour])
-        self.add("Mul", v, held, to=f"v.{name}.next")  # quicker than Where, in ONNX Runtime
+        if neuron.reset_by is None:
+            self.add("Mul", v, held, to=f"v.{name}.next")  # quicker than Where, in ONNX Runtime
+        else:
+            by = self.constant(np.array(int(neuron.reset_by), dtype=self.number))
+            taken = self.add("Mul", self.cast(fired, NUMBER[self.flavour]), by)
+            self.add("Sub", v, taken, to=f"v.{name}.next")
+        if any(p.recurrent for p in self.network.incoming(name)):
+            self.add("Identity", self.cast(fired, NUMBER[self.flavour]), to=f"s.{name}.next")
         return fired
 
     def with_bias(self, drive: str, population: Population) -> str:

@@ -1,7 +1,8 @@
 """The integer network as ONNX, built node by node: every value is a whole number that its type holds exactly.
 
 `model.onnx` takes uint8 images `(N, C, H, W)` and runs all T steps in a Loop, so its size does not grow with T; what
-the image drives is computed once, before the loop. `step.onnx` computes one step, with the state as inputs and outputs.
+the image drives is computed once, before the loop. Of a network in time it takes `(N, T, C, H, W)`, and the loop takes
+the frame of each step. `step.onnx` computes one step of an image or a frame, with the state as inputs and outputs.
 
 Two flavours. `float32` keeps drives and potentials in units of 1/64 of a weight as whole numbers below 2**24, which
 float32 holds exactly in any order of summation, as long as no algorithm with fractions (Winograd, FFT) is chosen: ONNX
@@ -21,7 +22,7 @@ from onnx import TensorProto, helper
 from kdsnn.export.onnx.flavours import Flavour
 from kdsnn.export.onnx.graph import NUMBER, Graph, pooled, value_info
 from kdsnn.export.onnx.tallies import TALLIES, tally_output
-from kdsnn.network import DECAY_UNITY, Network, neuron_of
+from kdsnn.network import DECAY_UNITY, Network, Shape, neuron_of
 
 __all__ = ["POTENTIALS", "TALLIES", "TRAIN", "step_model", "to_onnx"]
 
@@ -49,14 +50,17 @@ def to_onnx(
         trains: populations whose spikes to put out, besides, as `train.NAME` uint8 `(T, N, *shape)`.
     """
     outer = Graph(network, flavour)
-    messages = _messages(outer)
-    driven = {p.name: outer.constant_drive(p, messages) for p in network.projections if p.source == network.input.name}
-    states = _states(network)
+    messages, driven = "", {}
+    if network.static:
+        messages = outer.messages("image")
+        heard = [p for p in network.projections if p.source == network.input.name]
+        driven = {p.name: outer.constant_drive(p, messages) for p in heard}
+    states = _states(network, messages_counted=tallies and not network.static)
     batch = outer.add("Gather", outer.add("Shape", "image"), outer.integers([0]), axis=0)
     for state, shape in states.items():
         first = outer.filled(network.timesteps if state.startswith("n.") else 0)
         outer.add("ConstantOfShape", outer.concat([batch, outer.integers(shape)]), to=f"{state}.0", value=first)
-    body = _loop_body(network, outer, driven, trains)
+    body = _loop_body(network, outer, driven, trains, states)
     ends = [f"{state}.end" for state in states]
     steps = outer.constant(np.array(network.timesteps, dtype=np.int64))
     inputs = [steps, "", *(f"{state}.0" for state in states)]
@@ -69,17 +73,19 @@ def to_onnx(
         outer,
         [*_totals(network, outer), *([tally_output(outer, messages)] if tallies else []), *kept],
         flavour,
+        network.image_shape,
     )
 
 
 def step_model(network: Network, *, flavour: Flavour = "float32") -> onnx.ModelProto:
     """One time step: `image` and the state in, `spikes` uint8 `(N, classes)` and the next state out; from zeros.
 
-    The state of a population is `v.NAME` (times 64 to a weight unit), and `u.NAME` where it has a current of its own.
+    The state of a population is `v.NAME` (times 64 to a weight unit), `u.NAME` where it has a current of its own, and
+    `s.NAME`, its spikes, where it feeds itself. Of a network in time, `image` is the frame of the step.
     The score of an integrator is its `v.NAME.next` after the last step.
     """
     graph = Graph(network, flavour)
-    sent = {network.input.name: _messages(graph)}
+    sent = {network.input.name: graph.messages("image"), **_echoes(network)}
     states = {name: shape for name, shape in _states(network).items() if not name.startswith("n.")}
     for population in network.spiking:
         sent[population.name] = graph.population(population, sent)
@@ -88,31 +94,48 @@ def step_model(network: Network, *, flavour: Flavour = "float32") -> onnx.ModelP
     ends = [value_info(f"{name}.next", number, ["N", *shape]) for name, shape in states.items()]
     spikes = value_info("spikes", TensorProto.UINT8, ["N", network.output.neurons])
     inputs = [value_info(name, number, ["N", *shape]) for name, shape in states.items()]
-    return _model(network, graph, [spikes, *ends], flavour, inputs)
+    return _model(network, graph, [spikes, *ends], flavour, network.input.shape, inputs)
 
 
-def _states(network: Network) -> dict[str, tuple[int, ...]]:
-    """What goes from step to step: potential and current, if they are remembered; T less the steps without a spike."""
+def _states(network: Network, *, messages_counted: bool = False) -> dict[str, tuple[int, ...]]:
+    """What goes from step to step: potential and current, if they are remembered, spikes that come back, and counts.
+
+    These are T less the steps without a spike; of the input, if its messages are counted in the loop, without any.
+    """
     made: dict[str, tuple[int, ...]] = {}
+    echoes = _echoes(network)
     for population in network.spiking:
         if pooled(network, population) is None:
             made[f"v.{population.name}"] = population.shape
         if neuron_of(population).decay_u != DECAY_UNITY:
             made[f"u.{population.name}"] = population.shape
+        if population.name in echoes:
+            made[f"s.{population.name}"] = population.shape
         made[f"n.{population.name}"] = population.shape
+    if messages_counted:
+        made[f"n.{network.input.name}"] = network.input.shape
     return made
 
 
-def _messages(graph: Graph) -> str:
-    """What the input population sends, uint8."""
-    shift = graph.constant(np.array(8 - graph.network.input_bits, dtype=np.uint8))
-    return graph.add("BitShift", "image", shift, direction="RIGHT")
+def _echoes(network: Network) -> dict[str, str]:
+    """The populations that feed themselves, with the names of what arrives in a step."""
+    return {p.source: f"s.{p.source}" for p in network.projections if p.recurrent}
 
 
-def _loop_body(network: Network, outer: Graph, driven: dict[str, str], trains: Sequence[str]) -> onnx.GraphProto:
+def _loop_body(
+    network: Network,
+    outer: Graph,
+    driven: dict[str, str],
+    trains: Sequence[str],
+    states: dict[str, tuple[int, ...]],
+) -> onnx.GraphProto:
     body = Graph(network, outer.flavour, prefix="step.", constants=outer.constants)  # a body sees the names around it
-    number, states = NUMBER[outer.flavour], _states(network)
-    sent: dict[str, str] = {}
+    number, sent, entry = NUMBER[outer.flavour], _echoes(network), network.input.name
+    if not network.static:
+        sent[entry] = body.messages(body.add("Gather", "image", "t", axis=1))
+    if f"n.{entry}" in states:
+        silent = body.add("Not", body.add("Cast", sent[entry], dtype=TensorProto.BOOL))
+        body.add("Sub", f"n.{entry}", body.add("Cast", silent, dtype=number), to=f"n.{entry}.next")
     for population in network.spiking:
         name = population.name
         sent[name] = body.population(population, sent, driven)
@@ -159,9 +182,10 @@ def _model(
     graph: Graph,
     outputs: Sequence[onnx.ValueInfoProto],
     flavour: Flavour,
+    shown: Shape,
     inputs: Sequence[onnx.ValueInfoProto] = (),
 ) -> onnx.ModelProto:
-    image = value_info("image", TensorProto.UINT8, ["N", *network.input.shape])
+    image = value_info("image", TensorProto.UINT8, ["N", *shown])
     made = helper.make_model(
         helper.make_graph(graph.nodes, network.name, [image, *inputs], outputs, list(graph.constants.values())),
         opset_imports=[helper.make_opsetid("", OPSET)],

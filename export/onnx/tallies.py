@@ -25,17 +25,21 @@ def tally_output(graph: Graph, messages: str) -> onnx.ValueInfoProto:
 
     Args:
         graph: with `n.NAME.end`, the number of spikes of each neuron of each image.
-        messages: what the input population sends at every step.
+        messages: what the input population sends at every step; of an input in time `n.INPUT.end` is there, the number
+            of nonzero messages.
     """
     network = graph.network
-    nonzero = graph.add("Cast", graph.add("Cast", messages, dtype=TensorProto.BOOL), dtype=TensorProto.INT64)
-    shown = graph.add("ReduceSum", nonzero, graph.integers([0]), keepdims=0)
-    emitted = {network.input.name: graph.add("Mul", shown, graph.integers([network.timesteps]))}
+    entry = network.input.name
+    if network.static:
+        nonzero = graph.add("Cast", graph.add("Cast", messages, dtype=TensorProto.BOOL), dtype=TensorProto.INT64)
+        shown = graph.add("ReduceSum", nonzero, graph.integers([0]), keepdims=0)
+        emitted = {entry: graph.add("Mul", shown, graph.integers([network.timesteps]))}
+    else:
+        emitted = {entry: _over_images(graph, f"n.{entry}.end")}
     images = graph.add("Gather", graph.add("Shape", "image"), graph.integers([0]), axis=0)
     rows = []
     for population in network.spiking:
-        number = graph.add("Cast", f"n.{population.name}.end", dtype=TensorProto.INT64)
-        emitted[population.name] = graph.add("ReduceSum", number, graph.integers([0]), keepdims=0)
+        emitted[population.name] = _over_images(graph, f"n.{population.name}.end")
         spikes = _total(graph, emitted[population.name])
         updates = graph.add("Mul", images, graph.integers([population.neurons * network.timesteps]))
         rows.append(graph.concat([spikes, *_reached(graph, population, emitted), updates]))
@@ -50,12 +54,14 @@ def _reached(graph: Graph, population: Population, emitted: dict[str, str]) -> l
     synops, macs = [zero, zero], [zero, zero]
     for projection in network.incoming(population.name):
         source = network.population(projection.source)
-        ones = np.ones_like(projection.op.weight)
+        ones, carried = np.ones_like(projection.op.weight), emitted[source.name]
+        if projection.recurrent:  # the last step's spikes do not arrive
+            carried = graph.add("Sub", carried, _over_images(graph, f"s.{source.name}.end"))
         present = (projection.op.weight != 0).astype(ones.dtype)
         graded = source is network.input and network.input_bits > 1
         sums = macs if graded else synops
         for kind, mask in enumerate((ones, present)):
-            events = _events(graph, projection, source.shape, mask, emitted[source.name])
+            events = _events(graph, projection, source.shape, mask, carried)
             sums[kind] = graph.add("Add", sums[kind], events)
     return [*synops, *macs]
 
@@ -91,6 +97,11 @@ def _sent_back(graph: Graph, op: Conv2d, source: Shape, mask: npt.NDArray[np.int
     )
     whole = graph.add("Cast", back, dtype=TensorProto.INT64)
     return graph.add("Reshape", whole, graph.integers(source))
+
+
+def _over_images(graph: Graph, value: str) -> str:
+    """Whole numbers `(N, *shape)` added up over the images, int64."""
+    return graph.add("ReduceSum", graph.add("Cast", value, dtype=TensorProto.INT64), graph.integers([0]), keepdims=0)
 
 
 def _total(graph: Graph, values: str) -> str:

@@ -41,7 +41,7 @@ def grid_candidates(neuron: Neuron, weights: Sequence[FloatArray], largest: int)
         threshold = whole_threshold(neuron.threshold, scale)
         if threshold >= 2**THRESHOLD_BITS - 1:
             break
-        if _bias_fits(neuron, scale, threshold):
+        if _stays_whole(neuron, scale, threshold):
             made.append(Candidate(threshold, scale, exponents))
     return made
 
@@ -91,15 +91,20 @@ def _exponent(whole: np.ndarray, largest: int) -> int | None:
     return None
 
 
-def _bias_fits(neuron: Neuron, scale: float, threshold: int) -> bool:
-    """Whether all biases are whole 64ths of a scale, and no potential that they make lies beside the threshold."""
-    if not neuron.bias.any():
+def _stays_whole(neuron: Neuron, scale: float, threshold: int) -> bool:
+    """Whether biases and what a spike takes are whole 64ths of a scale, and no potential that they make is misjudged.
+
+    It would be if it lay between the float threshold and the integer one.
+    """
+    added = neuron.bias / scale * 2**MEMBRANE_SHIFT
+    taken = np.array([(neuron.reset_by or 0.0) / scale * 2**MEMBRANE_SHIFT])
+    fine = np.concatenate([added, taken])
+    if not fine.any():
         return True
-    fine = neuron.bias / scale * 2**MEMBRANE_SHIFT
     if not (np.abs(fine - np.round(fine)) <= FINEST * np.maximum(np.abs(fine), 1) + FLOAT32_ROUNDING).all():
         return False
-    exponent = exponent_of(float(np.abs(fine).max()), LARGEST_BIAS)
-    if (np.round(fine) % 2**exponent).any():
+    exponent = exponent_of(float(np.abs(added).max(initial=0)), LARGEST_BIAS)
+    if (np.round(added) % 2**exponent).any():
         return False
     unit = int(np.gcd.reduce(np.append(np.round(fine).astype(np.int64), 1 << MEMBRANE_SHIFT)))
     below = whole_threshold(neuron.threshold, scale / 2**MEMBRANE_SHIFT)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from kdsnn.network import (
     DECAY_UNITY,
+    HIGHEST,
     LOWEST,
     MEMBRANE_SHIFT,
     Conv2d,
@@ -43,7 +44,7 @@ class Observed:
     Attributes:
         taps: for each projection what its weights meet, `(groups, N * T * P, taps)`: N images, T steps (one of the
             input, which sends the same at each), P places.
-        steps: of each projection's taps: T or 1.
+        steps: of each projection's taps: T or 1. A population's own spikes are those of the float network, too.
         wanted: spikes `(N, T, P, C)`, or of an integrator the potentials at the end `(N, P, C)`, in the float network.
         bias: of the integer neurons, at which places: `(P, C)` indices into the flat population.
     """
@@ -92,11 +93,11 @@ class Observed:
             u = _left(u, int(neuron.decay_u)) + (drive[:, min(t, drive.shape[1] - 1)] << MEMBRANE_SHIFT)
             v = _left(v, int(neuron.decay_v)) + u + bias
             if neuron.clips:
-                v = np.maximum(v, LOWEST)
+                v = np.clip(v, LOWEST, HIGHEST)
             if neuron.fires:
                 fired = v > int(neuron.threshold) << MEMBRANE_SHIFT
                 spikes[:, t] = fired
-                v = np.where(fired, 0, v)
+                v = np.where(fired, 0 if neuron.reset_by is None else v - int(neuron.reset_by), v)
         return spikes, v
 
 
@@ -105,13 +106,15 @@ class Observer:
 
     Args:
         network: float.
-        images: `(N, C, H, W)` uint8; the first of them are taken.
+        images: `(N, C, H, W)` uint8, or in time `(N, T, C, H, W)`; the first of them are taken, and their first steps.
     """
 
     def __init__(self, network: Network, images: Images) -> None:
         steps = min(network.timesteps, MOST_STEPS)
         sums = sum(_synapses(network, p) for p in network.projections) * steps
         self.images = images[: max(FEWEST_IMAGES, int(MOST_FLOAT_SUMS // sums))]
+        if not network.static:
+            self.images = network.in_time(self.images)[:, :steps]
         self.network = replace(network, timesteps=steps)
         self.activity: FloatActivity = simulate_float(self.network, self.images)
 
@@ -125,16 +128,24 @@ class Observer:
         count = min(len(self.images), max(FEWEST_IMAGES, int(MOST_SUMS // (a_place * min(area, FEWEST_PLACES)))))
         places = int(np.clip(MOST_SUMS // (a_place * count), 1, area))
         chosen = np.sort(np.random.default_rng(0).permutation(area)[:places])
-        messages = {network.input.name: (self.images[:count, None] >> np.uint8(8 - input_bits))}
+        frames = self.images[:count, None] if network.static else self.images[:count]
+        messages = {network.input.name: frames >> np.uint8(8 - input_bits)}
         trains: Mapping[str, npt.NDArray[np.uint8]] = {**self.activity.spikes, **messages}
-        taps = tuple(_taps(p, trains[p.source][:count], network.population(p.source).shape, chosen) for p in incoming)
+        sent = [_a_step_later(trains[p.source][:count]) if p.recurrent else trains[p.source][:count] for p in incoming]
+        shapes = [network.population(p.source).shape for p in incoming]
+        taps = tuple(_taps(*of, chosen) for of in zip(incoming, sent, shapes, strict=True))
         index = np.arange(population.neurons).reshape(channels, area).T[chosen]
         wanted: npt.NDArray[np.float64] | npt.NDArray[np.uint8]
         if neuron_of(population).fires:
             wanted = self.activity.spikes[name][:count].reshape(count, network.timesteps, -1)[:, :, index]
         else:
             wanted = self.activity.potentials[:count].reshape(count, -1)[:, index]
-        return Observed(taps, tuple(trains[p.source].shape[1] for p in incoming), wanted, index)
+        return Observed(taps, tuple(train.shape[1] for train in sent), wanted, index)
+
+
+def _a_step_later(train: Images) -> Images:
+    """Spikes `(N, T, ...)` as the population that sent them gets them."""
+    return np.concatenate([np.zeros_like(train[:, :1]), train[:, :-1]], axis=1)
 
 
 def _taps(projection: Projection, train: Images, shape: tuple[int, ...], places: Int64Array) -> FloatArray:

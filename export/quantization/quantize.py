@@ -41,6 +41,7 @@ __all__ = ["InputTrial", "LayerQuantization", "QuantizationReport", "quantize", 
 
 INPUT_BITS_TRIED = (8, 7, 6, 5, 4)
 Images = npt.NDArray[np.uint8]
+MOST_FRAMES = 512  # on which the widths of an input message are tried
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def quantize(
         network: a float network.
         weight_bits: 2 to 8, signed and symmetric.
         input_bits: width of an input message; None chooses by the error on the calibration images, or 8 without them.
-        calibration: images `(N, C, H, W)` uint8.
+        calibration: images `(N, *image_shape)` uint8.
         method: what the scale is chosen by: `spikes` (the fewest that change on the calibration images), `max` (the
             largest weight fills the bits), `percentile` (a high percentile does, the few beyond it are clipped) or
             `mse` (least squared error of the weights, clipping included). Where integers can be exact, all take these.
@@ -183,7 +184,7 @@ def _assemble(network: Network, made: Sequence[_Quantized], weight_bits: int, in
     projections = sorted((p for q in made for p in q.projections), key=lambda p: order[p.name])
     return replace(
         network,
-        populations=(replace(network.input, model=Input(input_bits)), *(q.population for q in made)),
+        populations=(replace(network.input, model=Input(input_bits, network.static)), *(q.population for q in made)),
         projections=tuple(projections),
         integer=True,
         provenance={**network.provenance, "quantization": how, "weight_bits": str(weight_bits)},
@@ -277,11 +278,20 @@ def _drive_error(network: Network, population: Population, done: _Quantized, ima
     """RMS of the error of one step's drive from the image, bias included, over the population's yardstick."""
     wanted, got = neuron_of(population), neuron_of(done.population)
     error = _bias(got, done.layer.scale) - wanted.bias
-    total = np.broadcast_to(error.reshape(population.shape), (len(images), *population.shape)).copy()
-    messages = (images >> np.uint8(8 - bits)).astype(np.float64)
+    frames = _frames(network, images)
+    total = np.broadcast_to(error.reshape(population.shape), (len(frames), *population.shape)).copy()
+    messages = (frames >> np.uint8(8 - bits)).astype(np.float64)
     for exact, made in zip(network.incoming(population.name), done.projections, strict=True):
         if exact.source == network.input.name:
             total += apply(made.op, messages) * (done.layer.scale * 2**made.exponent)
-            total -= apply(exact.op, images.astype(np.float64))
+            total -= apply(exact.op, frames.astype(np.float64))
     weights = [source.weight for source in scales.sources_of(network, population, bits)]
     return float(np.sqrt(np.mean(total**2)) / scales.yardstick(wanted, weights))
+
+
+def _frames(network: Network, images: Images) -> Images:
+    """What is sent at a step, `(M, *input shape)`: the images, or of images in time frames of all, evenly over them."""
+    if network.static:
+        return images
+    frames = images.reshape(-1, *network.input.shape)
+    return frames[:: max(1, len(frames) // MOST_FRAMES)]

@@ -30,7 +30,7 @@ from kdsnn.network import (
     Projection,
     neuron_of,
 )
-from kdsnn.network.overflow import overflow
+from kdsnn.network.overflow import STATE_LIMIT, overflow
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +44,7 @@ __all__ = [
     "fit",
     "is_exact",
     "is_small_integer",
+    "reset_at",
     "round_at",
     "sources_of",
     "theta_of",
@@ -89,8 +90,10 @@ def is_exact(neuron: Neuron, weights: Sequence[FloatArray], largest: int) -> boo
     """Whether a float population is exact at scale one: an OR pool, a relay, any sum of integers without a leak."""
     if neuron.bias.any() or not all(is_small_integer(w, largest) for w in weights):
         return False
+    if neuron.reset_by is not None and neuron.reset_by != int(neuron.reset_by):
+        return False  # a spike leaves a fraction
     remembers_whole = neuron.decay_u == 1 and neuron.decay_v in (0, 1)
-    fires_on_any = neuron.threshold < 1 and all((w >= 0).all() for w in weights)
+    fires_on_any = neuron.threshold < 1 and neuron.reset_by is None and all((w >= 0).all() for w in weights)
     return remembers_whole or fires_on_any
 
 
@@ -147,9 +150,16 @@ def fit(
     bias_exponent = exponent_of(bias, LARGEST_BIAS)
     if bias_exponent > MAX_BIAS_EXPONENT:
         return "bias bits"
+    if (reset_at(neuron_of(population), candidate.scale) or 0) >= STATE_LIMIT:
+        return "overflow"
     made = round_at(population, sources, candidate, bias_exponent, largest, whole, clips=clips)
     incoming = [(p, source.largest_message) for p, source in zip(made[1], sources, strict=True)]
     return "overflow" if overflow(made[0], incoming, timesteps) else made
+
+
+def reset_at(neuron: Neuron, scale: float) -> int | None:
+    """What a spike takes from an integer potential, 64 to a weight unit; None resets it to zero."""
+    return None if neuron.reset_by is None else round(neuron.reset_by / scale * 2**MEMBRANE_SHIFT)
 
 
 def round_at(
@@ -178,5 +188,6 @@ def round_at(
         decay_v=round(neuron.decay_v * DECAY_UNITY),
         fires=neuron.fires,
         clips=clips,
+        reset_by=reset_at(neuron, candidate.scale),
     )
     return replace(population, model=model), tuple(projections)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kdsnn.choices import ENCODERS
 from kdsnn.display import Displayed, cell_text, is_numeric, percent
 from kdsnn.errors import KdsnnError, UsageError
 
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from kdsnn.targets.base import Progress, Target
 
 __all__ = [
+    "DataRangeOption",
     "DatasetOption",
     "DeviceOption",
     "DisagreementOption",
+    "EncodeOption",
     "ImagesOption",
     "JsonOption",
     "ModelArgument",
@@ -40,6 +43,7 @@ __all__ = [
     "output",
     "percent",
     "progress_bar",
+    "range_of",
     "show",
     "show_error",
     "table",
@@ -82,6 +86,20 @@ ImagesOption = Annotated[
     str | None,
     typer.Option("--images", metavar="DATA", help="Take all images of an .npz, an .npy or a folder (docs/data.md)."),
 ]
+EncodeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--encode",
+        help=f"How still images are shown ({', '.join(ENCODERS)}); as in the training, or direct.",
+        autocompletion=ENCODERS.names,
+    ),
+]
+DataRangeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data-range", metavar="LO:HI", help="What becomes 0 and what becomes 255 in the data, if they do not say it."
+    ),
+]
 SamplesOption = Annotated[int | None, typer.Option("--samples", "-n", min=1, help="At most so many images.")]
 TimeLimitOption = Annotated[
     float | None, typer.Option("--time-limit", min=0, metavar="SECONDS", help="Give up after so long (exit 7).")
@@ -118,6 +136,23 @@ def show_error(error: KdsnnError) -> None:
 def emit_json(data: Mapping[str, Any]) -> None:
     """Prints one JSON object to stdout."""
     print(json.dumps(data, indent=2))  # noqa: T201
+
+
+def range_of(text: str | None) -> tuple[float, float] | None:
+    """The two numbers of `LO:HI`.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if text is None:
+        return None
+    low, _, high = text.partition(":")
+    try:
+        return float(low), float(high)
+    except ValueError:
+        raise UsageError(
+            f"--data-range {text!r} is not LO:HI", hint="two numbers, the smaller first, such as --data-range=-1:1"
+        ) from None
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

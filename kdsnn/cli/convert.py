@@ -8,7 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from kdsnn.choices import METHODS
-from kdsnn.cli.common import DisagreementOption, JsonOption, emit_json, show
+from kdsnn.cli.common import (
+    DataRangeOption,
+    DisagreementOption,
+    EncodeOption,
+    JsonOption,
+    emit_json,
+    range_of,
+    show,
+)
 
 __all__ = ["convert", "register"]
 
@@ -21,6 +29,11 @@ def convert(
     timesteps: Annotated[
         int | None, typer.Option("-T", "--timesteps", min=1, help="Left out: as many as the module makes by itself.")
     ] = None,
+    encode: EncodeOption = None,
+    in_time: Annotated[
+        bool, typer.Option("--in-time", help="The data are frames in time, (N, T, ...), and do not say it.")
+    ] = False,
+    data_range: DataRangeOption = None,
     weights: Annotated[Path | None, typer.Option(metavar="FILE.safetensors", help="To load into the module.")] = None,
     weight_bits: Annotated[int | None, typer.Option(min=2, max=8, help="Of the integer network; 8.")] = None,
     input_bits: Annotated[
@@ -72,6 +85,9 @@ def convert(
         name=name,
         section=QuantizeSection(**{key: value for key, value in asked.items() if value is not None}),
         max_disagreement=max_disagreement,
+        encode=encode,
+        in_time=in_time,
+        data_range=range_of(data_range),
     )
     if json:
         emit_json(done.as_json())

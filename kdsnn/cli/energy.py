@@ -8,6 +8,7 @@ import typer
 
 from kdsnn.choices import QUICK_TARGET
 from kdsnn.cli.common import (
+    DataRangeOption,
     DatasetOption,
     DeviceOption,
     ImagesOption,
@@ -19,6 +20,7 @@ from kdsnn.cli.common import (
     emit_json,
     make_target,
     progress_bar,
+    range_of,
     show,
 )
 
@@ -33,6 +35,7 @@ def energy(
     target: TargetOption = QUICK_TARGET,
     dataset: DatasetOption = None,
     images: ImagesOption = None,
+    data_range: DataRangeOption = None,
     samples: SamplesOption = None,
     device: DeviceOption = None,
     option: OptionOption = None,
@@ -55,7 +58,7 @@ def energy(
     load_energy_model(energy_model)  # a wrong name shall not cost a run
     chosen = make_target(target, option, device)
     opened = load(model)
-    shown = select_images(opened, dataset=dataset, images=images, samples=samples)
+    shown = select_images(opened, dataset=dataset, images=images, samples=samples, data_range=range_of(data_range))
     with progress_bar(f"{target}", len(shown.images)) as progress:
         made = estimate(opened, energy_model, target=chosen, data=shown, progress=progress)
     if json:

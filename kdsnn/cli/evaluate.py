@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kdsnn.cli.common import (
+    DataRangeOption,
     DatasetOption,
     DeviceOption,
+    EncodeOption,
     ImagesOption,
     JsonOption,
     ModelArgument,
@@ -24,13 +26,14 @@ from kdsnn.cli.common import (
     output,
     percent,
     progress_bar,
+    range_of,
     show,
     table,
 )
 
 if TYPE_CHECKING:
     from kdsnn.errors import KdsnnError
-    from kdsnn.evaluation import Evaluation
+    from kdsnn.evaluation import Curve, Evaluation
     from kdsnn.steps.images import Selection
     from kdsnn.steps.models import Model
     from kdsnn.targets.base import Target
@@ -48,8 +51,17 @@ def evaluate(
     dataset: DatasetOption = None,
     images: ImagesOption = None,
     samples: SamplesOption = None,
+    encode: EncodeOption = None,
+    data_range: DataRangeOption = None,
     dump: Annotated[
         Path | None, typer.Option("--dump", help="Write predictions, output spikes and spike counts to an .npz file.")
+    ] = None,
+    curve: Annotated[
+        bool, typer.Option("--curve", help="Show the answers after each time step, and what stopping early saves.")
+    ] = False,
+    margin: Annotated[
+        list[int] | None,
+        typer.Option("--margin", help="With --curve: a lead to stop at, in spikes or potential (again for more)."),
     ] = None,
     time_limit: TimeLimitOption = None,
     device: DeviceOption = None,
@@ -71,22 +83,35 @@ def evaluate(
       kdsnn evaluate --target lava --pool tcp://host:8786
 
       kdsnn evaluate --target all --samples 20
+
+      kdsnn evaluate --target gpu --curve --margin 2 --margin 5
     """
     from kdsnn.errors import UsageError
+    from kdsnn.evaluation import Curve
     from kdsnn.steps.evaluations import identity_of
     from kdsnn.steps.images import select_images
     from kdsnn.steps.models import load
 
     if target == ALL:
-        if any((dump, device, workers, pool, stock, option)):
-            raise UsageError("--target all takes no options of one target, no pool and no dump")
+        if any((dump, device, workers, pool, stock, option, curve, margin)):
+            raise UsageError("--target all takes no options of one target, no pool, no dump and no curve")
         opened = load(model)
-        _all(opened, select_images(opened, dataset=dataset, images=images, samples=samples), time_limit, json=json)
+        _all(
+            opened,
+            select_images(
+                opened, dataset=dataset, images=images, samples=samples, encode=encode, data_range=range_of(data_range)
+            ),
+            time_limit,
+            json=json,
+        )
         return
     chosen = make_target(target, option, device, stock=stock, workers=workers)
     opened = load(model)
-    shown = select_images(opened, dataset=dataset, images=images, samples=samples)
-    result = _one(opened, chosen, shown, time_limit, pool)
+    shown = select_images(
+        opened, dataset=dataset, images=images, samples=samples, encode=encode, data_range=range_of(data_range)
+    )
+    asked = Curve(tuple(margin or ())) if curve or margin else None
+    result = _one(opened, chosen, shown, asked, time_limit, pool)
     if dump is not None:
         _dump(dump, result)
     if json:
@@ -95,7 +120,14 @@ def evaluate(
         show(result)
 
 
-def _one(model: Model, target: Target, shown: Selection, time_limit_s: float | None, pool: str | None) -> Evaluation:
+def _one(
+    model: Model,
+    target: Target,
+    shown: Selection,
+    curve: Curve | None,
+    time_limit_s: float | None,
+    pool: str | None,
+) -> Evaluation:
     from contextlib import nullcontext
 
     from kdsnn.jobs.dask_workers import dask_pool
@@ -105,7 +137,9 @@ def _one(model: Model, target: Target, shown: Selection, time_limit_s: float | N
         nullcontext() if pool is None else dask_pool(pool) as workers_there,
         progress_bar(target.name, len(shown.images)) as progress,
     ):
-        return evaluate_model(model, target, shown, time_limit_s=time_limit_s, progress=progress, pool=workers_there)
+        return evaluate_model(
+            model, target, shown, curve=curve, time_limit_s=time_limit_s, progress=progress, pool=workers_there
+        )
 
 
 def _all(model: Model, shown: Selection, time_limit_s: float | None, *, json: bool) -> None:

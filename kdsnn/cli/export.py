@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kdsnn.cli.common import (
+    DataRangeOption,
     DeviceOption,
     DisagreementOption,
+    EncodeOption,
     ImagesOption,
     JsonOption,
     ModelArgument,
@@ -18,12 +20,14 @@ from kdsnn.cli.common import (
     errors,
     make_target,
     output,
+    range_of,
     show,
     table,
 )
 from kdsnn.cli.nir_options import (
     CalibrateOption,
     ExpectOption,
+    InTimeOption,
     ResetOption,
     ScaleOption,
     StepOption,
@@ -45,6 +49,7 @@ def export(
     target: Annotated[str, typer.Option("--target", "-t", help="lava, gpu, any other target, or nir.")] = "nir",
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder. Left out: export/TARGET in the run.")] = None,
     images: ImagesOption = None,
+    encode: EncodeOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what it needs, and whether it fits.")] = False,
     hardware: Annotated[
         str | None,
@@ -52,7 +57,9 @@ def export(
     ] = None,
     chips: Annotated[int | None, typer.Option("--chips", min=1, help="On at most so many chips of it.")] = None,
     calibrate: CalibrateOption = None,
+    data_range: DataRangeOption = None,
     timesteps: StepsOption = 4,
+    in_time: InTimeOption = False,
     dt: StepOption = None,
     input_scale: ScaleOption = 1 / 255,
     fires_at_threshold: TieOption = None,
@@ -90,9 +97,25 @@ def export(
     limits = None if hardware is None else load_hardware(hardware)
     chosen = None if target == "nir" else make_target(target, option, device)
     limit = 1.0 if dry_run else max_disagreement  # what is only shown is not refused
-    foreign = foreign_of(timesteps, dt, input_scale, fires_at_threshold, None if reset is None else reset.value, writer)
+    foreign = foreign_of(
+        timesteps,
+        dt,
+        input_scale,
+        fires_at_threshold,
+        None if reset is None else reset.value,
+        writer,
+        in_time=in_time,
+    )
+    ends = range_of(data_range)
     opened, notes = open_or_quantize(
-        model, foreign, dataset=calibrate, expect=expect, keep=not dry_run, max_disagreement=limit
+        model,
+        foreign,
+        dataset=calibrate,
+        expect=expect,
+        keep=not dry_run,
+        max_disagreement=limit,
+        encode=encode,
+        data_range=None if calibrate is None else ends,
     )
     for note in notes:
         errors().print(f"note: {note}", markup=False, soft_wrap=True)
@@ -102,7 +125,8 @@ def export(
         return
     if limits is not None:
         ensure_placeable(opened.network, limits, chips=chips)
-    bundle = write(opened, "nir" if chosen is None else chosen, out, data=images)
+    of_images = None if images is None and calibrate is not None else ends
+    bundle = write(opened, "nir" if chosen is None else chosen, out, data=images, encode=encode, data_range=of_images)
     if json:
         emit_json(bundle.as_json())
     else:

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     teachers = "teachers"
     losses = "losses"
     augmentations = "augmentations"
+    encoders = "encoders"
     noises = "noises"
     methods = "methods"
     targets = "targets"
@@ -43,6 +44,7 @@ def _names(kind: Kind) -> list[str]:
         Kind.teachers: choices.TEACHERS,
         Kind.losses: choices.LOSSES,
         Kind.augmentations: choices.AUGMENTATIONS,
+        Kind.encoders: choices.ENCODERS,
         Kind.noises: choices.NOISES,
         Kind.methods: choices.METHODS,
         Kind.targets: choices.TARGETS,

@@ -13,6 +13,7 @@ from kdsnn.choices import WRITERS
 __all__ = [
     "CalibrateOption",
     "ExpectOption",
+    "InTimeOption",
     "Reset",
     "ResetOption",
     "ScaleOption",
@@ -37,6 +38,9 @@ CalibrateOption = Annotated[
 ]
 StepsOption = Annotated[
     int, typer.Option("-T", "--timesteps", min=1, help="NIR: time steps that an image is shown for.")
+]
+InTimeOption = Annotated[
+    bool, typer.Option("--in-time", help="NIR: each step has a frame of its own; data in time say it themselves.")
 ]
 StepOption = Annotated[
     float | None, typer.Option("--dt", help="NIR: seconds in a time step; needed where a neuron leaks.")

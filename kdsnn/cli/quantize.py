@@ -8,10 +8,20 @@ from typing import Annotated
 import typer
 
 from kdsnn.choices import METHODS
-from kdsnn.cli.common import DisagreementOption, JsonOption, emit_json, errors, show
+from kdsnn.cli.common import (
+    DataRangeOption,
+    DisagreementOption,
+    EncodeOption,
+    JsonOption,
+    emit_json,
+    errors,
+    range_of,
+    show,
+)
 from kdsnn.cli.nir_options import (
     CalibrateOption,
     ExpectOption,
+    InTimeOption,
     ResetOption,
     ScaleOption,
     StepOption,
@@ -43,7 +53,10 @@ def quantize(
     ] = None,
     sensitivity: Annotated[bool, typer.Option("--sensitivity", help="What quantizing each layer alone costs.")] = False,
     calibrate: CalibrateOption = None,
+    data_range: DataRangeOption = None,
+    encode: EncodeOption = None,
     timesteps: StepsOption = 4,
+    in_time: InTimeOption = False,
     dt: StepOption = None,
     input_scale: ScaleOption = 1 / 255,
     fires_at_threshold: TieOption = None,
@@ -52,6 +65,9 @@ def quantize(
     expect: ExpectOption = None,
     max_disagreement: DisagreementOption = 0.05,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="NIR: the file to write; NAME-int8.nir.")] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", metavar="DIR", help="NIR: make a run instead, which can be reported.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Make the integer network that every target runs: of a run's student, or of a float NIR graph of anybody's.
@@ -66,7 +82,11 @@ def quantize(
 
       kdsnn quantize other.nir --calibrate mnist5k --timesteps 8 --dt 1e-4 -o other-int8.nir
 
-      kdsnn quantize other.nir -T 8 --writer snntorch --reset zero --expect recorded.npz
+      kdsnn quantize other.nir -T 8 --writer snntorch --reset subtract --expect recorded.npz
+
+      kdsnn quantize events.nir -T 50 --in-time --input-bits 1 --writer sinabs --reset subtract
+
+      kdsnn quantize other.nir --calibrate mine.npz --data-range 0:4 --input-scale 0.0157 --run runs/other
     """
     from kdsnn.steps.quantize import quantize as make
 
@@ -86,6 +106,10 @@ def quantize(
         writer=writer,
         expect=expect,
         max_disagreement=max_disagreement,
+        encode=encode,
+        in_time=in_time,
+        data_range=range_of(data_range),
+        run=run,
         out=out,
     )
     for note in done.notes:

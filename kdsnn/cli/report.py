@@ -7,21 +7,31 @@ from typing import Annotated
 import typer
 
 from kdsnn.cli.common import output
+from kdsnn.errors import UsageError
 
 __all__ = ["register", "report"]
 
 
 def report(
     run: Annotated[str | None, typer.Argument(help="Path or name of a run. Left out: the latest.")] = None,
+    *,
+    opened: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
 ) -> None:
-    """Write report.html and report.json: accuracy, firing rates, SynOps, energy and a spike raster.
+    """Write report.html and report.json: verdict, accuracy, layers, energy, cores and spike rasters, on one page.
 
-    Example: kdsnn report
+    Examples:
+      kdsnn report
+      kdsnn report runs/mine --open
     """
+    import webbrowser
+
     from kdsnn.report.page import write_report
     from kdsnn.steps.models import load
 
-    output().print(str(write_report(load(run))), markup=False, soft_wrap=True)
+    page = write_report(load(run))
+    output().print(str(page), markup=False, soft_wrap=True)
+    if opened and not webbrowser.open(page.absolute().as_uri()):
+        raise UsageError("no browser can be started here", hint=f"open {page} in one")
 
 
 def register(app: typer.Typer) -> None:

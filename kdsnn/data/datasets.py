@@ -1,12 +1,14 @@
 """Data sets of images behind one interface. Each is a loader in a file of its own, in `kdsnn.choices.DATASETS`.
 
-A loader takes the name that it is asked for, and the folder where files lie, and returns a `Dataset`.
+A loader takes the name that it is asked for, and the folder where files lie, and returns a `Dataset`. One of events is
+an `InTime`, whose loader is told how events become frames, too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -16,10 +18,22 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.choices import DATASETS
+from kdsnn.data.encoders import DIRECT, check_still, encoded
+from kdsnn.data.events.binning import Binning
 from kdsnn.errors import InputError
 from kdsnn.network.arrays import freeze
 
-__all__ = ["DIGITS", "SPLIT_SEED", "Dataset", "Split", "checksum", "load_dataset", "stratified", "stratified_index"]
+__all__ = [
+    "DIGITS",
+    "SPLIT_SEED",
+    "Dataset",
+    "InTime",
+    "Split",
+    "checksum",
+    "load_dataset",
+    "stratified",
+    "stratified_index",
+]
 
 SPLIT_SEED = 2023  # of the data sets that come without a test split
 DIGITS = tuple("0123456789")
@@ -30,7 +44,8 @@ Index = npt.NDArray[np.int64]
 class Split:
     """Images `(N, C, H, W)` or vectors `(N, F)`, uint8, and labels `(N,)` int64.
 
-    None can be written to: others are shown the same.
+    Data in time have a frame for each time step: `(N, T, C, H, W)` or `(N, T, F)`. None can be written to: others are
+    shown the same.
     """
 
     images: npt.NDArray[np.uint8]
@@ -47,7 +62,8 @@ class Split:
 class Dataset:
     """A data set: what to learn from, what to be tested on, and the names of the classes.
 
-    `value_range` is what 0 and 255 stand for, where the data were other numbers once.
+    `value_range` is what 0 and 255 stand for, where the data were other numbers once. `steps` is T of data in time, and
+    None of still images; these are shown to a network as `encode` says (`kdsnn.choices.ENCODERS`).
 
     Raises:
         InputError: images or labels are not what they should be.
@@ -58,11 +74,18 @@ class Dataset:
     test: Split
     labels: tuple[str, ...]
     value_range: tuple[float, float] | None = None
+    steps: int | None = None
+    encode: str = DIRECT
 
     def __post_init__(self) -> None:
+        still = self.steps is None
         for which, split in (("train", self.train), ("test", self.test)):
-            if split.images.dtype != np.uint8 or split.images.ndim not in (2, 4):
-                raise InputError(f"{self.name}: {which} images are {split.images.dtype} {split.images.shape}")
+            images = split.images
+            if images.dtype != np.uint8 or images.ndim not in ((2, 4) if still else (3, 5)):
+                what = "" if still else f", not frames at {self.steps} time steps"
+                raise InputError(f"{self.name}: {which} images are {images.dtype} {images.shape}{what}")
+            if not still and images.shape[1] != self.steps:
+                raise InputError(f"{self.name}: {which} images have {images.shape[1]} time steps, not {self.steps}")
             if split.labels.shape != (len(split.images),) or len(split.images) == 0:
                 raise InputError(f"{self.name}: {len(split.images)} {which} images have {split.labels.shape} labels")
             if split.labels.min() < 0 or split.labels.max() >= len(self.labels):
@@ -70,18 +93,40 @@ class Dataset:
         train, test = self.train.images.shape[1:], self.test.images.shape[1:]
         if train != test or 0 in train:
             raise InputError(f"{self.name}: train images are {train}, test images {test}")
+        if not still:
+            check_still(self.name, self.encode)
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """`(C, H, W)`, or `(F,)`."""
+        """`(C, H, W)` or `(F,)`; `(T, C, H, W)` or `(T, F)` of data in time."""
         shape: tuple[int, ...] = self.train.images.shape[1:]
         return shape
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """Of what is seen at one time step: `(C, H, W)` or `(F,)`."""
+        return self.image_shape if self.steps is None else self.image_shape[1:]
+
+    def shown(self, images: npt.NDArray[np.uint8], timesteps: int) -> npt.NDArray[np.uint8]:
+        """Some of its images as a network of T time steps is shown them: still, or a frame for each step."""
+        return encoded(images, self.encode, timesteps)
 
     @cached_property
     def sha256(self) -> str:
         """Of all images, labels and classes."""
         arrays = (self.train.images, self.train.labels, self.test.images, self.test.labels, np.array(self.labels))
         return checksum(*arrays)
+
+
+@dataclass(frozen=True)
+class InTime:
+    """What a data set of events is registered as.
+
+    Attributes:
+        load: from the name, the folder where files lie, and how events become frames, to the data set.
+    """
+
+    load: Callable[[str, Path, Binning], Dataset]
 
 
 def checksum(*arrays: npt.NDArray[Any] | None) -> str:
@@ -94,24 +139,27 @@ def checksum(*arrays: npt.NDArray[Any] | None) -> str:
     return digest.hexdigest()
 
 
-def load_dataset(name: str, root: Path | None = None) -> Dataset:
+def load_dataset(name: str, root: Path | None = None, binning: Binning | None = None) -> Dataset:
     """The data set of that name.
 
     Args:
         name: one of `kdsnn.choices.DATASETS`.
         root: a folder that holds its files; else KDSNN_DATA, or `data/`, where downloads go too.
+        binning: how events become frames; others do not look at it.
 
     Raises:
         UsageError: there is none of that name.
         InputError: its files are missing and cannot be downloaded, or are broken.
     """
-    DATASETS.get(name)  # a wrong name is no error of a cache
-    return _load(name, (root or Path(os.environ.get("KDSNN_DATA") or "data")).absolute())
+    in_time = isinstance(DATASETS.get(name), InTime)  # a wrong name is no error of a cache
+    place = (root or Path(os.environ.get("KDSNN_DATA") or "data")).absolute()
+    return _load(name, place, (binning or Binning()) if in_time else None)
 
 
 @lru_cache(maxsize=2)
-def _load(name: str, root: Path) -> Dataset:
-    dataset: Dataset = DATASETS.get(name)(name, root)
+def _load(name: str, root: Path, binning: Binning | None) -> Dataset:
+    kind = DATASETS.get(name)
+    dataset: Dataset = kind(name, root) if binning is None else kind.load(name, root, binning)
     for split in (dataset.train, dataset.test):
         freeze(split.images, split.labels)  # whoever is given it next shall see the same
     return dataset

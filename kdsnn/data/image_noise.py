@@ -1,5 +1,8 @@
 """Noise on images, seeded and pure: `(N, C, H, W)` uint8 in, the same out; see `kdsnn.choices.NOISES`.
 
+Of images in time, `(N, T, C, H, W)`, all frames are turned by one angle and lie over one photograph; pixels that are
+drawn one by one are drawn anew for each frame.
+
 Each takes a level from 0, which leaves the images as they are, to 1. The draws of a seed are the same at every level:
 those of one seed differ in strength alone. At level 1 the variants of MNIST are those of Larochelle et al.,
 "An empirical evaluation of deep architectures on problems with many factors of variation" (ICML 2007); interpolation,
@@ -14,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.choices import NOISES
+from kdsnn.data.encoders import SPIKE, holds_spikes
 from kdsnn.data.photographs import Part, patches
 
 __all__ = [
@@ -24,6 +29,7 @@ __all__ = [
     "ROT_BACK_IMAGE",
     "ImageNoise",
     "Images",
+    "add_noise",
     "back_image",
     "back_rand",
     "gaussian",
@@ -85,18 +91,19 @@ def rotated(images: Images, angles: npt.NDArray[np.float64]) -> Images:
     import torch
     import torch.nn.functional as F
 
-    height, width = images.shape[2:]
-    turned = np.empty_like(images)
+    height, width = images.shape[-2:]
+    planes = images.reshape(len(images), -1, height, width)  # the frames of an image are turned as its channels are
+    turned = np.empty_like(planes)
     for begin in range(0, len(images), CHUNK):
         part = slice(begin, begin + CHUNK)
         cosine, sine = np.cos(angles[part]), np.sin(angles[part])
         zero = np.zeros_like(cosine)
         rows = (cosine, -sine * height / width, zero, sine * width / height, cosine, zero)
         theta = torch.from_numpy(np.stack(rows, axis=1).reshape(-1, 2, 3))
-        pixels = torch.from_numpy(images[part].astype(np.float64))
+        pixels = torch.from_numpy(planes[part].astype(np.float64))
         grid = F.affine_grid(theta, list(pixels.shape), align_corners=False)
         turned[part] = F.grid_sample(pixels, grid, align_corners=False).round().clamp(0, 255).to(torch.uint8).numpy()
-    return turned
+    return turned.reshape(images.shape)
 
 
 def _angles(rng: np.random.Generator, count: int) -> npt.NDArray[np.float64]:
@@ -104,9 +111,9 @@ def _angles(rng: np.random.Generator, count: int) -> npt.NDArray[np.float64]:
 
 
 def _over_photographs(images: Images, level: float, rng: np.random.Generator, part: Part) -> Images:
-    _, channels, height, width = images.shape
-    background = patches(len(images), (channels, height, width), part, rng)
-    return np.maximum(images, _scaled(background, level))
+    channels, height, width = images.shape[-3:]
+    background = _scaled(patches(len(images), (channels, height, width), part, rng), level)
+    return np.maximum(images, background if images.ndim == background.ndim else background[:, None])
 
 
 def _scaled(background: Images, level: float) -> Images:
@@ -123,12 +130,25 @@ class ImageNoise:
         level: what the level is.
         levels: that are usual.
         vectors: whether it is noise on vectors `(N, F)`, too.
+        frames: whether it is noise on frames in time, too: the same for all frames of an image, but for what is drawn
+            for each pixel.
     """
 
     add: Noise
     level: str
     levels: tuple[float, ...]
     vectors: bool = False
+    frames: bool = True
+
+
+def add_noise(kind: str, images: Images, level: float, seed: int) -> Images:
+    """Test images, still or in time, with noise of a kind; spikes stay spikes, for what is brighter than half."""
+    noise: ImageNoise = NOISES.get(kind)
+    if images.ndim != 5:
+        return noise.add(images, level, seed, "test")
+    flat = images.reshape(len(images), -1, *images.shape[3:])
+    noisy = noise.add(flat, level, seed, "test").reshape(images.shape)
+    return np.where(noisy > 127, SPIKE, np.uint8(0)) if holds_spikes(images) else noisy
 
 
 PAPER = (0.01, 0.03, 0.05)  # the sigmas of the paper's table 2
@@ -136,5 +156,7 @@ BRIGHTNESS = (0.25, 0.5, 0.75, 1.0)
 GAUSSIAN = ImageNoise(gaussian, "sigma, for pixels from 0 to 1", (*PAPER, 0.1, 0.2, 0.4), vectors=True)
 ROTATE = ImageNoise(rotate, "largest angle, as a share of a full turn", (0.05, 0.1, 0.25, 0.5, 1.0))
 BACK_RAND = ImageNoise(back_rand, "brightness of a background of random pixels", BRIGHTNESS, vectors=True)
-BACK_IMAGE = ImageNoise(back_image, "brightness of a background of photographs", BRIGHTNESS)
-ROT_BACK_IMAGE = ImageNoise(rot_back_image, "share of a full turn, and brightness of photographs", BRIGHTNESS)
+BACK_IMAGE = ImageNoise(back_image, "brightness of a background of photographs", BRIGHTNESS, frames=False)
+ROT_BACK_IMAGE = ImageNoise(
+    rot_back_image, "share of a full turn, and brightness of photographs", BRIGHTNESS, frames=False
+)

@@ -8,12 +8,31 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-__all__ = ["affine", "crop_flip", "flip", "turn", "unchanged"]
+from kdsnn.choices import AUGMENTATIONS
+
+__all__ = ["affine", "augmented", "crop", "crop_flip", "flip", "turn", "unchanged"]
 
 MAX_TURN = math.radians(10)
 MAX_SCALING = 0.1
 MAX_SHIFT = 0.14  # of half the image: 2 pixels of 28
 CROP_MARGIN = 4
+
+
+def augmented(images: torch.Tensor, name: str, generator: torch.Generator, *, spikes: bool = False) -> torch.Tensor:
+    """A batch after the augmentation of that name, which does the same to all frames of an image in time.
+
+    Args:
+        images: `(B, C, H, W)`, or in time `(B, T, C, H, W)`, in [0, 1]; vectors are left as they are by `none` alone.
+        name: one of `kdsnn.choices.AUGMENTATIONS`.
+        generator: of what is random.
+        spikes: whether values are zeros and ones, which interpolation must leave so.
+    """
+    function = AUGMENTATIONS.get(name)
+    if images.ndim != 5:
+        made: torch.Tensor = function(images, generator)
+        return made
+    made = function(images.flatten(1, 2), generator).reshape(images.shape)
+    return made.round() if spikes else made
 
 
 def unchanged(images: torch.Tensor, _generator: torch.Generator) -> torch.Tensor:
@@ -31,10 +50,20 @@ def affine(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 def crop_flip(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Each image shifted by up to 4 pixels and mirrored or not: what is usual for CIFAR-10."""
+    offsets = torch.randint(0, 2 * CROP_MARGIN + 1, (2, len(images)), generator=generator)
+    return _cropped(images, offsets, torch.rand(len(images), generator=generator) < 0.5)
+
+
+def crop(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Each image shifted by up to 4 pixels: for what has a left and a right."""
+    offsets = torch.randint(0, 2 * CROP_MARGIN + 1, (2, len(images)), generator=generator)
+    return _cropped(images, offsets, torch.zeros(len(images), dtype=torch.bool))
+
+
+def _cropped(images: torch.Tensor, offsets: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
+    """Each image shifted by its two offsets, less the margin, and mirrored or not."""
     batch, _, height, width = images.shape
     padded = F.pad(images, [CROP_MARGIN] * 4)
-    offsets = torch.randint(0, 2 * CROP_MARGIN + 1, (2, batch), generator=generator)
-    mirrored = torch.rand(batch, generator=generator) < 0.5
     rows = offsets[0][:, None] + torch.arange(height)
     columns = torch.where(mirrored[:, None], torch.arange(width - 1, -1, -1), torch.arange(width))
     columns = offsets[1][:, None] + columns

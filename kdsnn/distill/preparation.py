@@ -7,12 +7,13 @@ from pathlib import Path
 
 from kdsnn.choices import DATASETS
 from kdsnn.data.datasets import Dataset, Split, stratified
-from kdsnn.data.sources.load import load_data
+from kdsnn.data.encoders import DIRECT
+from kdsnn.data.sources.load import is_events, load_data
 from kdsnn.data.sources.source import Reading
 from kdsnn.errors import InputError, RecipeError
 from kdsnn.recipes.schema import DataSection, Recipe
 
-__all__ = ["IN_MEMORY", "Preparation", "data_of", "for_teacher", "of_teacher", "prepare"]
+__all__ = ["IN_MEMORY", "Preparation", "data_of", "for_teacher", "of_teacher", "prepare", "reading_of"]
 
 VALIDATION_SEED = 0
 IN_MEMORY = "data.npz"  # of a run, from its folder
@@ -50,16 +51,23 @@ def prepare(recipe: Recipe, data: object = None) -> Preparation:
     section = recipe.data
     if isinstance(data, str | Path):
         section = section.model_copy(update={"dataset": DataSection(dataset=str(data)).dataset, "sha256": None})
+    if section.steps is None and is_events(section.dataset):
+        section = section.model_copy(update={"steps": recipe.student.timesteps})
     if data is None or isinstance(data, str | Path):
         dataset = data_of(section)
     else:
-        dataset = load_data(data, Reading(section.range, section.test_share))
+        dataset = load_data(data, reading_of(section))
         section = section.model_copy(update={"dataset": IN_MEMORY, "range": None, "test_share": None})
     if section.dataset not in DATASETS:
         section = section.model_copy(update={"sha256": dataset.sha256})
     recipe = recipe.model_copy(update={"data": section})
-    if recipe.data.augment != "none" and len(dataset.image_shape) != 3:
+    if recipe.data.augment != "none" and len(dataset.frame_shape) != 3:
         raise RecipeError(f"data.augment: {recipe.data.augment!r} is for images, and {dataset.name} holds vectors")
+    if dataset.steps not in (None, recipe.student.timesteps):
+        raise RecipeError(
+            f"student.timesteps is {recipe.student.timesteps}, and {dataset.name} has {dataset.steps} time steps",
+            hint=f"student.timesteps = {dataset.steps}",
+        )
     return _prepared(recipe, dataset)
 
 
@@ -69,13 +77,26 @@ def data_of(section: DataSection) -> Dataset:
     Raises:
         InputError: they are missing or broken, or not those that the recipe was made with.
     """
-    dataset = load_data(section.dataset, Reading(section.range, section.test_share))
+    dataset = load_data(section.dataset, reading_of(section))
     if section.sha256 not in (None, dataset.sha256):
         raise InputError(
             f"{section.dataset} is not what the recipe was made with: images or labels were changed, added or removed",
             hint="put them back, or make another run: distil from a recipe without data.sha256, or convert again",
         )
     return dataset
+
+
+def reading_of(section: DataSection) -> Reading:
+    """What a recipe says of its data."""
+    return Reading(
+        section.range,
+        section.test_share,
+        steps=section.steps,
+        encode=section.encode,
+        bin_by=section.bin_by,
+        event_bits=section.event_bits,
+        sensor=section.sensor,
+    )
 
 
 def for_teacher(prepared: Preparation) -> Preparation:
@@ -90,7 +111,12 @@ def of_teacher(recipe: Recipe) -> Recipe:
     return recipe.model_copy(
         update={
             "seed": recipe.seed if own.seed is None else own.seed,
-            "data": data.model_copy(update={"train_samples": None if samples == "all" else samples}),
+            "data": data.model_copy(
+                update={
+                    "train_samples": None if samples == "all" else samples,
+                    "encode": DIRECT,
+                }  # it sees still images
+            ),
             "teacher": own.model_copy(update={"seed": None, "train_samples": None}),
         }
     )

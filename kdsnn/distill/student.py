@@ -25,6 +25,7 @@ from kdsnn.distill.tensorboard import check_tensorboard, epoch_log
 from kdsnn.distill.trainer import CHECKPOINT, Plan, fit
 from kdsnn.errors import InputError
 from kdsnn.export.lowering.lower import lower
+from kdsnn.export.lowering.traced import Order
 from kdsnn.models.operations import count_parameters
 from kdsnn.models.students import Student, build_student, is_copy
 from kdsnn.models.teachers import build_teacher
@@ -130,7 +131,7 @@ def load_student(run: Path) -> tuple[Preparation, Student]:
     prepared = prepare(recipe)
     shape, classes = prepared.dataset.image_shape, prepared.classes
     teacher = build_teacher(recipe.teacher, shape, classes) if is_copy(recipe.student.model) else None
-    student = build_student(recipe.student, shape, classes, teacher=teacher)
+    student = build_student(recipe.student, shape, classes, teacher=teacher, encode=prepared.dataset.encode)
     load_model(student, run / WEIGHTS)
     return prepared, student.eval()
 
@@ -144,10 +145,10 @@ def _new_student(prepared: Preparation, teacher: nn.Module | None = None) -> Stu
     """
     section, shape, classes = prepared.recipe.student, prepared.dataset.image_shape, prepared.classes
     if not is_copy(section.model):
-        student = build_student(section, shape, classes)
+        student = build_student(section, shape, classes, encode=prepared.dataset.encode)
     elif teacher is None:
         teacher = build_teacher(prepared.recipe.teacher, shape, classes)
-        student = build_student(section, shape, classes, teacher=teacher)
+        student = build_student(section, shape, classes, teacher=teacher, encode=prepared.dataset.encode)
     else:
         images = torch.tensor(prepared.split.images[:BALANCED_ON]).float() / 255
         student = build_student(section, shape, classes, teacher=teacher, images=images)
@@ -155,7 +156,13 @@ def _new_student(prepared: Preparation, teacher: nn.Module | None = None) -> Stu
         load_given(student.layers, Path(section.weights))
     if is_copy(section.model) or is_reference(section.model):  # others can be; these shall say so before the training
         student.eval()
-        lower(student.layers, input_shape=shape, timesteps=section.timesteps, labels=prepared.dataset.labels)
+        lower(
+            student.layers,
+            input_shape=prepared.dataset.frame_shape,
+            timesteps=section.timesteps,
+            labels=prepared.dataset.labels,
+            in_time=Order.FOLDED if student.in_time else None,
+        )
         student.train()
     return student
 

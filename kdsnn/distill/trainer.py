@@ -29,8 +29,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
-from kdsnn.choices import AUGMENTATIONS, OPTIMIZERS, SCHEDULES
+from kdsnn.choices import OPTIMIZERS, SCHEDULES
 from kdsnn.data.datasets import Split
+from kdsnn.data.encoders import holds_spikes
+from kdsnn.distill.augment import augmented
 from kdsnn.distill.checkpoint import load_training, save_training
 from kdsnn.distill.kept_weights import Weights
 from kdsnn.distill.optimizers import OptimizerKind
@@ -49,7 +51,7 @@ class Batch:
     """What a model is trained on in a step.
 
     Attributes:
-        images: `(B, C, H, W)` in [0, 1], augmented.
+        images: `(B, C, H, W)`, or in time `(B, T, C, H, W)`, in [0, 1], augmented.
         labels: `(B,)`.
         index: which images of the training split these are, `(B,)`.
         progress: of the training, from 0 at the first step to 1 at the last.
@@ -192,6 +194,7 @@ class _Loop:
         self.forward, self.plan, self.weights, self.tick = forward, plan, weights, tick
         self.after_step = after_step or (lambda: None)
         self.images = _shared(plan.split.images).to(accelerator.device)
+        self.spikes = holds_spikes(plan.split.images)
         self.labels = torch.tensor(plan.split.labels, device=accelerator.device)
         self.bf16 = torch.autocast(
             accelerator.device.type, dtype=torch.bfloat16, enabled=plan.section.precision == "bf16"
@@ -232,7 +235,8 @@ class _Loop:
         """This process's part of a batch. The whole is augmented, so that an image does not depend on the processes."""
         count = self.accelerator.num_processes
         index = index.to(self.accelerator.device)
-        images = AUGMENTATIONS.get(self.plan.augment)(self.images[index].float() / 255, generator)
+        whole = self.images[index].float() / 255
+        images = augmented(whole, self.plan.augment, generator, spikes=self.spikes)
         if count > 1:
             mine = shard(torch.arange(len(index), device=index.device), self.accelerator.process_index, count)
             index, images = index[mine], images[mine]

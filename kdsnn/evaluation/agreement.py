@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.choices import QUICK_TARGET
 from kdsnn.errors import VerificationError
 from kdsnn.evaluation.edges import FLOAT_TO_INTEGER
 from kdsnn.evaluation.on_targets import check_labels, chunks, most_images
 from kdsnn.network import Network, Population
 from kdsnn.network.float_simulation import simulate_float
 from kdsnn.targets.base import check_images, predict
-from kdsnn.targets.registry import load_target
+from kdsnn.targets.registry import quick_target
 
 __all__ = [
     "ACCURACY_ROOM",
@@ -111,7 +110,7 @@ def agreement(
     Args:
         float_network: as `kdsnn.network.float_simulation` computes it.
         network: integer, of the same populations.
-        images: `(N, C, H, W)` uint8.
+        images: `(N, *image_shape)` uint8.
         labels: `(N,)`, for the accuracies.
         shown: which images these are, in words.
 
@@ -120,7 +119,7 @@ def agreement(
     """
     check_images(network, images)
     check_labels(network, labels, len(images))
-    program = load_target(QUICK_TARGET).compile(network)
+    program = quick_target(network).compile(network)
     float_tally = {p.name: np.zeros(p.neurons, dtype=np.int64) for p in network.spiking}
     tally, differing = {n: np.zeros_like(t) for n, t in float_tally.items()}, dict.fromkeys(float_tally, 0)
     near = dict.fromkeys(float_tally, 0)

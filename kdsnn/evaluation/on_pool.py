@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.errors import UsageError
+from kdsnn.evaluation.in_time import Curve
 from kdsnn.evaluation.on_targets import check_labels, chunks, is_reference, most_images, run_chunk
 from kdsnn.evaluation.result import Evaluation, Part, joined
 from kdsnn.jobs.local_processes import Pool, completed, result_of
@@ -28,6 +29,7 @@ def evaluate_on(
     labels: npt.NDArray[np.int64] | None = None,
     *,
     compare: bool = True,
+    curve: Curve | None = None,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -50,7 +52,7 @@ def evaluate_on(
     size = -(-len(images) // (pool.workers * rounds))
     shared = pool.share(network)
     jobs = {
-        pool.submit(_run_chunk_there, shared, target, chunk, begin, compare, time_limit_s): begin
+        pool.submit(_run_chunk_there, shared, target, chunk, begin, compare, curve is not None, time_limit_s): begin
         for begin, chunk in chunks(images, size)
     }
     parts: dict[int, Part] = {}
@@ -63,7 +65,8 @@ def evaluate_on(
         for job in jobs:
             job.cancel()
     in_order = [parts[begin] for begin in sorted(parts)]
-    return joined(network, target.name, in_order, labels, wall_s=time.perf_counter() - begun)
+    margins = () if curve is None else curve.margins
+    return joined(network, target.name, in_order, labels, wall_s=time.perf_counter() - begun, margins=margins)
 
 
 def _run_chunk_there(
@@ -72,12 +75,13 @@ def _run_chunk_there(
     images: npt.NDArray[np.uint8],
     first_image: int,
     compare: bool,
+    by_step: bool,
     time_limit_s: float | None,
 ) -> Part:
     ensure_runnable(target, network)
     program = target.compile(network)
     wanted = ReferenceProgram(network).run(images, record="all") if compare and not is_reference(target) else None
-    return run_chunk(target.name, program, wanted, images, first_image, time_limit_s)
+    return run_chunk(target.name, program, wanted, images, first_image, time_limit_s, by_step=by_step)
 
 
 def _check_sendable(target: Target) -> None:

@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from kdsnn.errors import InputError, KdsnnError, TimedOutError
 from kdsnn.evaluation.comparison import check_same
+from kdsnn.evaluation.in_time import Curve
 from kdsnn.evaluation.result import Evaluation, Part, joined
+from kdsnn.evaluation.steps import steps_of
 from kdsnn.network import Network
 from kdsnn.targets.base import Program, Progress, RunResult, Target, check_images
 from kdsnn.targets.fitting import ensure_runnable
@@ -31,6 +33,7 @@ def evaluate(
     labels: Labels | None = None,
     *,
     compare: bool = True,
+    curve: Curve | None = None,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -39,9 +42,10 @@ def evaluate(
     Args:
         network: an integer network.
         target: where to run it. The reference is not compared with itself.
-        images: `(N, C, H, W)` uint8.
+        images: `(N, *image_shape)` uint8.
         labels: `(N,)`, for the accuracy.
         compare: whether to compare all populations with the reference.
+        curve: asks for the answers after each step, and for what stopping early saves.
         time_limit_s: for the target's work as a whole.
         progress: called with the number of images done.
 
@@ -51,7 +55,7 @@ def evaluate(
         InputError: the images or labels do not fit the network.
     """
     (outcome,) = evaluate_each(
-        network, [target], images, labels, compare=compare, time_limit_s=time_limit_s, progress=progress
+        network, [target], images, labels, compare=compare, curve=curve, time_limit_s=time_limit_s, progress=progress
     )
     if isinstance(outcome, KdsnnError):
         raise outcome
@@ -65,6 +69,7 @@ def evaluate_each(
     labels: Labels | None = None,
     *,
     compare: bool = True,
+    curve: Curve | None = None,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
 ) -> list[Evaluation | KdsnnError]:
@@ -75,9 +80,10 @@ def evaluate_each(
     Args:
         network: an integer network.
         targets: where to run it.
-        images: `(N, C, H, W)` uint8.
+        images: `(N, *image_shape)` uint8.
         labels: `(N,)`.
         compare: whether to compare with the reference.
+        curve: likewise.
         time_limit_s: for each target's work.
         progress: called with the number of images done, of all targets together.
 
@@ -90,7 +96,7 @@ def evaluate_each(
     check_images(network, images)
     check_labels(network, labels, len(images))
     reference = ReferenceProgram(network) if compare and any(not is_reference(t) for t in targets) else None
-    tasks = [_Task(target, network, time_limit_s) for target in targets]
+    tasks = [_Task(target, network, time_limit_s, by_step=curve is not None) for target in targets]
     with ThreadPoolExecutor(max_workers=1) as beside:
         for task in tasks:
             task.make_ready(beside)
@@ -99,14 +105,15 @@ def evaluate_each(
             for number, task in enumerate(tasks):
                 done = number * len(images) + begin
                 task.run(chunk, wanted, begin, None if progress is None else _shifted(progress, done))
-    return [task.failure or joined(network, task.target.name, task.parts, labels) for task in tasks]
+    margins = () if curve is None else curve.margins
+    return [task.failure or joined(network, task.target.name, task.parts, labels, margins=margins) for task in tasks]
 
 
 class _Task:
     """A target at work: its program, what is left of its time, what it did so far, or why it stopped."""
 
-    def __init__(self, target: Target, network: Network, time_limit_s: float | None) -> None:
-        self.target, self.network, self.left = target, network, time_limit_s
+    def __init__(self, target: Target, network: Network, time_limit_s: float | None, *, by_step: bool) -> None:
+        self.target, self.network, self.left, self.by_step = target, network, time_limit_s, by_step
         self.program: Future[Program] | None = None
         self.parts: list[Part] = []
         self.failure: KdsnnError | None = None
@@ -134,7 +141,9 @@ class _Task:
                 raise TimedOutError(f"target {self.target.name!r} passed its limit after {first_image} images")
             program = self.program.result()
             wanted = None if is_reference(self.target) else wanted
-            part = run_chunk(self.target.name, program, wanted, chunk, first_image, self.left, progress)
+            part = run_chunk(
+                self.target.name, program, wanted, chunk, first_image, self.left, progress, by_step=self.by_step
+            )
         except KdsnnError as error:
             self.failure = error
             return
@@ -151,8 +160,13 @@ def run_chunk(
     first_image: int,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
+    *,
+    by_step: bool = False,
 ) -> Part:
-    """Runs a chunk on a target, and compares it with what the reference computed, where that is given."""
+    """Runs a chunk on a target, and compares it with what the reference computed, where that is given.
+
+    With `by_step`, what was answered and counted step by step is kept, too.
+    """
     result = program.run(images, record="all", time_limit_s=time_limit_s, progress=progress)
     compared: tuple[str, ...] = ()
     if wanted is not None:
@@ -160,7 +174,8 @@ def run_chunk(
         compared = tuple(wanted.spikes)
     totals = {n: s.reshape(*s.shape[:2], -1).sum(axis=1, dtype=np.uint16) for n, s in result.spikes.items()}
     output = program.network.output.name
-    return Part(replace(result, spikes={output: result.spikes[output]}), totals, compared)
+    steps = steps_of(program.network, images, result) if by_step else None
+    return Part(replace(result, spikes={output: result.spikes[output]}), totals, compared, steps)
 
 
 def check_labels(network: Network, labels: Labels | None, samples: int) -> None:
@@ -175,7 +190,8 @@ def check_labels(network: Network, labels: Labels | None, samples: int) -> None:
 
 def most_images(network: Network) -> int:
     """As many images at once as the memory allows: a target may have to start anew for each chunk."""
-    return max(1, MOST_SPIKES // (network.timesteps * sum(p.neurons for p in network.spiking)))
+    held = network.spiking if network.static else network.populations
+    return max(1, MOST_SPIKES // (network.timesteps * sum(p.neurons for p in held)))
 
 
 def chunks(images: Images, size: int) -> Iterator[tuple[int, Images]]:

@@ -11,13 +11,16 @@ import numpy.typing as npt
 
 from kdsnn.display import Block, Displayed, Table, percent
 from kdsnn.evaluation.edges import edges_of, verdict
+from kdsnn.evaluation.in_time import InTime, in_time
+from kdsnn.evaluation.steps import Steps, joined_steps
 from kdsnn.network import Network
 from kdsnn.network.counters import Counts
 from kdsnn.targets.base import RunResult
 
-__all__ = ["Evaluation", "Part", "joined"]
+__all__ = ["IN_TIME", "Evaluation", "Part", "joined"]
 
 SCHEMA = "kdsnn.evaluation/1"
+IN_TIME = "in_time"  # a key that is there where it was asked for
 HIGHEST = ("fill_steps", "lanes", "memory_mib", "peak_process_mib", "processes", "static_w", "workers")
 Array = npt.NDArray[Any]
 _UNCOMPARED = "this is the reference itself: nothing was compared"
@@ -41,6 +44,7 @@ class Evaluation(Displayed):
         versions: of what computed it.
         notes: further figures of the target, summed over its runs; the highest of any run for those named in `HIGHEST`.
         edges: what the network says of the edges before this one, in words (`kdsnn.evaluation.edges`).
+        in_time: answers after each step, and what stopping early saves, where that was asked for.
     """
 
     target: str
@@ -56,6 +60,7 @@ class Evaluation(Displayed):
     versions: Mapping[str, str]
     notes: Mapping[str, float]
     edges: Mapping[str, str]
+    in_time: InTime | None = None
 
     @property
     def samples(self) -> int:
@@ -81,6 +86,7 @@ class Evaluation(Displayed):
             "versions": dict(self.versions),
             "notes": dict(self.notes),
             "edges": dict(self.edges),
+            **({} if self.in_time is None else {IN_TIME: self.in_time.as_json()}),
         }
 
     def blocks(self) -> tuple[Block, ...]:
@@ -96,13 +102,15 @@ class Evaluation(Displayed):
         populations = f"matches the reference spike for spike in {len(self.compared)} populations, and in all counts"
         found = f"every spike equal, {populations}" if self.compared else _UNCOMPARED
         said = f"accuracy {percent(self.accuracy)}, {self.samples / self.wall_s:.1f} images/s"
-        return layers, f"{said}\n{verdict(self.edges, self.target, found)}"
+        answers = () if self.in_time is None else self.in_time.blocks()
+        return layers, *answers, f"{said}\n{verdict(self.edges, self.target, found)}"
 
     def arrays(self) -> dict[str, Array]:
         """The arrays of `--dump`."""
         spikes = {f"spikes/{name}": totals for name, totals in self.spike_totals.items()}
         read = {} if self.potentials is None else {"potentials": self.potentials}
-        return {"predictions": self.predictions, "output_spikes": self.output_spikes, **read, **spikes}
+        steps = {} if self.in_time is None else {"predictions_by_step": self.in_time.steps.predictions}
+        return {"predictions": self.predictions, "output_spikes": self.output_spikes, **read, **steps, **spikes}
 
 
 @dataclass(frozen=True)
@@ -113,11 +121,13 @@ class Part:
         result: with the spikes of the output only.
         totals: for each population, each neuron's spikes over T, `(N, neurons)` uint16.
         compared: populations that were compared with the reference.
+        steps: what was answered and counted step by step, where that was asked for.
     """
 
     result: RunResult
     totals: Mapping[str, npt.NDArray[np.uint16]]
     compared: tuple[str, ...]
+    steps: Steps | None = None
 
 
 def joined(
@@ -127,6 +137,7 @@ def joined(
     labels: npt.NDArray[np.int64] | None,
     *,
     wall_s: float | None = None,
+    margins: Sequence[int] = (),
 ) -> Evaluation:
     """The evaluation that chunks of images make together, in their order.
 
@@ -136,6 +147,7 @@ def joined(
         parts: of the chunks.
         labels: of all images.
         wall_s: instead of the sum over the chunks.
+        margins: to stop at, where the parts have steps; see `kdsnn.evaluation.in_time`.
     """
     results = [part.result for part in parts]
     predictions = np.concatenate([r.predictions for r in results])
@@ -143,13 +155,15 @@ def joined(
     counts = results[0].counts
     for result in results[1:]:
         counts += result.counts
+    output_spikes = np.concatenate([r.spikes[network.output.name] for r in results])
+    steps = [part.steps for part in parts if part.steps is not None]
     return Evaluation(
         target=target,
         fingerprint=results[0].fingerprint,
         predictions=predictions,
         accuracy=None if labels is None else float((predictions == labels).mean()),
         counts=counts,
-        output_spikes=np.concatenate([r.spikes[network.output.name] for r in results]),
+        output_spikes=output_spikes,
         potentials=np.concatenate(read) if read else None,
         spike_totals={name: np.concatenate([p.totals[name] for p in parts]) for name in parts[0].totals},
         compared=parts[0].compared,
@@ -157,6 +171,7 @@ def joined(
         versions=results[0].versions,
         notes={key: _note(key, [r.notes.get(key, 0.0) for r in results]) for key in results[0].notes},
         edges=edges_of(network),
+        in_time=in_time(network, joined_steps(steps), counts, output_spikes, labels, margins) if steps else None,
     )
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from kdsnn.network.features import FEATURES
 from kdsnn.toml_files import FileModel, load, shipped
 
-__all__ = ["CORE_LIMITS", "Hardware", "Limit", "SynapseFormat", "hardware_names", "load_hardware"]
+__all__ = ["CORE_LIMITS", "Hardware", "Lack", "Limit", "SynapseFormat", "hardware_names", "load_hardware"]
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -50,6 +51,15 @@ class Missing(FileModel):
 
     name: LimitName
     why: Text
+
+
+class Lack(FileModel):
+    """A feature of networks that the chip does not have, or of which that is not known; `why` says which."""
+
+    feature: Text
+    why: Text
+    source: Text
+    date: Text
 
 
 class SynapseFormat(FileModel):
@@ -98,6 +108,7 @@ class Hardware(FileModel):
         title: for tables.
         given: the limits that are known; see `limits`.
         absent: those of which no public figure is known; see `missing`.
+        lacks: features of networks that it does not have.
         synapses: how synaptic memory is counted.
         notes: what the figures leave out.
     """
@@ -106,6 +117,7 @@ class Hardware(FileModel):
     title: Text
     given: Annotated[tuple[Limit, ...], Field(alias="limits")]
     absent: Annotated[tuple[Missing, ...], Field(alias="missing")] = ()
+    lacks: tuple[Lack, ...] = ()
     synapses: SynapseFormat
     notes: tuple[Text, ...] = ()
 
@@ -114,6 +126,7 @@ class Hardware(FileModel):
         times = Counter([*(limit.name for limit in self.given), *(each.name for each in self.absent)])
         problems = [f"limit {name!r} is neither given nor named as missing" for name in LIMITS if not times[name]]
         problems += [f"limit {name!r} stands {n} times" for name, n in times.items() if n > 1]
+        problems += [f"there is no feature {each.feature!r}" for each in self.lacks if each.feature not in FEATURES]
         if "cores" in self.missing:
             problems.append("the number of cores of a chip must be given")
         if problems:

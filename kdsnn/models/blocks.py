@@ -12,7 +12,7 @@ __all__ = ["conv", "fire", "readout"]
 
 def fire(section: StudentSection) -> IF:
     """The neurons of a recipe."""
-    return IF(section.timesteps, surrogate=section.surrogate, slope=section.slope)
+    return IF(section.timesteps, surrogate=section.surrogate, slope=section.slope, reset=section.reset)
 
 
 def readout(section: StudentSection) -> nn.Module:

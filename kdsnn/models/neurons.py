@@ -1,13 +1,14 @@
 """Layers that a student is made of, beside those of torch: the multi-step IF neuron, the repeat in time, normalisation.
 
 Time is folded into the batch: a tensor of T steps and B images is `(T * B, ...)`, all images of the first step first.
-So convolutions see all steps at once, and what stands before `Repeat` is computed once for all steps.
+So convolutions see all steps at once, and what stands before `Repeat` is computed once for all steps. Images in time
+are folded before the first layer, and then `Repeat` has nothing to do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import snntorch
 import torch
@@ -26,14 +27,20 @@ class Repeat(nn.Module):
 
     Args:
         timesteps: T.
+
+    Attributes:
+        folded: whether the input has its time steps already, and passes as it is.
     """
 
     def __init__(self, timesteps: int) -> None:
         super().__init__()
         self.timesteps = timesteps
+        self.folded = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The input T times, `(T * B, ...)`."""
+        if self.folded:
+            return x
         return x.unsqueeze(0).expand(self.timesteps, *x.shape).flatten(0, 1)
 
 
@@ -68,20 +75,30 @@ class MultiStep(nn.Module):
 class IF(MultiStep):
     """Integrate-and-fire neurons over T steps: `H = V + X`; spike where `H > threshold`; `V = 0` where it spiked.
 
-    The cell is snnTorch's `Leaky` with beta 1 and a reset to zero. What it computes is computed for all steps at once,
-    bit for bit, as long as the cell is that and nothing else; a cell that was changed runs itself, step by step.
+    Or `V = H - threshold` there, where the reset is by subtraction. The cell is snnTorch's `Leaky` with beta 1. What
+    one with a reset to zero computes is computed for all steps at once, bit for bit, as long as the cell is that and
+    nothing else; any other cell runs itself, step by step.
 
     Args:
         timesteps: T, folded into the batch of the input.
         threshold: of all neurons.
         surrogate: name of the gradient in place of the step's, one of `kdsnn.choices.SURROGATES`.
         slope: of the surrogate.
+        reset: `zero`, or `subtract`.
     """
 
-    def __init__(self, timesteps: int, *, threshold: float = 1.0, surrogate: str = "atan", slope: float = 2.0) -> None:
+    def __init__(
+        self,
+        timesteps: int,
+        *,
+        threshold: float = 1.0,
+        surrogate: str = "atan",
+        slope: float = 2.0,
+        reset: Literal["zero", "subtract"] = "zero",
+    ) -> None:
         chosen = SURROGATES.get(surrogate)
         gradient = chosen.gradient(slope)
-        cell = snntorch.Leaky(beta=1.0, threshold=threshold, reset_mechanism="zero", spike_grad=gradient)
+        cell = snntorch.Leaky(beta=1.0, threshold=threshold, reset_mechanism=reset, spike_grad=gradient)
         super().__init__(timesteps, cell)
         self.gradient, self.chain = gradient, chosen.chain(slope)
         self.known: tuple[list[torch.Tensor], list[int], bool] | None = None

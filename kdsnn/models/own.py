@@ -40,15 +40,15 @@ def own_network(reference: str, offered: dict[str, Any]) -> nn.Module:
 
 
 @torch.no_grad()
-def ask(model: nn.Module, title: str, input_shape: Shape) -> torch.Tensor:
-    """What a new network answers to two black images; nothing is left changed.
+def ask(model: nn.Module, title: str, input_shape: Shape, count: int = TRIED) -> torch.Tensor:
+    """What a new network answers to black images, two or as many; nothing is left changed.
 
     Raises:
         RecipeError: it cannot take them, or answers with no tensor.
     """
     training = {m: m.training for m in model.modules()}
     try:
-        answer = model.eval()(torch.zeros(TRIED, *input_shape))
+        answer = model.eval()(torch.zeros(count, *input_shape))
     except Exception as error:
         raise RecipeError(f"{title} cannot take images of {input_shape}: {type(error).__name__}: {error}") from error
     finally:

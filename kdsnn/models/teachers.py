@@ -8,6 +8,7 @@ from torch import nn
 
 from kdsnn.choices import TEACHERS
 from kdsnn.errors import RecipeError
+from kdsnn.models.in_time import frame_of, see_means
 from kdsnn.models.kinds import TeacherKind, image_shape
 from kdsnn.models.neurons import Normalize
 from kdsnn.models.own import TRIED, ask, own_network
@@ -24,10 +25,16 @@ NARROWEST = 16  # channels of the narrowest layer of any teacher, at width 1
 def build_teacher(section: TeacherSection, input_shape: tuple[int, ...], classes: int) -> nn.Module:
     """The teacher of a recipe, with new random weights; from images in [0, 1] to logits `(B, classes)`.
 
+    Of images in time, `input_shape` `(T, C, H, W)`, it sees the mean over the steps.
+
     Raises:
         RecipeError: its width leaves it no channels, the images are too small, or it is no such network.
         InputError: a user's own function is not there, or fails.
     """
+    return see_means(_of_frames(section, frame_of(input_shape), classes), input_shape)
+
+
+def _of_frames(section: TeacherSection, input_shape: tuple[int, ...], classes: int) -> nn.Module:
     if is_reference(section.model):
         model = _own(section, input_shape, classes)
     else:

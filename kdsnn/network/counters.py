@@ -153,9 +153,15 @@ def kind_of(projections: tuple[Projection, ...]) -> str:
     return "+".join(dict.fromkeys(p.op.kind for p in projections))
 
 
-def input_messages(network: Network, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The messages that the input population sends at each step of each image, `(N, T, *shape)`; see `in_time`."""
-    return network.in_time(images >> np.uint8(8 - network.input_bits))
+def input_messages(
+    network: Network, images: npt.NDArray[np.uint8], steps: slice = slice(None)
+) -> npt.NDArray[np.uint8]:
+    """The messages that the input population sends at some steps of each image, `(N, steps, *shape)`; see `in_time`."""
+    shift = np.uint8(8 - network.input_bits)
+    if network.static:
+        return network.in_time(images >> shift)[:, steps]
+    messages: npt.NDArray[np.uint8] = network.in_time(images)[:, steps] >> shift
+    return messages
 
 
 @lru_cache(maxsize=256)

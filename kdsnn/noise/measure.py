@@ -18,6 +18,8 @@ from torch import nn
 
 from kdsnn.choices import NOISES
 from kdsnn.data.datasets import Split
+from kdsnn.data.encoders import encoded
+from kdsnn.data.image_noise import add_noise
 from kdsnn.distill.accuracy import accuracy
 from kdsnn.errors import DoesNotFitError
 from kdsnn.evaluation import evaluate
@@ -183,7 +185,7 @@ def _outcomes(study: Study) -> Iterator[tuple[str, float, str, float | str]]:
         yield "", 0.0, subject.name, _accuracy(study, subject.network, study.images)
     for kind, level, seed in _draws(study):
         on_images = is_on_images(kind)
-        images = NOISES.get(kind).add(study.images, level, seed, "test") if on_images else study.images
+        images = add_noise(kind, study.images, level, seed) if on_images else study.images
         for subject in study.seen_by(kind):
             fault = None if on_images else _faulty(study, subject, kind, level, seed)
             yield kind, level, subject.name, _accuracy(study, subject.network, images) if fault is None else fault
@@ -197,8 +199,9 @@ def _draws(study: Study) -> Iterator[tuple[str, float, int]]:
 
 def _accuracy(study: Study, network: nn.Module | Network, images: npt.NDArray[np.uint8]) -> float:
     if not isinstance(network, Network):
-        return accuracy(network, Split(images, study.labels))
-    known = evaluate(network, study.target, images, study.labels).accuracy
+        return accuracy(network, Split(images, study.labels))  # a student encodes them itself, a teacher needs no code
+    shown = encoded(images, study.encode, network.timesteps)
+    known = evaluate(network, study.target, shown, study.labels).accuracy
     assert known is not None  # noqa: S101  there are labels
     return known
 
@@ -207,7 +210,8 @@ def _faulty(study: Study, subject: Subject, kind: str, level: float, seed: int) 
     network = subject.network
     assert isinstance(network, Network)  # noqa: S101  see Study.seen_by
     if NOISES.get(kind) is SPIKE_DROP:
-        result = ReferenceProgram(network, lose_spikes(level, seed)).run(study.images)
+        shown = encoded(study.images, study.encode, network.timesteps)
+        result = ReferenceProgram(network, lose_spikes(level, seed)).run(shown)
         return float((result.predictions == study.labels).mean())
     flipped = flip_bits(network, level, seed, subject.weight_bits)
     if found := violations(study.target, flipped):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from torch import nn
 
 from kdsnn.choices import NOISES
+from kdsnn.data.encoders import DIRECT
 from kdsnn.data.image_noise import ImageNoise
 from kdsnn.distill.losses.loss import loss_of
 from kdsnn.distill.student import load_student
@@ -20,7 +21,7 @@ from kdsnn.network import WEIGHT_BITS, Network
 from kdsnn.recipes.load import load_recipe
 from kdsnn.recipes.schema import Recipe
 from kdsnn.run_folders import find_run, recipe_path
-from kdsnn.steps.images import Selection, select_images
+from kdsnn.steps.images import READ, Selection, select_images
 from kdsnn.steps.models import load
 from kdsnn.targets.base import Target
 from kdsnn.targets.fitting import ensure_runnable
@@ -54,10 +55,11 @@ class Study:
     levels: Mapping[str, tuple[float, ...]]
     seeds: int
     target: Target
+    encode: str = DIRECT  # how spiking networks are shown still images, noise and all
 
     @property
     def images(self) -> npt.NDArray[np.uint8]:
-        """Test images `(N, C, H, W)`."""
+        """Test images `(N, C, H, W)`, not encoded yet, or data in time `(N, T, C, H, W)`."""
         return self.shown.images
 
     @property
@@ -125,7 +127,7 @@ def open_study(
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError(f"{folders[0]} is compared with itself", hint="name the run of the student alone")
     recipes = [load_recipe(recipe_path(folder)) for folder in folders]
-    if len({(r.data.dataset, r.data.range, r.data.test_share, r.data.sha256) for r in recipes}) > 1:
+    if len({r.data.model_dump_json(include={"dataset", "sha256", *READ}) for r in recipes}) > 1:
         sets = " and ".join(repr(recipe.data.dataset) for recipe in recipes)
         raise InputError(f"runs {folders[0]} and {folders[1]} have different data sets: {sets}")
     students = [load_student(folder)[1] for folder in folders]
@@ -138,11 +140,13 @@ def open_study(
     for subject in subjects:
         if isinstance(subject.network, Network):
             ensure_runnable(target, subject.network)
-    shown = select_images(models[0], dataset=recipes[0].data.dataset, samples=samples)
+    shown = select_images(models[0], dataset=recipes[0].data.dataset, samples=samples, encode=DIRECT)
     for kind in kinds:
-        if shown.images.ndim == 2 and is_on_images(kind) and not NOISES.get(kind).vectors:
+        if shown.images.ndim in (2, 3) and is_on_images(kind) and not NOISES.get(kind).vectors:
             raise InputError(f"noise {kind!r} is on images, and {shown.identity.name} holds vectors")
-    return Study(tuple(subjects), shown, wanted, seeds, target)
+        if shown.images.ndim == 5 and is_on_images(kind) and not NOISES.get(kind).frames:
+            raise InputError(f"noise {kind!r} is on photographs, and {shown.identity.name} holds frames in time")
+    return Study(tuple(subjects), shown, wanted, seeds, target, recipes[0].data.encode)
 
 
 def _levels(levels: Sequence[float]) -> tuple[float, ...]:

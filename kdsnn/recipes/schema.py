@@ -47,6 +47,7 @@ def _placed(text: str, info: ValidationInfo) -> str:
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,60}$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Steps = Annotated[int, Field(ge=1, le=1024)]
 Width = Annotated[float, Field(gt=0, le=64, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -67,6 +68,14 @@ class DataSection(_Section):
             directory; a run keeps it absolute.
         range: what becomes 0 and what becomes 255, of data that are no pixels; None takes floats to be from 0 to 1.
         test_share: of data without a test split, for the test split, stratified; None is 0.2.
+        steps: T of data in time that do not say it themselves, and the number of frames that events are put together
+            to; None takes `student.timesteps` for these.
+        encode: name of how still images are shown to the student, in `kdsnn.choices.ENCODERS`. The teacher sees them as
+            they are.
+        bin_by: of events: whether the steps are equally long (`time`), or have equally many events (`events`); None is
+            `time`.
+        event_bits: of events: 1 is whether there was any (a spike), 8 how many there were; None is 1.
+        sensor: height and width in pixels, of recordings of events in files of one's own.
         sha256: of the data; others are refused. A run keeps it of data of one's own.
         augment: name of what happens to a training image, in `kdsnn.choices.AUGMENTATIONS`.
         train_samples: take so many training images, stratified, other ones with each seed; None takes all.
@@ -77,6 +86,11 @@ class DataSection(_Section):
     dataset: Annotated[str, AfterValidator(_placed)] = "mnist5k"
     range: tuple[Finite, Finite] | None = None
     test_share: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = None
+    steps: Steps | None = None
+    encode: Annotated[str, _one_of(choices.ENCODERS)] = "direct"
+    bin_by: Literal["time", "events"] | None = None
+    event_bits: Literal[1, 8] | None = None
+    sensor: tuple[Count, Count] | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     augment: Annotated[str, _one_of(choices.AUGMENTATIONS)] = "none"
     train_samples: Count | None = None
@@ -158,6 +172,8 @@ class StudentSection(_Section):
         hidden: neurons of its hidden layer, instead of the model's own.
         readout: `rate` (the paper's: spikes of the output neurons over T) or `membrane` (they never fire, and the
             score is what they have summed up after T steps).
+        reset: what a spike does to its neuron: `zero`, or `subtract` takes the threshold from the potential, which
+            trains more slowly.
         percentile: of the activations of the ANN, which becomes one spike a step in `spiking-copy`; 0 leaves its
             weights as they are, None is 99.
     """
@@ -165,12 +181,13 @@ class StudentSection(_Section):
     model: Annotated[str, _one_of(choices.STUDENTS, own=True)] = "2conv"
     weights: str | None = None
     width: Width = 1.0
-    timesteps: Annotated[int, Field(ge=1, le=1024)] = 4
+    timesteps: Steps = 4
     surrogate: Annotated[str, _one_of(choices.SURROGATES)] = "atan"
     slope: Positive = 2.0
     channels: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     hidden: Count | None = None
     readout: Literal["rate", "membrane"] = "rate"
+    reset: Literal["zero", "subtract"] = "zero"
     percentile: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
 
 

@@ -19,15 +19,24 @@ from kdsnn.choices import FIGURES
 from kdsnn.errors import InputError, UsageError
 from kdsnn.noise.measurements import judged as noise_judged
 from kdsnn.report import figures, noise_curves
-from kdsnn.report.collect import collect, one_image
+from kdsnn.report.collect import collect
 from kdsnn.report.noise_curves import FORMATS
+from kdsnn.report.shown import images_of
 from kdsnn.run_folders import write_atomic
+from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model, ModelLike, load
 
 __all__ = ["COLUMN", "Asked", "Drawing", "accuracy", "curves", "draw_figure", "energy", "layers", "raster"]
 
 COLUMN = 3.25  # inches: a column of a CVPR paper, whose text is 10 points
-STYLE: Any = {"font.size": 7, "axes.titlesize": 7, "legend.fontsize": 6, "pdf.fonttype": 42, "svg.fonttype": "none"}
+STYLE: Any = {
+    "font.size": 7,
+    "axes.titlesize": 7,
+    "legend.fontsize": 6,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "kdsnn",
+}
 UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # the same figure is the same file
 
 
@@ -38,12 +47,12 @@ class Asked:
     Attributes:
         model: of a run, or of a file for figures that need nothing else.
         width: of the figure, in inches.
-        image: number of a test image; None for the first that was evaluated.
+        image: number of a test image.
     """
 
     model: Model
     width: float = COLUMN
-    image: int | None = None
+    image: int = 0
 
     @cached_property
     def report(self) -> dict[str, Any]:
@@ -53,13 +62,16 @@ class Asked:
     @cached_property
     def one_image(self) -> dict[str, Any]:
         """The test image: pixels, label, and who fired when."""
-        return one_image(self.model, self.image)
+        shown, number = select_images(self.model), self.image
+        if number >= len(shown.images):
+            raise InputError(f"there is no image {number}: {shown.identity.name} has {len(shown.images)}, from 0")
+        return images_of(self.model.network, shown, [number])[0]
 
 
 Drawing = Callable[[Asked], Figure]
 
 
-def draw_figure(name: str, model: ModelLike, out: Path, *, width: float = COLUMN, image: int | None = None) -> Path:
+def draw_figure(name: str, model: ModelLike, out: Path, *, width: float = COLUMN, image: int = 0) -> Path:
     """Draws a figure of a run into a file, and returns its path.
 
     Args:
@@ -92,7 +104,7 @@ def accuracy(asked: Asked) -> Figure:
     if not rows:
         raise InputError("nothing was evaluated on images with labels", hint=f"run: kdsnn evaluate {asked.model.run}")
     most = max(row["samples"] for row in rows)
-    return figures.accuracy_bars([row for row in rows if row["samples"] == most], asked.width)
+    return figures.accuracy_intervals([row for row in rows if row["samples"] == most], asked.width)
 
 
 def layers(asked: Asked) -> Figure:

@@ -1,4 +1,4 @@
-"""The figures of a report, drawn from its JSON alone: as wide as asked, in inches."""
+"""The figures of a report, drawn from its JSON alone, as wide as asked."""
 
 from __future__ import annotations
 
@@ -8,33 +8,51 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import rc_context
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
-__all__ = ["OTHER", "STUDENT", "TEACHER", "accuracy_bars", "as_svg", "energy_bars", "layer_bars", "picture", "raster"]
+__all__ = [
+    "OTHER",
+    "STUDENT",
+    "TEACHER",
+    "accuracy_intervals",
+    "as_svg",
+    "energy_bars",
+    "layer_bars",
+    "picture",
+    "raster",
+]
 
-TEACHER, STUDENT, OTHER = "#8a8f98", "#2563a8", "#d9822b"
-PAGE_WIDTH = 7.0  # inches
+TEACHER, STUDENT, OTHER = "#8a8f98", "#3b82c4", "#d9822b"  # told apart by the colour-blind, on white and on black
+OTHER_TEXT = "#808080"
+MOST_ROWS = 128  # of a raster: of larger populations, neurons side by side share one
+WIDTH = 5.2  # inches: then letters can be read on a phone, too
+_SEEN = LinearSegmentedColormap.from_list("seen", [f"{STUDENT}10", STUDENT])  # whatever the page's colour below it
+_BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8}
 
 
-def accuracy_bars(rows: Sequence[dict[str, Any]], width: float = PAGE_WIDTH) -> Figure:
-    """Accuracy of the teacher, the student, the integer network and targets, all on the same number of images."""
-    figure = Figure(figsize=(width, 0.45 * len(rows) + 0.8), layout="constrained")
+def accuracy_intervals(rows: Sequence[dict[str, Any]], width: float = WIDTH) -> Figure:
+    """Accuracies on the same number of images, each a point with its 95 % interval. No bars: the axis has no zero."""
+    figure = Figure(figsize=(width, 0.3 * len(rows) + 0.6), layout="constrained")
     axes = figure.add_subplot()
-    values = [100 * row["accuracy"] for row in rows]
-    colours = [TEACHER if "teacher" in row["what"] else STUDENT for row in rows]
-    position = range(len(rows))  # names would lay two bars of one name over each other
-    bars = axes.barh(position, values, color=colours)
-    axes.set_yticks(position, [row["what"] for row in rows])
-    axes.bar_label(bars, fmt="%.2f", padding=3)
-    axes.invert_yaxis()
-    axes.set_xlim(min(values) - 3, 100.9)
-    axes.set_xlabel(f"accuracy (%), {rows[0]['samples']:,} images")
+    for place, row in enumerate(rows):
+        colour = TEACHER if "teacher" in row["what"] else STUDENT
+        axes.plot([100 * row["low"], 100 * row["high"]], [place, place], color=colour, linewidth=2)
+        axes.plot([100 * row["accuracy"]], [place], "o", color=colour)
+        axes.annotate(f"{100 * row['accuracy']:.2f}", (100 * row["high"], place), (4, 0), **_BESIDE)
+    axes.set_yticks(range(len(rows)), [row["what"] for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.margins(x=0.15)
+    axes.grid(axis="x", color=OTHER_TEXT, alpha=0.25)
+    axes.set_xlabel(f"accuracy (%) with 95 % interval, {rows[0]['samples']:,} images")
     return figure
 
 
-def layer_bars(layers: Sequence[dict[str, Any]], width: float = PAGE_WIDTH) -> Figure:
+def layer_bars(layers: Sequence[dict[str, Any]], width: float = WIDTH) -> Figure:
     """Firing rate and synaptic operations of each layer."""
-    figure = Figure(figsize=(width, 0.4 * len(layers) + 1.0), layout="constrained")
+    figure = Figure(figsize=(width, 0.3 * len(layers) + 1.0), layout="constrained")
     rates, synops = figure.subplots(1, 2, sharey=True)
     names = [layer["name"] for layer in layers]
     rates.barh(names, [100 * layer["firing_rate"] for layer in layers], color=STUDENT)
@@ -43,18 +61,20 @@ def layer_bars(layers: Sequence[dict[str, Any]], width: float = PAGE_WIDTH) -> F
     position = np.arange(len(layers))
     synops.barh(position - 0.2, [x["synops_dense_per_sample"] for x in layers], 0.4, color=STUDENT, label="SynOps")
     synops.barh(position + 0.2, [x["input_macs_per_sample"] for x in layers], 0.4, color=OTHER, label="input MACs")
+    synops.xaxis.set_major_locator(MaxNLocator(3))
+    synops.xaxis.set_major_formatter(EngFormatter(sep=""))
     synops.set_xlabel("operations per sample")
-    synops.legend(frameon=False)
+    figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=8)
     return figure
 
 
-def energy_bars(reports: Sequence[dict[str, Any]], width: float = PAGE_WIDTH) -> Figure:
+def energy_bars(reports: Sequence[dict[str, Any]], width: float = WIDTH) -> Figure:
     """Energy per sample under models of one account: dynamic, static hatched, and the teacher's where it is known.
 
     A model that knows no dynamic energy has no bar.
     """
     known = [r for r in reports if r["dynamic_j_per_sample"] is not None]
-    figure = Figure(figsize=(width, 0.55 * max(1, len(known)) + 1.2), layout="constrained")
+    figure = Figure(figsize=(width, 0.55 * max(1, len(known)) + 1.3), layout="constrained")
     axes = figure.add_subplot()
     position = np.arange(len(known))
     dynamic = np.array([1e6 * r["dynamic_j_per_sample"] for r in known])
@@ -62,9 +82,9 @@ def energy_bars(reports: Sequence[dict[str, Any]], width: float = PAGE_WIDTH) ->
     axes.barh(position - 0.2, dynamic, 0.4, color=STUDENT, label="student, dynamic")
     if static.any():
         label = "student, static (a sample alone)"
-        axes.barh(position - 0.2, static, 0.4, left=dynamic, color="white", edgecolor=STUDENT, hatch="///", label=label)
+        axes.barh(position - 0.2, static, 0.4, left=dynamic, color="none", edgecolor=STUDENT, hatch="///", label=label)
     for place, energy, joules in zip(position, known, dynamic + static, strict=True):
-        whole = "" if energy["total_j_per_sample"] is not None else " and what is not known"
+        whole = "" if energy["total_j_per_sample"] is not None else " + unknown"
         axes.annotate(f"{joules:.3g}{whole}", (joules, place - 0.2), (3, 0), textcoords="offset points", va="center")
     teacher = [1e6 * (r["teacher_j_per_sample"] or np.nan) for r in known]
     if not np.isnan(teacher).all():
@@ -72,49 +92,63 @@ def energy_bars(reports: Sequence[dict[str, Any]], width: float = PAGE_WIDTH) ->
         axes.bar_label(bars, labels=["" if np.isnan(t) else f"{t:.3g}" for t in teacher], padding=3)
     axes.set_yticks(position, [r["model"] for r in known])
     axes.invert_yaxis()
-    axes.margins(x=0.3)
+    axes.margins(x=0.25)
     axes.set_xlabel("estimated energy (µJ per sample)")
-    axes.legend(frameon=False)
+    figure.legend(loc="outside upper left", frameon=False, fontsize=8)
     return figure
 
 
-def raster(image: dict[str, Any], width: float | None = None) -> Figure:
+def raster(image: dict[str, Any], width: float = WIDTH) -> Figure:
     """One image, and the neurons that fired on it, population by population: steps across, neurons up."""
     names = list(image["spikes"])
-    figure = Figure(figsize=(width or 1.4 * (len(names) + 1), 3.2), layout="constrained")
-    axes = figure.subplots(1, len(names) + 1, width_ratios=(1.6, *(1 for _ in names)))
-    axes[0].imshow(picture(np.array(image["pixels"])), cmap="gray")
-    axes[0].set_title("image" if image["label"] is None else f"image ({image['label']})", fontsize=7)
+    columns = min(len(names) + 1, 4)
+    rows = -(-(len(names) + 1) // columns)
+    figure = Figure(figsize=(width, 1.7 * rows + 0.2), layout="constrained")
+    axes = [figure.add_subplot(rows, columns, place + 1) for place in range(len(names) + 1)]
+    axes[0].imshow(picture(np.array(image["pixels"])), cmap="gray", interpolation="nearest")
     axes[0].axis("off")
+    if image.get("frames", 1) > 1:
+        axes[0].set_title(f"mean of {image['frames']} frames", fontsize=7)
     for axis, name in zip(axes[1:], names, strict=True):
-        steps = image["spikes"][name]
-        neurons = image["neurons"][name]
-        for step, fired in enumerate(steps):
-            mark = "|" if neurons < 50 else "_"
-            axis.plot(np.full(len(fired), step), fired, mark, color=STUDENT, markersize=6, rasterized=True, alpha=0.6)
-        axis.set_title(name, fontsize=7)
-        axis.set_xticks([0, len(steps) - 1])
-        axis.set_yticks([0, neurons - 1])
-        axis.set_xlim(-0.5, len(steps) - 0.5)
-        axis.set_ylim(-0.5, neurons - 0.5)
+        steps, neurons = image["spikes"][name], image["neurons"][name]
+        fired = np.zeros((min(neurons, MOST_ROWS), len(steps)))
+        for step, which in enumerate(steps):
+            np.add.at(fired, (np.array(which, dtype=int) * len(fired) // neurons, step), 1)
+        share = fired / (neurons / len(fired))
+        axis.imshow(
+            share,
+            aspect="auto",
+            cmap=_SEEN,
+            vmin=0,
+            vmax=max(1e-9, share.max()),
+            origin="lower",
+            extent=(-0.5, len(steps) - 0.5, 0, neurons),
+            interpolation="nearest",
+        )
+        axis.set_title(f"{name}: {neurons:,}", fontsize=7)
+        axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axis.tick_params(labelsize=6)
-    figure.supxlabel("time step", fontsize=8)
+        axis.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    figure.supxlabel("time step (from 0)", fontsize=7)
     return figure
 
 
 def picture(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """What is drawn of `(C, H, W)` or `(F,)`: colours, the mean of other channels, or a row; of frames, their mean."""
+    """What is drawn of `(C, H, W)` or `(F,)`: colours, the mean of other channels, or one row; in time, of the mean."""
     if pixels.ndim in (2, 4):
-        pixels = pixels.mean(axis=0)
+        pixels = pixels.mean(axis=0) / 255
     if pixels.ndim == 1:
         return pixels[None]
-    shown: npt.NDArray[Any] = np.moveaxis(pixels, 0, -1) if len(pixels) == 3 else pixels.mean(axis=0)
-    return shown.astype(np.uint8) if shown.ndim == 3 else shown
+    picture: npt.NDArray[Any] = np.moveaxis(pixels, 0, -1) if len(pixels) == 3 else pixels.mean(axis=0)
+    return picture
 
 
 def as_svg(figure: Figure) -> str:
     """The figure as text that an HTML page can hold."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None, "Creator": None})
+    with rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "kdsnn"}
+    ):  # letters stay letters, and take the page's colour
+        figure.savefig(buffer, format="svg", dpi=150, transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]

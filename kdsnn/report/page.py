@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kdsnn.report import figures, noise_curves
 from kdsnn.report.collect import collect
 from kdsnn.run_folders import write_atomic
 from kdsnn.steps.models import Model, ModelLike, load
+
+# Okabe and Ito's, which the colour-blind tell apart
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
 
 __all__ = ["render", "report", "write_report"]
 
@@ -43,22 +45,28 @@ def write_report(model: Model) -> Path:
 
 def render(data: dict[str, Any]) -> str:
     """The page, from the JSON alone. Every text in it is escaped."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("kdsnn.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["percent"] = lambda x: "-" if x is None else f"{100 * x:.2f}%"
     environment.filters["count"] = lambda x: f"{x:,.1f}"
     environment.filters["microjoule"] = lambda x: "-" if x is None else f"{1e6 * x:.4g}"
-    template = environment.from_string((files("kdsnn.report") / "page.html").read_text())
+    template = environment.get_template("page.html")
     by_samples = _grouped([row for row in data["accuracy"] if row["accuracy"] is not None], "samples")
     by_account = _grouped(data["energy"], "account")
     drawn = {
-        "accuracy": [figures.accuracy_bars(rows) for _, rows in sorted(by_samples.items(), reverse=True)],
+        "accuracy": [figures.accuracy_intervals(rows) for _, rows in sorted(by_samples.items(), reverse=True)],
         "layers": [figures.layer_bars(data["layers"])],
         "energy": [figures.energy_bars(reports) for reports in by_account.values()],
-        "raster": [figures.raster(data["image"])],
+        "raster": [figures.raster(image) for image in data["images"]],
         "noise": [noise_curves.draw(measured) for measured in data["noise_measurements"]],
     }
     shown = {name: [Markup(figures.as_svg(one)) for one in several] for name, several in drawn.items()}  # noqa: S704  ours
-    return template.render(report=data, figures=shown)
+    return template.render(report=data, figures=shown, colours=COLOURS)
 
 
 def _grouped(rows: Sequence[dict[str, Any]], key: str) -> dict[Any, list[dict[str, Any]]]:

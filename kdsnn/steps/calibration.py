@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.data.datasets import Dataset
+from kdsnn.data.encoders import DIRECT
 from kdsnn.data.sources.load import ImageSet
 from kdsnn.errors import InputError
 from kdsnn.export.foreign.convert import Foreign, read_foreign
@@ -17,6 +18,7 @@ from kdsnn.export.lowering.module_agreement import trial_images
 from kdsnn.network import Network
 from kdsnn.network.operators import Conv2d
 from kdsnn.recipes.schema import QuantizeSection
+from kdsnn.steps.images import said_of
 
 __all__ = [
     "Shown",
@@ -37,7 +39,7 @@ Images = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """Images `(N, C, H, W)` uint8, their labels `(N,)` where they are classes of the network, and what they are."""
+    """Images `(N, *image_shape)` uint8, labels `(N,)` where they are classes of the network, and what they are."""
 
     images: Images
     labels: npt.NDArray[np.int64] | None
@@ -47,8 +49,9 @@ class Shown:
 def images_to_calibrate_on(network: Network, data: Dataset | ImageSet | None, section: QuantizeSection) -> Images:
     """The first training images, as many as the section says; synthetic ones where there are no data."""
     if data is None:
-        return synthetic_images(network.input.shape, section.calibration_samples, bits_of(section), seed=1)
-    return (data.train if isinstance(data, Dataset) else data).images[: section.calibration_samples]
+        return synthetic_images(network.image_shape, section.calibration_samples, bits_of(section), seed=1)
+    images = (data.train if isinstance(data, Dataset) else data).images
+    return data.shown(images[: section.calibration_samples], network.timesteps)
 
 
 def bits_of(section: QuantizeSection) -> int:
@@ -69,24 +72,29 @@ def images_to_agree_on(network: Network, data: Dataset | ImageSet | None, sectio
     count = int(np.clip(MOST_SUMS // (network.timesteps * _synapses(network)), FEWEST, IMAGES))
     if data is None:
         bits = bits_of(section)
-        return Shown(synthetic_images(network.input.shape, count, bits), None, f"synthetic {bits}-bit images")
+        return Shown(synthetic_images(network.image_shape, count, bits), None, f"synthetic {bits}-bit images")
     train, classes = (data.train, data.labels) if isinstance(data, Dataset) else (data, None)
     begin = min(section.calibration_samples, max(0, len(train.images) - count))
     labels = None if train.labels is None else train.labels[begin : begin + count]
     known = classes is not None and len(classes) == len(network.labels)
-    return Shown(train.images[begin : begin + count], labels if known else None, f"training images of {data.name}")
+    images = data.shown(train.images[begin : begin + count], network.timesteps)
+    return Shown(images, labels if known else None, f"training images of {data.name}")
 
 
-def images_to_check(network: Network, images: Images) -> Images:
-    """Images on which a module and its float network are compared: two thirds of those given, and one of no data set.
+def images_to_check(network: Network, data: Dataset | ImageSet) -> Images:
+    """Images on which a module and its float network are compared: two thirds to learn from, one third of no data set.
 
     As many as the float simulation passes in seconds, 96 at most.
     """
     count = int(np.clip(MOST_SUMS / 4 // (network.timesteps * _synapses(network)), 12, 96))
-    return np.concatenate([images[: count - count // 3], trial_images(network.input.shape, count // 3)])
+    images = (data.train if isinstance(data, Dataset) else data).images[: count - count // 3]
+    shown = data.shown(images, network.timesteps)
+    return np.concatenate([shown, trial_images(network.image_shape, count // 3)])
 
 
-def read_with(path: Path, foreign: Foreign, data: Dataset | ImageSet | None) -> Network:
+def read_with(
+    path: Path, foreign: Foreign, data: Dataset | ImageSet | None, data_range: tuple[float, float] | None = None
+) -> Network:
     """A float NIR graph that takes the images of these data, with the names of their classes.
 
     Raises:
@@ -96,10 +104,14 @@ def read_with(path: Path, foreign: Foreign, data: Dataset | ImageSet | None) -> 
     if data is None:
         return read_foreign(path, foreign)
     _check_scale(path, foreign, data)
-    shape = data.image_shape
-    read = read_foreign(path, replace(foreign, input_shape=shape))
+    shape = data.frame_shape
+    in_time, steps = data.steps is not None or data.encode != DIRECT, data.steps or foreign.timesteps
+    if foreign.in_time and not in_time:
+        raise InputError(f"{data.name} holds still images, not frames in time", hint="encode them: --encode")
+    read = read_foreign(path, replace(foreign, input_shape=shape, in_time=in_time, timesteps=steps))
     if read.input.shape != shape:
         raise InputError(f"{path} takes images of {read.input.shape}, and {data.name} has {shape}")
+    read = replace(read, provenance={**read.provenance, **said_of(data, data_range)})
     if not isinstance(data, Dataset):
         return read
     if len(data.labels) == len(read.labels):

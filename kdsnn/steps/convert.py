@@ -8,11 +8,13 @@ from typing import Any
 
 from torch import nn
 
+from kdsnn.choices import ENCODERS
 from kdsnn.data.datasets import Dataset
-from kdsnn.data.sources.load import load_calibration
+from kdsnn.data.encoders import DIRECT
+from kdsnn.data.sources.load import ImageSet, is_events, load_calibration
+from kdsnn.data.sources.source import Reading
 from kdsnn.display import Block, Displayed
 from kdsnn.distill.checkpoint import load_model
-from kdsnn.distill.preparation import IN_MEMORY
 from kdsnn.errors import InputError, UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT
 from kdsnn.evaluation.edges import MODULE_TO_FLOAT
@@ -26,8 +28,9 @@ from kdsnn.recipes.schema import QuantizeSection
 from kdsnn.run_folders import lock, write_json
 from kdsnn.steps.calibration import images_to_check
 from kdsnn.steps.figures import write_quantized
+from kdsnn.steps.images import said_of
 from kdsnn.steps.models import MODEL_FILE, Model
-from kdsnn.steps.module_runs import claim_for_module, ensure_for_module, write_module
+from kdsnn.steps.module_runs import claim_for_module, data_of_run, write_module
 from kdsnn.steps.post_training import Quantized, quantize_network
 
 __all__ = ["Converted", "convert", "load_module"]
@@ -89,6 +92,9 @@ def convert(
     name: str | None = None,
     section: QuantizeSection | None = None,
     max_disagreement: float = MAX_DISAGREEMENT,
+    encode: str | None = None,
+    in_time: bool = False,
+    data_range: tuple[float, float] | None = None,
 ) -> Converted:
     """The integer network of a module of snnTorch's neurons, proven on the way.
 
@@ -101,13 +107,17 @@ def convert(
         data: images to calibrate on and, where they have labels, to be tested on: the name of a data set, a path, an
             array, a torch `Dataset`, and what else `kdsnn.data.sources.load.load_calibration` takes. The module sees
             pixels as 0 to 1, or as the numbers that the data were.
-        timesteps: T. None: as many as the module makes by itself.
+        timesteps: T. None: as many as the module makes by itself, or as the data have where they are in time.
         out: where to write the integer network, a `.nir` file; None writes none.
         run: a folder to make a run, which keeps evaluations and can be reported, as that of a recipe; its data need
             labels. What was made of a module in it before is replaced.
         name: of the network; None is the class of the module.
         section: how to quantize.
         max_disagreement: share of the predictions in which the integer network may differ from the float network.
+        encode: how still images are shown to the module, one of `kdsnn list encoders`; None is `direct`. Encoded ones,
+            and data in time, are given a frame at each call, or as `(T, B, ...)` where it takes these.
+        in_time: whether the data are frames in time, `(N, T, ...)`, where they do not say it themselves.
+        data_range: what becomes 0 and what becomes 255 in the data, where they do not say it.
 
     Raises:
         LoweringError: the module holds something that cannot be carried exactly; with all that was found.
@@ -124,22 +134,17 @@ def convert(
     if folder is not None and out is not None:
         raise UsageError("a run has its network in it: either a file to write, or a run")
     path = _nir_path(out if out is not None else f"{name}.nir") if folder is None else folder / MODEL_FILE
-    shown = load_calibration(data)
+    ENCODERS.get(encode or DIRECT)
+    steps = timesteps if in_time or is_events(data) else None
+    if in_time and timesteps is None:
+        raise UsageError("images in time have a number of steps, and none is said", hint="say it: timesteps, -T")
+    shown = load_calibration(data, Reading(data_range, encode=encode or DIRECT, steps=steps))
     dataset = shown if isinstance(shown, Dataset) else None
     if folder is not None:
-        shown = dataset = _of_run(folder, data, dataset)
-    lowered = lower_module(
-        module,
-        input_shape=shown.image_shape,
-        timesteps=timesteps,
-        labels=None,
-        name=name,
-        provenance={"source": "module", "module": name, "dataset": shown.name},
-        value_range=shown.value_range or (0.0, 1.0),
-    )
+        shown = dataset = data_of_run(folder, data, dataset)
+    lowered = _lowered(module, shown, timesteps, name, data_range)
     network = balance(lowered.network)
-    images = shown.train.images if isinstance(shown, Dataset) else shown.images
-    agreement = check_module(module, lowered, network, images_to_check(network, images))
+    agreement = check_module(module, lowered, network, images_to_check(network, shown))
     if dataset is not None and len(dataset.labels) == len(network.labels):
         network = replace(network, labels=dataset.labels)
     network = replace(network, provenance={**network.provenance, MODULE_TO_FLOAT: str(agreement)})
@@ -158,19 +163,30 @@ def convert(
         with lock(folder):
             claim_for_module(folder)
             write_quantized(made.network, made.as_json(), folder)
-            write_module(folder, name, data, dataset)
+            write_module(folder, name, data, dataset, data_range)
     return made
 
 
-def _of_run(folder: Path, data: object, dataset: Dataset | None) -> Dataset:
-    """The data that a run of a module is made with, called as it will call them."""
-    if dataset is None:
-        raise InputError(
-            "the images have no labels, and a run is measured on test images with labels",
-            hint="give labels, or make a file alone: kdsnn convert ... -o NAME.nir",
-        )
-    ensure_for_module(folder)
-    return dataset if isinstance(data, str | Path) else replace(dataset, name=IN_MEMORY)
+def _lowered(
+    module: nn.Module,
+    shown: Dataset | ImageSet,
+    timesteps: int | None,
+    name: str,
+    data_range: tuple[float, float] | None,
+) -> Lowered:
+    """The float network of a module, by how it takes the images."""
+    if shown.steps is not None and timesteps not in (None, shown.steps):
+        raise InputError(f"{shown.name} has {shown.steps} time steps, not {timesteps}", hint="leave out timesteps, -T")
+    return lower_module(
+        module,
+        input_shape=shown.frame_shape,
+        timesteps=shown.steps or timesteps,
+        labels=None,
+        name=name,
+        provenance={"source": "module", "module": name, "dataset": shown.name, **said_of(shown, data_range)},
+        value_range=shown.value_range or (0.0, 1.0),
+        in_time=shown.steps is not None or shown.encode != DIRECT,
+    )
 
 
 def load_module(reference: str, weights: Path | None = None, **offered: Any) -> nn.Module:
@@ -202,7 +218,8 @@ def _accuracy(module: nn.Module, lowered: Lowered, dataset: Dataset) -> float | 
         return None
     hits, images, labels = 0, dataset.test.images, dataset.test.labels
     for begin in range(0, len(images), AT_ONCE):
-        spikes, _ = run_module(module, lowered, images[begin : begin + AT_ONCE])
+        shown = dataset.shown(images[begin : begin + AT_ONCE], lowered.network.timesteps)
+        spikes, _ = run_module(module, lowered, shown)
         if output not in spikes:
             return None  # a pool's, which is no layer of neurons
         counts = spikes[output].sum(axis=1).reshape(-1, len(dataset.labels))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kdsnn.choices import QUICK_TARGET
 from kdsnn.errors import KdsnnError
-from kdsnn.evaluation import Evaluation, evaluate_each
+from kdsnn.evaluation import Curve, Evaluation, evaluate_each
 from kdsnn.evaluation.on_pool import evaluate_on
 from kdsnn.jobs.local_processes import Pool
 from kdsnn.steps.evaluations import keep
@@ -25,6 +25,9 @@ def evaluate(
     *,
     dataset: object = None,
     samples: int | None = None,
+    encode: str | None = None,
+    data_range: tuple[float, float] | None = None,
+    curve: bool | Curve = False,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
     **options: object,
@@ -38,6 +41,10 @@ def evaluate(
             test images of the data set that the model was trained on.
         dataset: take the test images of this one.
         samples: at most so many.
+        encode: how still images are shown, one of `kdsnn list encoders`; None is as in the training.
+        data_range: what becomes 0 and what becomes 255 in the data, where they do not say it.
+        curve: also find the answers after each step and what stopping early saves (`Evaluation.in_time`); with margins
+            of your own: `Curve(margins=(2, 5))`.
         time_limit_s: seconds after which to give up.
         progress: called with the number of images done.
         options: of a target that is named: `lanes=4`.
@@ -47,8 +54,9 @@ def evaluate(
         KdsnnError: there is no such model, target or data, or the target cannot run it.
     """
     chosen, opened = target_of(target, options), load(model)
-    shown = selection_of(opened, data, dataset=dataset, samples=samples)
-    return evaluate_model(opened, chosen, shown, time_limit_s=time_limit_s, progress=progress)
+    shown = selection_of(opened, data, dataset=dataset, samples=samples, encode=encode, data_range=data_range)
+    asked = curve if isinstance(curve, Curve) else Curve() if curve else None
+    return evaluate_model(opened, chosen, shown, curve=asked, time_limit_s=time_limit_s, progress=progress)
 
 
 def evaluate_model(
@@ -56,6 +64,7 @@ def evaluate_model(
     target: Target,
     shown: Selection,
     *,
+    curve: Curve | None = None,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
     pool: Pool | None = None,
@@ -69,11 +78,18 @@ def evaluate_model(
     """
     if pool is not None:
         result = evaluate_on(
-            pool, model.network, target, shown.images, shown.labels, time_limit_s=time_limit_s, progress=progress
+            pool,
+            model.network,
+            target,
+            shown.images,
+            shown.labels,
+            curve=curve,
+            time_limit_s=time_limit_s,
+            progress=progress,
         )
         _keep(model, target, shown, result)
         return result
-    (outcome,) = evaluate_on_targets(model, [target], shown, time_limit_s=time_limit_s, progress=progress)
+    (outcome,) = evaluate_on_targets(model, [target], shown, curve=curve, time_limit_s=time_limit_s, progress=progress)
     if isinstance(outcome, KdsnnError):
         raise outcome
     return outcome
@@ -84,6 +100,7 @@ def evaluate_on_targets(
     targets: Sequence[Target],
     shown: Selection,
     *,
+    curve: Curve | None = None,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
 ) -> list[Evaluation | KdsnnError]:
@@ -93,7 +110,7 @@ def evaluate_on_targets(
         For each target its evaluation, or why there is none.
     """
     outcomes = evaluate_each(
-        model.network, targets, shown.images, shown.labels, time_limit_s=time_limit_s, progress=progress
+        model.network, targets, shown.images, shown.labels, curve=curve, time_limit_s=time_limit_s, progress=progress
     )
     for target, outcome in zip(targets, outcomes, strict=True):
         if isinstance(outcome, Evaluation):

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from kdsnn.data.identity import DataIdentity
 from kdsnn.errors import InputError, KdsnnError
 from kdsnn.evaluation import Evaluation
+from kdsnn.evaluation.result import IN_TIME
 from kdsnn.network.counters import FIELDS
 from kdsnn.run_folders import read_json, write_atomic, write_json
 from kdsnn.steps.images import select_images
@@ -55,14 +56,17 @@ def identity_of(target: Target, data: DataIdentity) -> dict[str, Any]:
 
 
 def keep(run: Path, evaluation: Evaluation, target: Target, data: DataIdentity) -> Path:
-    """Writes an evaluation into a run; the same evaluation again replaces itself alone."""
+    """Writes an evaluation into a run; the same evaluation again replaces itself alone.
+
+    What it knew of answers in time stays, where it is not asked for again.
+    """
     whole = {**evaluation.as_json(), "identity": identity_of(target, data)}
     totals = {name: each.sum(axis=0, dtype=np.int64) for name, each in evaluation.spike_totals.items()}
     packed = io.BytesIO()
     np.savez_compressed(packed, **{f"spikes/{name}": total for name, total in totals.items()})
     write_atomic(run / ACTIVITY / f"{_stem(whole)}.npz", packed.getvalue())
     path = run / EVALUATIONS / f"{_stem(whole)}.json"
-    write_json(path, whole)
+    write_json(path, {**_in_time_of(path), **whole})
     return path
 
 
@@ -152,6 +156,15 @@ def data_of(evaluation: Mapping[str, Any]) -> str:
     data = evaluation["identity"]["data"]
     name = " ".join(filter(None, (data["name"], data["split"])))
     return name if data["selection"] == "all" else f"{name} ({data['selection']})"
+
+
+def _in_time_of(path: Path) -> dict[str, Any]:
+    """What an evaluation that is there already says of answers in time."""
+    try:
+        before = read_json(path)
+    except InputError:
+        return {}
+    return {key: before[key] for key in (IN_TIME,) if key in before}
 
 
 def _is_ours(data: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from kdsnn.errors import InputError
 from kdsnn.evaluation import evaluate
 from kdsnn.evaluation.edges import edges_of, verdict
 from kdsnn.export.nir import read_nir, write_nir
+from kdsnn.models.in_time import see_means
 from kdsnn.run_folders import lock, read_json, remove, write_json
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import MODEL_FILE, Model, ModelLike, load
@@ -72,6 +73,8 @@ def export(
     folder: str | Path | None = None,
     *,
     data: object = None,
+    encode: str | None = None,
+    data_range: tuple[float, float] | None = None,
     **options: object,
 ) -> Bundle:
     """Writes a bundle for a target; it is read again, run there and compared with the reference before it counts.
@@ -81,6 +84,8 @@ def export(
         target: its name, or one that is made already; `nir` writes the NIR file alone.
         folder: made if missing; None is `export/TARGET` beside the model.
         data: the first four of these images are run; None takes test images of what the model was trained on.
+        encode: how still images are shown, one of `kdsnn list encoders`; None is as in the training.
+        data_range: what becomes 0 and what becomes 255 in the data, where they do not say it.
         options: of a target that is named.
 
     Raises:
@@ -89,10 +94,17 @@ def export(
     """
     opened = load(model)
     chosen = None if target == NIR else target_of(target, options)
-    images = None if chosen is None else select_images(opened, images=data, samples=VERIFIED_WITH).images
+    images = None if chosen is None else _some(opened, data, encode, data_range)
     name = chosen.name if chosen else NIR
     to = Path(folder) if folder is not None else (opened.run or opened.path.parent) / "export" / name
     return Bundle(to, export_bundle(opened, chosen, to, images), edges_of(opened.network))
+
+
+def _some(
+    model: Model, data: object, encode: str | None, data_range: tuple[float, float] | None
+) -> npt.NDArray[np.uint8]:
+    """The few images that a bundle is verified with."""
+    return select_images(model, images=data, samples=VERIFIED_WITH, encode=encode, data_range=data_range).images
 
 
 def export_bundle(
@@ -167,4 +179,5 @@ def _teacher(model: Model) -> Teacher | None:
     if model.run is None or not (model.run / "teacher.json").is_file():
         return None
     run = model.run
-    return Teacher(str(read_json(run / "teacher.json")["model"]), lambda: load_teacher(run))
+    shape = model.network.image_shape  # of encoded images, too, it sees the mean of the frames
+    return Teacher(str(read_json(run / "teacher.json")["model"]), lambda: see_means(load_teacher(run), shape))

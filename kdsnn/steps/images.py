@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.choices import DATASETS
+from kdsnn.choices import DATASETS, ENCODERS
 from kdsnn.data.datasets import Dataset
+from kdsnn.data.encoders import DIRECT
 from kdsnn.data.identity import DataIdentity, identify
-from kdsnn.data.sources.load import load_data, load_images
-from kdsnn.data.sources.source import Reading
+from kdsnn.data.sources.load import ImageSet, load_data, load_images
+from kdsnn.data.sources.source import Range, Reading
 from kdsnn.distill.preparation import data_of
-from kdsnn.errors import InputError
+from kdsnn.errors import InputError, UsageError
 from kdsnn.network import Network
 from kdsnn.network.arrays import freeze
 from kdsnn.recipes.load import load_recipe
@@ -26,9 +27,10 @@ from kdsnn.run_folders import MODULE, RECIPE
 from kdsnn.steps.models import Model
 from kdsnn.steps.module_runs import section_of_module
 
-__all__ = ["READING", "Selection", "select_images", "selection_of"]
+__all__ = ["READ", "READING", "Selection", "said_of", "select_images", "selection_of"]
 
 READING = "reading"  # of the provenance of a network: what its data do not say themselves, as JSON
+READ = {"range", "test_share", "steps", "encode", "bin_by", "event_bits", "sensor"}  # of a recipe's data, what that is
 
 SAMPLE_SEED = 0  # which test images a smaller sample takes
 Images = npt.NDArray[np.uint8]
@@ -37,15 +39,28 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Images `(N, C, H, W)` or `(N, F)` uint8, their labels `(N,)` where they have any, and which these are."""
+    """Images `(N, *image_shape)` of a network, uint8, their labels `(N,)` where they have any, and which these are."""
 
     images: Images
     labels: Labels | None
     identity: DataIdentity
 
 
+def said_of(data: Dataset | ImageSet, data_range: Range | None = None) -> dict[str, str]:
+    """What a network's provenance keeps of how it was shown data that no recipe names; a range, if one was said."""
+    said: dict[str, object] = {} if data.encode == DIRECT else {"encode": data.encode}
+    said |= {} if data_range is None else {"range": list(data_range)}
+    return {READING: json.dumps(said)} if said else {}
+
+
 def select_images(
-    model: Model, *, dataset: object = None, images: object = None, samples: int | None = None
+    model: Model,
+    *,
+    dataset: object = None,
+    images: object = None,
+    samples: int | None = None,
+    encode: str | None = None,
+    data_range: Range | None = None,
 ) -> Selection:
     """The images to evaluate on: those given, or the test split of what the model was trained on.
 
@@ -57,27 +72,51 @@ def select_images(
         dataset: take the test split of this one.
         images: take all of these, or the test split where they have one; they need no labels.
         samples: at most so many: the first of `images`, or a fixed random sample of the data set.
+        encode: how still images are shown, one of `kdsnn.choices.ENCODERS`; None is as in the training.
+        data_range: what becomes 0 and what becomes 255, where the data do not say it; None is as in the training.
 
     Raises:
-        UsageError: there is no data set of that name.
+        UsageError: there is no data set, or no encoder, of that name.
         InputError: the data are missing or broken, are others than the run was trained on, or have other classes.
     """
+    if encode is not None:
+        ENCODERS.get(encode)
+    if data_range is not None and images is None and dataset is None:
+        raise UsageError("a range is said of data that are named", hint="name them: --images or --dataset")
+    reading = _reading(model.network, encode)
+    if data_range is not None:
+        reading = replace(reading, value_range=data_range)
     if images is not None:
-        shown = load_images(images, _reading(model.network))
+        shown = load_images(images, reading)
         labels = _numbered(shown.labels, shown.classes, model.network, shown.name)
         how = "all" if samples is None or samples >= len(shown.images) else "first"
-        return _selection(shown.images[:samples], None if labels is None else labels[:samples], shown.name, None, how)
-    found = _trained_on(model) if dataset is None else load_data(dataset, _reading(model.network))
+        frames = shown.shown(shown.images[:samples], model.network.timesteps)
+        return _selection(frames, None if labels is None else labels[:samples], shown.name, None, how)
+    found = _trained_on(model) if dataset is None else load_data(dataset, reading)
+    found = found if encode is None else replace(found, encode=encode)
     labels = _numbered(found.test.labels, found.labels, model.network, found.name)
+    steps = model.network.timesteps
     if samples is None or samples >= len(found.test.images):
-        return _selection(found.test.images, labels, found.name, "test", "all")
+        return _selection(found.shown(found.test.images, steps), labels, found.name, "test", "all")
     chosen = np.random.default_rng(SAMPLE_SEED).permutation(len(found.test.images))[:samples]
-    return _selection(found.test.images[chosen], labels[chosen], found.name, "test", f"random, seed {SAMPLE_SEED}")
+    return _selection(
+        found.shown(found.test.images[chosen], steps), labels[chosen], found.name, "test", f"random, seed {SAMPLE_SEED}"
+    )
 
 
-def selection_of(model: Model, data: object = None, *, dataset: object = None, samples: int | None = None) -> Selection:
+def selection_of(
+    model: Model,
+    data: object = None,
+    *,
+    dataset: object = None,
+    samples: int | None = None,
+    encode: str | None = None,
+    data_range: Range | None = None,
+) -> Selection:
     """Images that were selected already, or those that `select_images` selects."""
-    return data if isinstance(data, Selection) else select_images(model, dataset=dataset, images=data, samples=samples)
+    if isinstance(data, Selection):
+        return data
+    return select_images(model, dataset=dataset, images=data, samples=samples, encode=encode, data_range=data_range)
 
 
 def _trained_on(model: Model) -> Dataset:
@@ -93,7 +132,7 @@ def _trained_on(model: Model) -> Dataset:
             f"{model.path} was trained on {name[:100]!r}, which is no name of a data set",
             hint="say where: --dataset PATH",
         )
-    return load_data(name)
+    return load_data(name, _reading(model.network))
 
 
 def _section_of(run: Path) -> DataSection | None:
@@ -103,15 +142,29 @@ def _section_of(run: Path) -> DataSection | None:
     return section_of_module(run) if (run / MODULE).is_file() else None
 
 
-def _reading(network: Network) -> Reading:
+def _reading(network: Network, encode: str | None = None) -> Reading:
     """How the data were read that a network was trained on; others that say nothing are read so too."""
     try:
         said = json.loads(network.provenance.get(READING, "{}"))
-        low_high = said.get("range")
-        share = said.get("test_share")
-        return Reading(low_high and (float(low_high[0]), float(low_high[1])), share and float(share), binding=False)
+        low_high, share = said.get("range"), said.get("test_share")
+        return Reading(
+            low_high and (float(low_high[0]), float(low_high[1])),
+            share and float(share),
+            binding=False,
+            steps=None if network.static else network.timesteps,
+            encode=str(said.get("encode", DIRECT)) if encode is None else encode,
+            bin_by=said.get("bin_by"),
+            event_bits=said.get("event_bits"),
+            sensor=_sensor(network),
+        )
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise InputError(f"network {network.name!r} does not say how its data are read: {error}") from error
+
+
+def _sensor(network: Network) -> tuple[int, int] | None:
+    """Height and width of what a network in time looks at."""
+    shape = network.input.shape
+    return None if network.static or len(shape) != 3 else (shape[1], shape[2])
 
 
 @overload

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from kdsnn.choices import DATASETS
 from kdsnn.data.datasets import Dataset
+from kdsnn.data.encoders import DIRECT
 from kdsnn.data.sources.save import save_data
 from kdsnn.distill.preparation import IN_MEMORY
 from kdsnn.errors import InputError
 from kdsnn.recipes.schema import DataSection
 from kdsnn.run_folders import MODULE, RECIPE, read_json, remove, write_json
 
-__all__ = ["claim_for_module", "ensure_for_module", "section_of_module", "write_module"]
+__all__ = ["claim_for_module", "data_of_run", "ensure_for_module", "section_of_module", "write_module"]
 
 SCHEMA = "kdsnn.module/1"
 
@@ -31,13 +33,30 @@ def ensure_for_module(run: Path) -> None:
         raise InputError(f"{run} exists and is not a folder")
 
 
+def data_of_run(run: Path, data: object, dataset: Dataset | None) -> Dataset:
+    """The data that a run of a module is made with, called as it will call them.
+
+    Raises:
+        InputError: they have no labels, or the folder cannot become such a run.
+    """
+    if dataset is None:
+        raise InputError(
+            "the images have no labels, and a run is measured on test images with labels",
+            hint="give labels, or make a file alone: -o NAME.nir",
+        )
+    ensure_for_module(run)
+    return dataset if isinstance(data, str | Path) else replace(dataset, name=IN_MEMORY)
+
+
 def claim_for_module(run: Path) -> None:
     """Makes a folder ready to be written to: from now until `write_module`, it is no run. The caller holds its lock."""
     ensure_for_module(run)
     remove(run / MODULE)
 
 
-def write_module(run: Path, name: str, data: object, dataset: Dataset) -> None:
+def write_module(
+    run: Path, name: str, data: object, dataset: Dataset, data_range: tuple[float, float] | None = None
+) -> None:
     """Makes a folder a run; data that were in memory alone go with it.
 
     Args:
@@ -45,15 +64,18 @@ def write_module(run: Path, name: str, data: object, dataset: Dataset) -> None:
         name: of the module.
         data: as they were given.
         dataset: what they are.
+        data_range: what becomes 0 and what becomes 255 in them, where they do not say it.
     """
     if isinstance(data, str | Path):
-        section = DataSection(dataset=str(data))
+        section = DataSection(dataset=str(data), steps=dataset.steps, range=data_range)
     else:
         save_data(dataset, run / IN_MEMORY)
         section = DataSection.model_validate({"dataset": IN_MEMORY}, context={"placed": True})
     if section.dataset not in DATASETS:
         section = section.model_copy(update={"sha256": dataset.sha256})
-    said = section.model_dump(mode="json", include={"dataset", "sha256"}, exclude_none=True)
+    said = section.model_dump(mode="json", include={"dataset", "sha256", "steps", "range"}, exclude_none=True)
+    if dataset.encode != DIRECT:
+        said["encode"] = dataset.encode
     write_json(run / MODULE, {"schema": SCHEMA, "module": name, "data": said})
 
 

@@ -6,17 +6,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from kdsnn.choices import QUICK_TARGET
-from kdsnn.data.datasets import Dataset, Split
+from kdsnn.data.datasets import Dataset
 from kdsnn.data.identity import DataIdentity, identify_test
 from kdsnn.data.sources.load import ImageSet
 from kdsnn.display import Block, Displayed, percent
 from kdsnn.distill.qat.sensitivity import LayerSensitivity
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, Agreement, agreement, ensure_agrees, with_agreement
 from kdsnn.evaluation.edges import MODULE_TO_FLOAT, edges_of
+from kdsnn.evaluation.on_targets import chunks, most_images
 from kdsnn.export.foreign.expectation import FileAgreement
 from kdsnn.export.quantization.quantize import QuantizationReport, quantize
 from kdsnn.network import Network
@@ -24,7 +21,7 @@ from kdsnn.recipes.schema import QatSection, QuantizeSection
 from kdsnn.steps.calibration import Shown, bits_of, images_to_agree_on, images_to_calibrate_on
 from kdsnn.steps.models import Model
 from kdsnn.steps.quantization_tables import quantization_tables
-from kdsnn.targets.registry import load_target
+from kdsnn.targets.registry import quick_target
 
 __all__ = ["Quantized", "accuracy_on", "agreement_on", "post_training", "quantize_network", "section_with"]
 
@@ -104,7 +101,7 @@ def quantize_network(
     """
     made, report = post_training(network, data, section)
     agreed = agreement_on(network, made, images_to_agree_on(network, data, section))
-    tested = data.test if isinstance(data, Dataset) and len(data.labels) == len(made.labels) else None
+    tested = data if isinstance(data, Dataset) and len(data.labels) == len(made.labels) else None
     reached = None if tested is None else accuracy_on(made, tested)
     lost = None if reached is None or float_accuracy is None else float_accuracy - reached
     ensure_agrees(agreed, max_disagreement, lost)
@@ -114,7 +111,7 @@ def quantize_network(
         agreed,
         float_accuracy,
         reached,
-        data=identify_test(data) if isinstance(data, Dataset) and tested is not None else None,
+        data=None if tested is None else identify_test(tested),
     )
 
 
@@ -137,10 +134,14 @@ def agreement_on(float_network: Network, network: Network, shown: Shown) -> Agre
     return agreement(float_network, network, shown.images, shown.labels, shown=shown.what)
 
 
-def accuracy_on(network: Network, split: Split) -> float:
-    """Of an integer network, as all targets have it."""
-    predictions: npt.NDArray[np.int64] = load_target(QUICK_TARGET).compile(network).run(split.images).predictions
-    return float((predictions == split.labels).mean())
+def accuracy_on(network: Network, dataset: Dataset) -> float:
+    """Of an integer network on the test images, as all targets have it."""
+    images, labels = dataset.test.images, dataset.test.labels
+    program, right = quick_target(network).compile(network), 0
+    for begin, chunk in chunks(images, len(images) if network.static else most_images(network)):
+        predictions = program.run(dataset.shown(chunk, network.timesteps)).predictions
+        right += int((predictions == labels[begin : begin + len(chunk)]).sum())
+    return right / len(labels)
 
 
 def section_with(

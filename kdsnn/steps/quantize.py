@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from kdsnn.choices import METHODS
+from kdsnn.data.encoders import DIRECT
 from kdsnn.errors import UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT
 from kdsnn.recipes.schema import QuantizeSection
@@ -33,6 +34,10 @@ def quantize(
     writer: str | None = None,
     expect: str | Path | None = None,
     max_disagreement: float = MAX_DISAGREEMENT,
+    encode: str | None = None,
+    in_time: bool = False,
+    data_range: tuple[float, float] | None = None,
+    run: str | Path | None = None,
     out: str | Path | None = None,
 ) -> Quantized:
     """Makes the integer network that every target runs: of a run's student, or of anybody's float NIR graph.
@@ -53,6 +58,10 @@ def quantize(
         writer: of a file: who wrote it, one of `kdsnn list writers`.
         expect: of a file: images and what the writer's own simulator did (docs/quantize.md).
         max_disagreement: share of the predictions in which the integer network may differ from the float network.
+        encode: of a file: how still images are shown to it, one of `kdsnn list encoders`; None is `direct`.
+        in_time: of a file: whether each time step has a frame of its own; data in time say it themselves.
+        data_range: of a file: what becomes 0 and what becomes 255 in the data, where they do not say it.
+        run: of a file: a folder to make a run instead, with labelled data; it keeps evaluations and can be reported.
         out: of a file: what to write; None is `NAME-intBITS.nir` beside it.
 
     Raises:
@@ -62,8 +71,11 @@ def quantize(
     if method is not None:
         METHODS.get(method)
     if model is None or not str(model).endswith(".nir"):
-        if expect or reset or writer:
-            raise UsageError("a run says all of itself: --expect, --reset and --writer are for NIR files of others")
+        if expect or reset or writer or encode or in_time or data_range or run:
+            raise UsageError(
+                "a run says all of itself: --expect, --reset, --writer, --encode, --in-time, --data-range and --run are"
+                " for NIR files of others"
+            )
         return quantize_run(
             None if model is None else str(model),
             weight_bits=weight_bits,
@@ -77,7 +89,7 @@ def quantize(
         raise UsageError("a NIR file can be neither fine-tuned nor analysed yet: --qat-epochs, --sensitivity")
     return quantize_file(
         Path(model),
-        foreign_of(timesteps, dt, input_scale, fires_at_threshold, reset, writer),
+        foreign_of(timesteps, dt, input_scale, fires_at_threshold, reset, writer, in_time=in_time),
         out=None if out is None else Path(out),
         dataset=data,
         section=section_with(
@@ -85,4 +97,7 @@ def quantize(
         ),
         expect=None if expect is None else Path(expect),
         max_disagreement=max_disagreement,
+        encode=encode or DIRECT,
+        data_range=data_range,
+        run=None if run is None else Path(run),
     )

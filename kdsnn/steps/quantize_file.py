@@ -6,7 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from kdsnn.data.sources.load import load_calibration
+from kdsnn.choices import ENCODERS
+from kdsnn.data.datasets import Dataset
+from kdsnn.data.encoders import DIRECT
+from kdsnn.data.sources.load import is_events, load_calibration
+from kdsnn.data.sources.source import Reading
 from kdsnn.errors import UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT
 from kdsnn.evaluation.edges import MODULE_TO_FLOAT
@@ -15,8 +19,11 @@ from kdsnn.export.foreign.expectation import check_recorded
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import is_ours, write_nir
 from kdsnn.recipes.schema import QuantizeSection
+from kdsnn.run_folders import lock
 from kdsnn.steps.calibration import read_with
-from kdsnn.steps.models import Model, load
+from kdsnn.steps.figures import write_quantized
+from kdsnn.steps.models import MODEL_FILE, Model, load
+from kdsnn.steps.module_runs import claim_for_module, data_of_run, write_module
 from kdsnn.steps.post_training import Quantized, quantize_network
 
 __all__ = ["foreign_of", "open_or_quantize", "quantize_file"]
@@ -32,6 +39,9 @@ def quantize_file(
     expect: Path | None = None,
     keep: bool = True,
     max_disagreement: float = MAX_DISAGREEMENT,
+    encode: str = DIRECT,
+    data_range: tuple[float, float] | None = None,
+    run: Path | None = None,
 ) -> Quantized:
     """Quantizes anybody's float NIR graph, and writes the integer network.
 
@@ -44,6 +54,9 @@ def quantize_file(
         expect: what the user's own simulator did, and the float network must do: `kdsnn.export.foreign.recording`.
         keep: whether to write it.
         max_disagreement: share of the predictions in which the integer network may differ from the float network.
+        encode: how still images of the data set are shown to it, one of `kdsnn.choices.ENCODERS`.
+        data_range: what becomes 0 and what becomes 255 in the data set, where it does not say it.
+        run: a folder to make a run instead of a file, which keeps evaluations and can be reported.
 
     Raises:
         VerificationError: the integer network differs in more, and nothing was written.
@@ -52,21 +65,36 @@ def quantize_file(
         LoweringError: it holds what cannot be carried, by node name.
         VerificationError: the float network does not do what was recorded.
     """
+    ENCODERS.get(encode)
     section = section or QuantizeSection()
-    out = out or path.with_name(f"{path.stem}-int{section.weight_bits}.nir")
+    if run is not None and out is not None:
+        raise UsageError("a run has its network in it: either a file to write, or a run", hint="-o, or --run")
+    out = run / MODEL_FILE if run is not None else out or path.with_name(f"{path.stem}-int{section.weight_bits}.nir")
     if out.resolve() == path.resolve():
         raise UsageError(f"{out} is the float graph itself", hint="write the integer network to another file")
+    if encode != DIRECT and dataset is None:
+        raise UsageError("what is to be encoded are images of a data set", hint="name one: --calibrate")
     shown = expect if dataset is None else dataset
-    data = None if shown is None else load_calibration(shown)
-    read = read_with(path, foreign, data)
+    in_time = foreign.in_time or is_events(dataset)
+    reading = Reading(data_range, encode=encode, steps=foreign.timesteps if in_time else None)
+    data = None if shown is None else load_calibration(shown, reading)
+    if run is not None:
+        data = data_of_run(run, shown, data if isinstance(data, Dataset) else None)
+    read = read_with(path, foreign, data, data_range)
     checked = None if expect is None else check_recorded(read, expect)
     if checked is not None:
         read = replace(read, provenance={**read.provenance, MODULE_TO_FLOAT: str(checked)})
     made = quantize_network(balance(read), out, data, section, max_disagreement=max_disagreement)
     doubt = read.provenance.get("doubt")
     done = replace(made, checked=checked, notes=(doubt,) if doubt and checked is None else ())
-    if keep:
+    if keep and run is None:
         write_nir(done.model.network, out)
+    if keep and run is not None and isinstance(data, Dataset):
+        done = replace(done, model=replace(done.model, run=run))
+        with lock(run):
+            claim_for_module(run)
+            write_quantized(done.model.network, done.as_json(), run)
+            write_module(run, path.stem, shown, data, data_range)
     return done
 
 
@@ -77,12 +105,14 @@ def foreign_of(
     fires_at_threshold: bool | None,
     reset: Literal["zero", "subtract", "none"] | None,
     writer: str | None,
+    *,
+    in_time: bool = False,
 ) -> Foreign:
     """What a file leaves open, as the command line and Python say it."""
     ties: Literal[">", ">="] | None = None
     if fires_at_threshold is not None:
         ties = ">=" if fires_at_threshold else ">"
-    return Foreign(timesteps, dt, input_scale, fires_at=ties, reset=reset, writer=writer)
+    return Foreign(timesteps, dt, input_scale, fires_at=ties, reset=reset, writer=writer, in_time=in_time)
 
 
 def open_or_quantize(
@@ -93,6 +123,8 @@ def open_or_quantize(
     expect: Path | None = None,
     keep: bool = True,
     max_disagreement: float = MAX_DISAGREEMENT,
+    encode: str | None = None,
+    data_range: tuple[float, float] | None = None,
 ) -> tuple[Model, tuple[str, ...]]:
     """Opens a run, or a NIR file: one that kdsnn wrote as it is, anybody else's float graph by quantizing it first.
 
@@ -101,7 +133,14 @@ def open_or_quantize(
     """
     if model is not None and model.endswith(".nir") and not is_ours(Path(model)):
         done = quantize_file(
-            Path(model), foreign, dataset=dataset, expect=expect, keep=keep, max_disagreement=max_disagreement
+            Path(model),
+            foreign,
+            dataset=dataset,
+            expect=expect,
+            keep=keep,
+            max_disagreement=max_disagreement,
+            encode=encode or DIRECT,
+            data_range=data_range,
         )
         return done.model, done.notes
     if expect is not None:

@@ -23,6 +23,7 @@ from kdsnn.evaluation.edges import MODULE_TO_FLOAT
 from kdsnn.export.lowering.lower import lower_module
 from kdsnn.export.lowering.module_agreement import check_module
 from kdsnn.export.lowering.relays import balance
+from kdsnn.export.lowering.traced import Order
 from kdsnn.export.quantization.quantize import QuantizationReport
 from kdsnn.models.students import Student
 from kdsnn.network import Network
@@ -30,7 +31,7 @@ from kdsnn.recipes.schema import DistillSection, QuantizeSection
 from kdsnn.run_folders import find_run, lock, read_json, remove
 from kdsnn.steps.calibration import images_to_agree_on, images_to_check
 from kdsnn.steps.figures import write_quantized
-from kdsnn.steps.images import READING
+from kdsnn.steps.images import READ, READING
 from kdsnn.steps.models import MODEL_FILE, Model
 from kdsnn.steps.post_training import (
     Quantized,
@@ -86,7 +87,7 @@ def quantize_run(
         else:
             network, report = post_training(float_network, dataset, section)
         float_accuracy = _float_accuracy(folder, student, dataset)
-        integer_accuracy = accuracy_on(network, dataset.test)
+        integer_accuracy = accuracy_on(network, dataset)
         agreed = agreement_on(float_network, network, images_to_agree_on(float_network, dataset, section))
         ensure_agrees(agreed, max_disagreement, float_accuracy - integer_accuracy)
         done = Quantized(
@@ -105,19 +106,19 @@ def quantize_run(
 
 def _lowered(folder: Path, prepared: Preparation, student: Student) -> Network:
     recipe = prepared.recipe
-    reading = recipe.data.model_dump(mode="json", include={"range", "test_share"}, exclude_none=True)
+    reading = recipe.data.model_dump(mode="json", include=READ, exclude_defaults=True)
     said = {READING: json.dumps(reading)} if reading else {}
     lowered = lower_module(
         student.layers,
-        input_shape=prepared.dataset.image_shape,
+        input_shape=prepared.dataset.frame_shape,
         timesteps=recipe.student.timesteps,
         labels=prepared.dataset.labels,
         name=recipe.name,
         provenance={"recipe": recipe.name, "dataset": title_of(recipe.data.dataset), "run": folder.name, **said},
+        in_time=Order.FOLDED if student.in_time else None,
     )
     network = balance(lowered.network)
-    images = images_to_check(network, prepared.dataset.train.images)
-    agreed = check_module(student.layers, lowered, network, images)
+    agreed = check_module(student.layers, lowered, network, images_to_check(network, prepared.dataset))
     return replace(network, provenance={**network.provenance, MODULE_TO_FLOAT: str(agreed)})
 
 
@@ -131,6 +132,7 @@ def _fine_tuned(
         distill=recipe.distill,
         seed=recipe.seed,
         augment=recipe.data.augment,
+        encode=prepared.dataset.encode,
         surrogate=recipe.student.surrogate,
         slope=recipe.student.slope,
     )
@@ -152,7 +154,8 @@ def _notes(section: DistillSection) -> tuple[str, ...]:
 def _sensitivity(
     float_network: Network, network: Network, report: QuantizationReport, dataset: Dataset
 ) -> tuple[LayerSensitivity, ...]:
-    return layer_sensitivity(float_network, network, report, dataset.test.images, dataset.test.labels)
+    images = dataset.shown(dataset.test.images, network.timesteps)
+    return layer_sensitivity(float_network, network, report, images, dataset.test.labels)
 
 
 def _float_accuracy(run: Path, student: Student, dataset: Dataset) -> float:

@@ -207,7 +207,7 @@ class _Builder:
                 Projection(source.name, name, op, exponent)
                 for (source, _), op, exponent in zip(inputs, ops, exponents, strict=True)
             ]
-            made += [Projection(name, name, replace(op, weight=op.weight >> halvings)) for op in own]
+            made += [Projection(name, name, replace(op, weight=op.weight >> halvings), exponents[0]) for op in own]
             everything = (*self.populations, population), (*self.projections, *made)
             if name not in overflows(Network("trial", *everything, self.timesteps, labels, integer=True)):
                 break

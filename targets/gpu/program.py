@@ -5,7 +5,7 @@ Images lie as `(B, H, W, C)` inside, spikes as one byte each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,17 +14,20 @@ import numpy.typing as npt
 import torch
 
 from kdsnn.errors import TargetUnavailableError, UsageError
-from kdsnn.network import DECAY_UNITY, LOWEST, MEMBRANE_SHIFT, Network, Neuron, Population, counters, neuron_of
+from kdsnn.network import DECAY_UNITY, Network, Population, counters, neuron_of
 from kdsnn.network.counters import Tally
 from kdsnn.network.or_pool import max_pool
 from kdsnn.targets.batches import Activity, BatchProgram
 from kdsnn.targets.gpu.events import events_of
 from kdsnn.targets.gpu.exact_products import Arithmetic, any_of, int8_is_exact, sums_of, words
+from kdsnn.targets.gpu.layout import bias_of, channels_first, channels_last
+from kdsnn.targets.gpu.neurons import State, fire_in_periods, forgets_nothing, integrate
 from kdsnn.targets.gpu.reused_memory import Scratch
 
 __all__ = ["GpuProgram"]
 
 CACHED_STATES, STATES = 2**23, 2**27  # neurons of the largest population, times steps and images at once; on a GPU
+LONGEST = 128  # time steps at once: longer images go in blocks, so that memory does not grow with T
 LARGEST_BYTE = 255
 
 
@@ -44,10 +47,12 @@ class GpuProgram(BatchProgram):
         place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         products = _products(place, arithmetic)
         states = CACHED_STATES if place.type == "cpu" else STATES
+        self.block = min(network.timesteps, LONGEST)
+        held = network.spiking if network.static else network.populations
         super().__init__(
             network,
             name="gpu",
-            batch=max(1, states // (network.timesteps * max(p.neurons for p in network.spiking))),
+            batch=max(1, states // (self.block * max(p.neurons for p in held))),
             versions={"torch": torch.__version__, "device": str(place), "products": products},
         )
         exact = Arithmetic(Scratch(place), products == "int8")
@@ -55,7 +60,8 @@ class GpuProgram(BatchProgram):
         shapes = {p.name: p.shape for p in network.populations}
         bits = {network.input.name: network.input_bits}
         self.sums = {p.name: sums_of(p, shapes[p.source], bits.get(p.source, 1), exact) for p in network.projections}
-        self.biases = {p.name: _bias(p, self.scratch.device) for p in network.spiking}
+        self.echoes = {p.target: self.sums[p.name] for p in network.projections if p.recurrent}
+        self.biases = {p.name: bias_of(p, self.scratch.device) for p in network.spiking}
         self.constant = {p.name: self._constant(p) for p in network.spiking}
         pools = {p.name: max_pool(network, p) for p in network.spiking}
         self.pools = {
@@ -67,49 +73,68 @@ class GpuProgram(BatchProgram):
 
     def simulate(self, images: npt.NDArray[np.uint8], recorded: Collection[str]) -> Iterator[Activity]:
         """What each population but the input does on a batch; see `BatchProgram.simulate`."""
-        with _exact():
-            messages = _last(counters.input_messages(self.network, images)[:, 0], self.network.input)
-            image = torch.tensor(messages, device=self.scratch.device)
-            emitted = {self.network.input.name: (image != 0).sum(dim=0) * self.network.timesteps}
-            for population, train, v in self._simulate(image):
-                name = population.name
-                emitted[name] = _counted(train)
-                counted = Tally(spikes=int(emitted[name].sum(dtype=torch.int64)), neuron_updates=train.numel())
-                for projection in self.network.incoming(name):
-                    counted += self.events[projection.name].tally(emitted[projection.source])
-                trains = (
-                    _first(train.transpose(0, 1).view(torch.uint8), population).copy() if name in recorded else None
-                )
-                yield Activity(name, counted, trains, None if v is None else _first(v, population).copy())
+        network, end = self.network, 0
+        kept = {name: _trains(network, name, len(images)) for name in recorded}
+        emitted: dict[str, torch.Tensor] = {}
+        states: dict[str, State] = {}
+        with _exact(), torch.inference_mode():
+            while end < network.timesteps:
+                begin, end = end, min(end + self.block, network.timesteps)
+                frames = self._frames(images, begin, end)
+                shown = (frames != 0).sum(dim=(0, 1)) * ((end - begin) // len(frames))
+                _add(emitted, network.input.name, shown)
+                for population, train in self._simulate(frames, end - begin, states):
+                    name = population.name
+                    _add(emitted, name, _counted(train))
+                    if name in kept:
+                        kept[name][:, begin:end] = channels_first(train.transpose(0, 1).view(torch.uint8), population)
+                    if end == network.timesteps:
+                        v = None if neuron_of(population).fires else states[name].v
+                        read = None if v is None else channels_first(v, population).copy()
+                        yield Activity(name, self._tally(population, emitted, train), kept.pop(name, None), read)
 
-    def _simulate(self, image: torch.Tensor) -> Iterator[tuple[Population, torch.Tensor, torch.Tensor | None]]:
-        """Each population, its spikes `(T, B, *shape)` (bool), and of an integrator its last potential, in turn.
+    def _frames(self, images: npt.NDArray[np.uint8], begin: int, end: int) -> torch.Tensor:
+        """What the input sends, `(T, B, *shape)`, or `(1, B, *shape)` if each step has the same: once is enough."""
+        steps = slice(0, 1) if self.network.static else slice(begin, end)
+        messages = counters.input_messages(self.network, images, steps).swapaxes(0, 1)
+        return torch.tensor(channels_last(messages, self.network.input), device=self.scratch.device)
 
-        Both are in scratch: the spikes until the next batch, the potential until the next population.
+    def _simulate(
+        self, frames: torch.Tensor, steps: int, states: dict[str, State]
+    ) -> Iterator[tuple[Population, torch.Tensor]]:
+        """Each population in turn, and its spikes in a block of steps, `(T, B, *shape)` (bool).
+
+        They are in scratch until the next block or batch, and so are the states, which the next population takes where
+        one block is all.
         """
         network = self.network
-        sent = {network.input.name: image.unsqueeze(0)}  # the same at every step: once is enough
-        with torch.inference_mode():
-            for population in network.spiking:
-                name, neuron, v = population.name, neuron_of(population), None
-                if name in self.pools:
-                    (projection,) = network.incoming(name)
-                    train = _each(self.pools[name], sent[projection.source])
+        sent, whole = {network.input.name: frames}, steps == network.timesteps
+        for population in network.spiking:
+            name, neuron = population.name, neuron_of(population)
+            if name in self.pools:
+                (projection,) = network.incoming(name)
+                sent[name] = _each(self.pools[name], sent[projection.source])
+            else:
+                drive, echo = self._drive(name, sent), self.echoes.get(name)
+                shape = steps, *drive.shape[1:]
+                train = sent[name] = self.scratch.take(f"spikes of {name}", shape, torch.bool)
+                if whole and len(drive) == 1 and echo is None and forgets_nothing(neuron):
+                    fire_in_periods(neuron, drive[0], train, self.scratch)
                 else:
-                    drive = self._drive(name, sent)
-                    shape = network.timesteps, len(image), *drive.shape[2:]
-                    train = self.scratch.take(f"spikes of {name}", shape, torch.bool)
-                    if len(drive) == 1 and neuron.fires and (neuron.decay_u, neuron.decay_v) == (DECAY_UNITY, 0):
-                        self._fire_in_periods(neuron, drive[0], train)
-                    else:
-                        v = self._integrate(neuron, drive, self.biases[name], train)
-                sent[name] = train
-                yield population, train, None if neuron.fires else v
+                    if name not in states or whole:
+                        states[name] = self._at_rest("v" if whole else f"v of {name}", shape[1:])
+                    integrate(neuron, drive, self.biases[name], echo, states[name], train, self.scratch)
+            yield population, sent[name]
+
+    def _at_rest(self, name: str, shape: Sequence[int]) -> State:
+        """Where every image begins."""
+        v = self.scratch.take(name, shape, torch.int32).zero_()
+        return State(v, torch.zeros((), dtype=torch.int32, device=v.device))
 
     def _drive(self, name: str, sent: dict[str, torch.Tensor]) -> torch.Tensor:
-        """What enters the neurons of a population: `(T, B, *shape)`, or `(1, B, *shape)` if each step has the same."""
+        """What other populations send to one: `(T, B, *shape)`, or `(1, B, *shape)` if each step has the same."""
         drive = self.constant[name]
-        for turn, projection in enumerate(self.network.incoming(name)):
+        for turn, projection in enumerate(p for p in self.network.incoming(name) if not p.recurrent):
             sums = self.sums[projection.name]
             part = _each(sums.weighted, sent[projection.source])
             steps = max(len(part), len(drive) if turn else 1)
@@ -117,39 +142,17 @@ class GpuProgram(BatchProgram):
             drive = torch.add(drive, part, alpha=sums.scale, out=out)
         return drive
 
-    def _integrate(self, neuron: Neuron, drive: torch.Tensor, bias: torch.Tensor, train: torch.Tensor) -> torch.Tensor:
-        """Writes the spikes of a population, from what enters it, and returns its potential after the last step."""
-        threshold = int(neuron.threshold) << MEMBRANE_SHIFT
-        v = self.scratch.take("v", drive.shape[1:], torch.int32).zero_()
-        stays = self.scratch.take("stays", v.shape, torch.int32)
-        u = torch.zeros((), dtype=torch.int32, device=v.device)
-        for step, silent in enumerate(train):
-            entering = drive[min(step, len(drive) - 1)]
-            if neuron.decay_u != DECAY_UNITY:
-                u = _decay(u, int(neuron.decay_u)) + entering
-                entering = u + bias
-            v = _decay(v, int(neuron.decay_v)).add_(entering)
-            if neuron.clips:
-                v.clamp_(min=LOWEST)
-            torch.le(v, threshold, out=stays)  # 0 or 1, in the type that it multiplies
-            v.mul_(stays)
-            silent.copy_(stays)
-        train.bitwise_not_()
-        return v
-
-    def _fire_in_periods(self, neuron: Neuron, drive: torch.Tensor, train: torch.Tensor) -> None:
-        """Writes the spikes of neurons that get the same at every step and forget nothing.
-
-        One that fires first in step p, where p times its drive is above the threshold, does so in all multiples of p.
-        One that falls never fires, whether it clips or not.
-        """
-        threshold = int(neuron.threshold) << MEMBRANE_SHIFT
-        fired, before = (self.scratch.take(name, drive.shape, torch.uint8) for name in ("fired", "fired before"))
-        train.copy_(torch.gt(drive, threshold, out=before))  # into bytes: a CPU compares into a bool one at a time
-        for period in range(2, len(train) + 1):
-            torch.gt(drive, threshold // period, out=fired)
-            words(train)[period - 1 :: period] |= words(before).bitwise_xor_(words(fired))
-            fired, before = before, fired
+    def _tally(self, population: Population, emitted: dict[str, torch.Tensor], train: torch.Tensor) -> Tally:
+        """What a population did in all steps, of which `train` has the last; its own last spikes reach nothing."""
+        network, name = self.network, population.name
+        updates = network.timesteps * train[0].numel()
+        counted = Tally(spikes=int(emitted[name].sum(dtype=torch.int64)), neuron_updates=updates)
+        for projection in network.incoming(name):
+            carried = emitted[projection.source]
+            if projection.recurrent:
+                carried = carried.to(torch.int64) - _counted(train[-1:]).to(torch.int64)
+            counted += self.events[projection.name].tally(carried)
+        return counted
 
     def _constant(self, population: Population) -> torch.Tensor:
         """What is added to the sums of every step: what a shift took off, and the bias where no current decays."""
@@ -182,30 +185,13 @@ def _counted(train: torch.Tensor) -> torch.Tensor:
     return parts[0] if len(parts) == 1 else torch.stack(parts).sum(dim=0, dtype=torch.int64)
 
 
-def _decay(x: torch.Tensor, amount: int) -> torch.Tensor:
-    if amount == 0:
-        return x
-    if amount == DECAY_UNITY:
-        return torch.zeros_like(x)
-    kept = x.abs().to(torch.int64) * (DECAY_UNITY - amount) >> 12
-    return (torch.sign(x) * kept).to(torch.int32)
+def _add(totals: dict[str, torch.Tensor], name: str, more: torch.Tensor) -> None:
+    """Adds to what was counted so far; in int64 from the second time on."""
+    totals[name] = totals[name].to(torch.int64) + more if name in totals else more
 
 
-def _bias(population: Population, device: torch.device) -> torch.Tensor:
-    neuron = neuron_of(population)
-    bias = neuron.bias.astype(np.int32).reshape(population.shape) << neuron.bias_exponent
-    return torch.from_numpy(_last(bias, population)).to(device)
-
-
-def _last(array: npt.NDArray[Any], population: Population) -> npt.NDArray[Any]:
-    """Values of a population with the channels last, where it has channels."""
-    return np.ascontiguousarray(np.moveaxis(array, -3, -1) if len(population.shape) == 3 else array)
-
-
-def _first(values: torch.Tensor, population: Population) -> npt.NDArray[Any]:
-    """Values of a population with the channels first again."""
-    array: npt.NDArray[Any] = values.cpu().numpy()
-    return np.moveaxis(array, -1, -3) if len(population.shape) == 3 else array
+def _trains(network: Network, name: str, images: int) -> npt.NDArray[np.uint8]:
+    return np.empty((images, network.timesteps, *network.population(name).shape), dtype=np.uint8)
 
 
 @contextmanager

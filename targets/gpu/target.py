@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Literal
 
 from kdsnn.errors import TargetUnavailableError
 from kdsnn.network import Network
-from kdsnn.network.features import CLIPPING, CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
+from kdsnn.network.features import (
+    CLIPPING,
+    CURRENT,
+    GRADED_INPUT,
+    INPUT_IN_TIME,
+    LEAK,
+    MEMBRANE_READOUT,
+    RECURRENCE,
+    SUBTRACT_RESET,
+)
 from kdsnn.targets.base import Availability, Target, Violation
 from kdsnn.targets.fitting import overflow_violations
 
@@ -31,7 +40,9 @@ class GpuTarget(Target):
 
     name = "gpu"
     description = "torch, exact int8 or float32 products, on CUDA or the CPU"
-    features = frozenset({LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT, CLIPPING})
+    features = frozenset(
+        {LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT, CLIPPING, INPUT_IN_TIME, SUBTRACT_RESET, RECURRENCE}
+    )
 
     def __init__(self, device: str = "auto", arithmetic: Literal["auto", "int8", "float32"] = "auto") -> None:
         self.device, self.arithmetic = device, arithmetic

@@ -17,7 +17,16 @@ import numpy.typing as npt
 from kdsnn.errors import DoesNotFitError, TargetUnavailableError, UsageError
 from kdsnn.network import Network
 from kdsnn.network.counters import Counts, Tally, counts_of
-from kdsnn.network.features import CLIPPING, CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
+from kdsnn.network.features import (
+    CLIPPING,
+    CURRENT,
+    GRADED_INPUT,
+    INPUT_IN_TIME,
+    LEAK,
+    MEMBRANE_READOUT,
+    RECURRENCE,
+    SUBTRACT_RESET,
+)
 from kdsnn.targets.base import Availability, Computed, Files, Program, Progress, Target, Teacher, Violation
 from kdsnn.targets.lava.bundle import write_bundle
 from kdsnn.targets.lava.environment import LavaEnvironment, find_environment, worker_variables
@@ -53,7 +62,8 @@ class LavaTarget(Target):
     """lava-nc's fixed-point models, the simulation of Loihi 2.
 
     Args:
-        stock: whether Lava's own process models compute, which are exact too and far slower.
+        stock: whether Lava's own process models compute, which are exact too and far slower. They reset to zero, and
+            let no population feed itself.
         workers: simulations that run at once, each with a share of the images.
         lanes: images that run side by side in one simulation; 0 leaves it to the size of the network. The stock models
             take one.
@@ -64,7 +74,9 @@ class LavaTarget(Target):
 
     name = "lava"
     description = "lava-nc, fixed-point models, in a Python 3.10 of its own"
-    features = frozenset({LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT, CLIPPING})
+    features = frozenset(
+        {LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT, CLIPPING, INPUT_IN_TIME, SUBTRACT_RESET, RECURRENCE}
+    )
 
     def __init__(self, *, stock: bool = False, workers: int = 1, lanes: int = 0) -> None:
         if workers < 1:
@@ -83,8 +95,8 @@ class LavaTarget(Target):
         return Availability(True, str(environment))
 
     def check(self, network: Network) -> list[Violation]:
-        """All limits of Lava that the network exceeds."""
-        return violations(network)
+        """All limits of Lava, or of its stock models, that the network exceeds."""
+        return violations(network, stock=self.stock)
 
     def compile(self, network: Network) -> LavaProgram:
         """The network with the environment that runs it.
@@ -93,7 +105,7 @@ class LavaTarget(Target):
             DoesNotFitError: it exceeds a limit.
             TargetUnavailableError: the environment is not set up.
         """
-        if found := violations(network):
+        if found := self.check(network):
             raise DoesNotFitError(f"network {network.name!r} does not fit Lava", problems=[str(v) for v in found])
         environment = find_environment()
         if environment is None:
@@ -233,7 +245,7 @@ def _counts(folder: Path, network: Network, samples: int, steps: int) -> Counts:
 
 
 def _load(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-    array: Array = np.load(path, allow_pickle=False)
+    array: Array = np.load(path, mmap_mode="r", allow_pickle=False)  # the folder may go: the file stays until this does
     if array.shape != shape or array.dtype != dtype:
         raise TargetUnavailableError(f"the Lava worker left {path.name} as {array.dtype} {array.shape}, not {shape}")
     return array

@@ -20,7 +20,8 @@ README = """This folder runs one network on Lava, without kdsnn. With Python 3.1
 
 It streams the images in job/images.npy, and leaves in job/ the spikes of every population (spikes.<i>.npy, a row a time
 step) and result.json. Time steps, populations and projections stand in job/job.json. To run images of your own, replace
-job/images.npy (uint8, N x C x H x W) and set "samples" in job/job.json to their number.
+job/images.npy (uint8, N x C x H x W; where "static" in job/job.json is false N x T x C x H x W, a frame for each time
+step) and set "samples" there to their number.
 """
 
 
@@ -29,7 +30,7 @@ def write_bundle(network: Network, images: npt.NDArray[np.uint8], folder: Path) 
 
     Args:
         network: fits Lava.
-        images: to stream, `(N, C, H, W)` uint8.
+        images: to stream, `(N, *image_shape)` uint8.
         folder: exists.
     """
     here = Path(__file__).parent

@@ -32,7 +32,7 @@ def write_job(
     Args:
         folder: exists.
         network: fits Lava.
-        images: `(N, C, H, W)` uint8.
+        images: `(N, *image_shape)` uint8.
         recorded: populations whose spikes to keep.
         stock: whether Lava's own process models compute, in place of ours.
         lanes: images that run side by side.
@@ -45,6 +45,7 @@ def write_job(
         "timesteps": network.timesteps,
         "samples": len(images),
         "bits": network.input_bits,
+        "static": network.static,
         "stock": stock,
         "lanes": lanes,
         "record": recorded,
@@ -72,6 +73,7 @@ def _population(population: Population, depth: int) -> JobPopulation:
             "decay_u": int(model.decay_u),
             "decay_v": int(model.decay_v),
             "fires": model.fires,
+            "reset_by": None if model.reset_by is None else int(model.reset_by),
         }
     return record
 

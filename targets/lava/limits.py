@@ -10,11 +10,17 @@ from kdsnn.targets.placement.path_lengths import unequal_paths
 __all__ = ["violations"]
 
 
-def violations(network: Network) -> list[Violation]:
-    """All limits of Lava that a network exceeds; none when it fits."""
+def violations(network: Network, *, stock: bool = False) -> list[Violation]:
+    """All limits of Lava that a network exceeds; none when it fits.
+
+    Args:
+        network: that runs there.
+        stock: whether Lava's own process models compute, and not ours.
+    """
     if not network.integer:
         return [Violation(network.name, "is a float network; Lava's fixed-point models run integers")]
-    return overflow_violations(network) + unequal_paths(network, "Lava") + _decays(network)
+    found = overflow_violations(network) + unequal_paths(network, "Lava") + _decays(network)
+    return found + _beyond_stock(network) if stock else found
 
 
 def _decays(network: Network) -> list[Violation]:
@@ -25,3 +31,22 @@ def _decays(network: Network) -> list[Violation]:
         for population in network.spiking
         if neuron_of(population).decay_v >= DECAY_UNITY
     ]
+
+
+def _beyond_stock(network: Network) -> list[Violation]:
+    """What Lava's own LIFReset, Conv and Dense do not do."""
+    resets = [
+        Violation(population.name, "a spike does not reset it to zero, and Lava's stock LIFReset has no other reset")
+        for population in network.spiking
+        if neuron_of(population).reset_by is not None
+    ]
+    loops = [
+        Violation(
+            projection.name,
+            "feeds its own population, and Lava's stock models would carry the spikes of an image's last step into the"
+            " next image",
+        )
+        for projection in network.projections
+        if projection.recurrent
+    ]
+    return resets + loops

@@ -57,7 +57,7 @@ def _write_teacher(teacher: Teacher, network: Network, images: npt.NDArray[np.ui
     except InputError:  # its message names a path of this machine, and bundles travel
         missing = f"the weights of teacher {teacher.model!r} are not on this machine any more, or broken"
         return TeacherFile(teacher.model, left_out=missing)
-    return write_teacher(module, teacher.model, images, folder, input_shape=network.input.shape, labels=network.labels)
+    return write_teacher(module, teacher.model, images, folder, input_shape=network.image_shape, labels=network.labels)
 
 
 def _compare(network: Network, images: npt.NDArray[np.uint8], whole_file: Path, step_file: Path, device: str) -> None:
@@ -69,7 +69,7 @@ def _compare(network: Network, images: npt.NDArray[np.uint8], whole_file: Path, 
     by_layer = [train.reshape(len(images), -1).sum(axis=1, dtype=np.int64) for train in trains.values()]
     if (counts != wanted).any() or (layers != np.stack(by_layer, axis=1)).any():
         raise VerificationError("model.onnx does not count the reference's spikes")
-    total, state = _by_steps(step, images, network.timesteps)
+    total, state = _by_steps(step, network.in_time(images))
     if (total != wanted).any():
         raise VerificationError("step.onnx does not count the reference's spikes")
     if network.readout == "membrane":
@@ -78,17 +78,15 @@ def _compare(network: Network, images: npt.NDArray[np.uint8], whole_file: Path, 
                 raise VerificationError(f"{name} does not read the reference's potentials")
 
 
-def _by_steps(
-    session: Any, images: npt.NDArray[np.uint8], timesteps: int
-) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
-    """Output spikes over T, and the last state, from the one-step model."""
+def _by_steps(session: Any, frames: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
+    """Output spikes over T, and the last state, from the one-step model and what each step sees, `(N, T, *shape)`."""
     types = {"tensor(float)": np.float32, "tensor(int32)": np.int32}
     states = session.get_inputs()[1:]
-    state = {s.name: np.zeros((len(images), *s.shape[1:]), types[s.type]) for s in states}
+    state = {s.name: np.zeros((len(frames), *s.shape[1:]), types[s.type]) for s in states}
     names = ["spikes", *(f"{s.name}.next" for s in states)]
-    total: npt.NDArray[np.int64] = np.zeros((len(images), session.get_outputs()[0].shape[1]), np.int64)
-    for _ in range(timesteps):
-        spikes, *after = session.run(names, {"image": images, **state})
+    total: npt.NDArray[np.int64] = np.zeros((len(frames), session.get_outputs()[0].shape[1]), np.int64)
+    for frame in frames.swapaxes(0, 1):
+        spikes, *after = session.run(names, {"image": np.ascontiguousarray(frame), **state})
         total += spikes
         state = dict(zip(state, after, strict=True))
     return total, state

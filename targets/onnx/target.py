@@ -12,7 +12,16 @@ import numpy.typing as npt
 
 from kdsnn.export.onnx.flavours import Flavour
 from kdsnn.network import Network
-from kdsnn.network.features import CLIPPING, CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
+from kdsnn.network.features import (
+    CLIPPING,
+    CURRENT,
+    GRADED_INPUT,
+    INPUT_IN_TIME,
+    LEAK,
+    MEMBRANE_READOUT,
+    RECURRENCE,
+    SUBTRACT_RESET,
+)
 from kdsnn.targets.base import Availability, Files, Target, Teacher, Violation
 from kdsnn.targets.fitting import overflow_violations
 
@@ -34,7 +43,9 @@ class OnnxTarget(Target):
 
     name = "onnx"
     description = "ONNX Runtime, exact float32 or int8 arithmetic"
-    features = frozenset({LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT, CLIPPING})
+    features = frozenset(
+        {LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT, CLIPPING, INPUT_IN_TIME, SUBTRACT_RESET, RECURRENCE}
+    )
 
     def __init__(self, device: Literal["cpu", "cuda"] = "cpu", flavour: Flavour = "float32") -> None:
         self.device, self.flavour = device, flavour

@@ -6,6 +6,7 @@ position of a core share one for each core that any of them sends to; it takes m
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,8 +33,12 @@ class Destinations:
         self.begin = np.zeros((channels + 1, positions), dtype=np.int64)  # shared ones, at the first channel heard
         self.end = np.zeros((channels + 1, positions), dtype=np.int64)  # and at the one after the last
 
+    def copy(self) -> Destinations:
+        """The same, to add others to."""
+        return deepcopy(self)
+
     def add(self, footprint: Footprint, tile: Tile) -> None:
-        """Adds a core that holds this tile of a population after it."""
+        """Adds a core that holds this tile of a population after it, or of itself."""
         if not footprint.convolution:  # hears all neurons
             self.alone += 1
             return

@@ -11,6 +11,8 @@ __all__ = ["unequal_paths"]
 def unequal_paths(network: Network, machine: str) -> list[Violation]:
     """Projections that skip a step: each costs one, so what two paths bring to a population must be equally old.
 
+    What a population sends to itself comes one step later everywhere, and is no such path.
+
     Args:
         network: that runs there.
         machine: its name in the message.
@@ -24,5 +26,6 @@ def unequal_paths(network: Network, machine: str) -> list[Violation]:
             " (kdsnn.export.lowering.relays.balance)",
         )
         for projection in network.projections
-        if depths[projection.source] != depths[projection.target] - 1 and projection.target not in network.steady
+        if not (projection.recurrent or projection.target in network.steady)
+        and depths[projection.source] != depths[projection.target] - 1
     ]

@@ -21,9 +21,10 @@ from kdsnn.network.counters import kind_of
 from kdsnn.targets.base import Violation
 from kdsnn.targets.placement.axons import Destinations
 from kdsnn.targets.placement.footprint import Footprint, Tile, layout
-from kdsnn.targets.placement.split import Load, Site, split
+from kdsnn.targets.placement.settle import settle
+from kdsnn.targets.placement.split import Load
 
-__all__ = ["Core", "Layer", "Placement", "ensure_placeable", "place"]
+__all__ = ["Core", "Layer", "Placement", "ensure_placeable", "lacking", "place"]
 
 
 @dataclass(frozen=True)
@@ -145,15 +146,19 @@ def place(network: Network, hardware: Hardware, *, chips: int | None = None) -> 
     for population in reversed(network.spiking):
         projections = network.incoming(population.name)
         footprints = [Footprint.of(p, network.population(p.source).shape, hardware.synapses) for p in projections]
-        site = Site(population, tuple(footprints), sent[population.name].axons(), hardware)
-        tiles = split(site)
+        site, tiles, exceeded = settle(population, tuple(footprints), sent[population.name], hardware)
         cores = tuple(Core(tile, site.load(tile)) for tile in tiles)
         layers.insert(0, Layer(population.name, kind_of(projections), population.relay, cores))
-        violations[:0] = site.violations
+        violations[:0] = exceeded
         for footprint, tile in product(footprints, tiles):
             sent[footprint.source].add(footprint, tile)
     placement = Placement(hardware, tuple(layers), ())
-    found = (*_widths(network, hardware), *violations, *_too_many_chips(network, placement, chips))
+    found = (
+        *lacking(network, hardware),
+        *_widths(network, hardware),
+        *violations,
+        *_too_many_chips(network, placement, chips),
+    )
     return Placement(hardware, placement.layers, found)
 
 
@@ -169,6 +174,15 @@ def ensure_placeable(network: Network, hardware: Hardware, *, chips: int | None 
             f"network {network.name!r} does not fit {hardware.name}", problems=[str(v) for v in placement.violations]
         )
     return placement
+
+
+def lacking(network: Network, hardware: Hardware) -> list[Violation]:
+    """Features that the network uses and the hardware does not have."""
+    return [
+        Violation(network.name, f"uses {lack.feature!r}, which {hardware.name} does not have: {lack.why}")
+        for lack in hardware.lacks
+        if lack.feature in network.features
+    ]
 
 
 def _widths(network: Network, hardware: Hardware) -> list[Violation]:

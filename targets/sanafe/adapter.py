@@ -16,7 +16,15 @@ import numpy.typing as npt
 
 from kdsnn.errors import DoesNotFitError, TargetUnavailableError
 from kdsnn.network import Network
-from kdsnn.network.features import CURRENT, GRADED_INPUT, LEAK, MEMBRANE_READOUT
+from kdsnn.network.features import (
+    CURRENT,
+    GRADED_INPUT,
+    INPUT_IN_TIME,
+    LEAK,
+    MEMBRANE_READOUT,
+    RECURRENCE,
+    SUBTRACT_RESET,
+)
 from kdsnn.targets.base import Availability, Computed, Program, Progress, Target, Violation
 from kdsnn.targets.processes.supervisor import Kind, run_workers
 from kdsnn.targets.sanafe.architecture import Constants, constants
@@ -40,7 +48,7 @@ class SanafeTarget(Target):
 
     name = "sanafe"
     description = "SANA-FE, Loihi's mesh with energy and time, in a process of its own"
-    features = frozenset({LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT})
+    features = frozenset({LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT, INPUT_IN_TIME, SUBTRACT_RESET, RECURRENCE})
 
     def __init__(self, *, timing: Literal["detailed", "simple"] = "detailed") -> None:
         self.timing = timing

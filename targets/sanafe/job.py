@@ -38,7 +38,7 @@ def write_job(
     Args:
         folder: exists.
         network: fits the chip.
-        images: `(N, C, H, W)` uint8.
+        images: `(N, *image_shape)` uint8.
         recorded: populations whose spikes to keep.
         constants: of the chip.
         mapping: of the network onto it.
@@ -60,11 +60,14 @@ def write_job(
             for p in network.projections
         ],
     }
-    messages = input_messages(network, images)[:, 0]
-    arrays: dict[str, npt.NDArray[Any]] = {"messages.npy": (messages > 0).reshape(len(images), -1)}
+    messages = input_messages(network, images)
+    if network.static:
+        messages = messages[:, :1]
+    arrays: dict[str, npt.NDArray[Any]] = {"messages.npy": (messages > 0).reshape(*messages.shape[:2], -1)}
     for i, (population, cores) in enumerate(zip(network.populations, mapping.cores, strict=True)):
         arrays[f"core.{i}.npy"] = cores
         if isinstance(population.model, Neuron):
+            arrays[f"bias.{i}.npy"] = population.model.bias.astype(np.int64) << population.model.bias_exponent
             arrays[f"drive.{i}.npy"] = _drive(network, population, messages)
     for j, projection in enumerate(network.projections):
         arrays[f"synapses.{j}.npy"] = synapses(projection, network.population(projection.source).shape)
@@ -85,7 +88,17 @@ def _population(population: Population, network: Network, recorded: list[str]) -
             "keep_v": DECAY_UNITY - int(model.decay_v),
             "fires": model.fires,
         }
+        record["reset_mode"], record["reset_by"] = _reset(model)
     return record
+
+
+def _reset(neuron: Neuron) -> tuple[str, int | None]:
+    """SANA-FE's name for what a spike takes from the potential, and what the worker is to take, if any."""
+    if neuron.reset_by is None:
+        return "hard", None
+    if neuron.reset_by == int(neuron.threshold) << MEMBRANE_SHIFT:
+        return "soft", None
+    return "none", int(neuron.reset_by) or None
 
 
 def _graded(network: Network, projection: Projection) -> bool:
@@ -93,18 +106,17 @@ def _graded(network: Network, projection: Projection) -> bool:
     return projection.source == network.input.name and network.input_bits > 1
 
 
-def _drive(network: Network, population: Population, messages: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """What the chip's bias adds at every step of each image, `(2, N, neurons)`, 64 to a weight unit.
+def _drive(network: Network, population: Population, messages: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+    """What grey levels bring to each neuron, `(N, T, neurons)`, 64 to a weight unit; it enters the current.
 
-    The first part is synaptic, and enters the current; the second is the neuron's own bias. Where no grey levels
-    arrive, all images have the same, and N is 1.
+    T is 1 where each step of an image brings the same, and N, too, is 1 where no grey levels arrive.
     """
-    model = population.model
-    assert isinstance(model, Neuron)  # noqa: S101  the caller asked
     graded = [p for p in network.incoming(population.name) if _graded(network, p)]
-    bias = model.bias.astype(np.int64) << model.bias_exponent
-    drive = np.zeros((len(messages) if graded else 1, population.neurons), dtype=np.int64)
+    if not graded:
+        return np.zeros((1, 1, population.neurons), dtype=np.int32)
+    drive = np.zeros((*messages.shape[:2], population.neurons), dtype=np.int32)
     for projection in graded:
-        sums = apply(projection.op, messages.astype(np.int64)) << projection.exponent + MEMBRANE_SHIFT
-        drive += sums.reshape(drive.shape)
-    return np.stack([drive, np.broadcast_to(bias, drive.shape)])
+        for image, frames in zip(drive, messages, strict=True):  # one at a time: the sums are wide
+            sums = apply(projection.op, frames.astype(np.int64)) << projection.exponent + MEMBRANE_SHIFT
+            np.add(image, sums.reshape(image.shape), out=image, casting="unsafe")  # 24 bits: the network's proof
+    return drive

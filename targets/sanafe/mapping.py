@@ -14,7 +14,7 @@ from kdsnn.network.counters import fan_out
 from kdsnn.targets.base import Violation
 from kdsnn.targets.fitting import overflow_violations
 from kdsnn.targets.placement.path_lengths import unequal_paths
-from kdsnn.targets.placement.place import Placement, place
+from kdsnn.targets.placement.place import Placement, lacking, place
 from kdsnn.targets.sanafe.architecture import PORT_NEURONS, Constants
 
 __all__ = ["Mapping", "map_network", "violations"]
@@ -53,7 +53,8 @@ def violations(network: Network, constants: Constants) -> list[Violation]:
     placement = _place(network)
     if placement.cores > constants.cores:
         found.append(Violation(network.name, f"needs {placement.cores:,} cores, and the chip has {constants.cores}"))
-    return found + [v for v in placement.violations if v.where != network.input.name]
+    simulated = lacking(network, placement.hardware)  # by SANA-FE, or refused as a feature
+    return found + [v for v in placement.violations if v.where != network.input.name and v not in simulated]
 
 
 def map_network(network: Network, constants: Constants) -> Mapping:

@@ -83,12 +83,21 @@ class _Windows:
 
     def arrivals(self, what: str, name: str) -> Any:
         """Sum over what reached a population: a step's messages arrive in it, and count from the next."""
-        depth = max(self.network.depths[p.source] for p in self.network.incoming(name))
+        depth = max(self.network.depths[p.source] for p in self.network.incoming(name) if not p.recurrent)
         return self.of(what, self.index[name], depth)
 
     def events(self, what: str, projection: Projection) -> int:
-        """Synaptic events of a projection."""
-        return int(self.of(what, self.network.projections.index(projection), self.network.depths[projection.source]))
+        """Synaptic events of a projection, but for those of spikes that a population sent to itself too late."""
+        column, depth = self.network.projections.index(projection), self.network.depths[projection.source]
+        return int(self.of(what, column, depth)) - self.lost(what, projection)
+
+    def lost(self, what: str, projection: Projection, *, images: int | None = None) -> int:
+        """Those of the last step of each image, or of the first so many images, where a population feeds itself."""
+        if not projection.recurrent:
+            return 0
+        steps, first = self.network.timesteps, self.network.depths[projection.source]
+        last = slice(first + steps - 1, first + (self.samples if images is None else images) * steps, steps)
+        return int(self.steps[what][last, self.network.projections.index(projection)].sum())
 
 
 def _counts(windows: _Windows, constants: Constants) -> Counts:
@@ -120,6 +129,9 @@ def _parts(windows: _Windows, constants: Constants) -> dict[str, float]:
     """
     network, totals = windows.network, windows.steps["totals"]
     synapse = sum(windows.arrivals("synapse_j", p.name) for p in network.spiking)
+    # a population's own spikes come a step later than what is before it: of them, the last image's last are not in it
+    lost = sum(windows.lost("events", p, images=windows.samples - 1) for p in network.projections)
+    synapse -= lost * constants.synapse[0]
     soma = sum(windows.population("soma_j", p.name) for p in network.spiking)
     all_synapse, all_soma, mesh, seconds, messages, hops = totals.sum(axis=0)
     passes = network.timesteps + network.depths[network.output.name]

@@ -11,6 +11,7 @@ import pytest
 from kdsnn.data.datasets import load_dataset
 from kdsnn.export.nir import read_nir
 from tests.cli.conftest import Cli
+from tests.cli.test_errors import assert_error
 
 
 def test_distilling_and_quantizing_digits_works(run: Path) -> None:
@@ -49,6 +50,24 @@ def test_evaluate_on_torch_and_the_reference(cli: Cli, run: Path) -> None:
     written = json.loads(kept.read_text())
     assert written["identity"]["target"]["name"] == "gpu"
     assert written == torch.json
+
+
+def test_evaluate_in_time(cli: Cli, run: Path) -> None:
+    asked = ("evaluate", run, "--target", "gpu", "-n", 30)
+    found = cli(*asked, "--curve", "--margin", 2, "--json").json
+    answers = found["in_time"]
+    assert len(answers["accuracy_by_step"]) == found["timesteps"]
+    assert answers["accuracy_by_step"][-1] == found["accuracy"]
+    assert [stop["margin"] for stop in answers["stops"]] == [2, None]
+    assert sum(answers["counts_by_step"]["synops_dense"]) == pytest.approx(found["counts"]["synops_dense"] / 30)
+    assert "in_time" not in cli(*asked, "--json").json
+    files = [json.loads(path.read_text()) for path in (run / "evaluations").glob("gpu-30-*.json")]
+    assert [kept["in_time"] for kept in files] == [answers]  # what is known stays, where it is not asked for again
+    text = cli(*asked, "--curve").out
+    assert "answers in time" in text
+    assert "first spike" in text
+    assert_error(cli(*asked, "--margin", 0), 2, "a margin is 1 at least")
+    assert_error(cli("evaluate", run, "--target", "all", "--curve"), 2, "no curve")
 
 
 def test_evaluate_prints_a_table(cli: Cli, run: Path) -> None:

@@ -49,3 +49,4 @@ def test_the_road_on_vectors(cli: Cli, tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_report_draws_whatever_an_image_is(shape: tuple[int, ...]) -> None:
     image = {"pixels": np.zeros(shape).tolist(), "label": None, "spikes": {"a": [[0], []]}, "neurons": {"a": 2}}
     assert "<svg" in raster(image)
+    assert "<svg" in raster({**image, "frames": 60, "spikes": {"a": [[0], [], [1]] * 20}})

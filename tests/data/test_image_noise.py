@@ -38,6 +38,23 @@ def test_every_noise_is_seeded_pure_and_nothing_at_level_0(name: str, digits: np
     assert np.array_equal(digits, before)
 
 
+@pytest.mark.parametrize("name", ["rotate", "back-image", "rot-back-image"])
+def test_all_frames_of_an_image_are_turned_alike_and_lie_over_one_photograph(name: str, digits: np.ndarray) -> None:
+    frames = np.stack([digits, digits // 2, digits], axis=1)
+    before = frames.copy()
+    noisy = NOISES[name].add(frames, 0.5, 1, "test")
+    assert noisy.shape == frames.shape
+    assert np.array_equal(frames, before)
+    for t in range(3):
+        assert np.array_equal(noisy[:, t], NOISES[name].add(frames[:, t].copy(), 0.5, 1, "test"))
+
+
+@pytest.mark.parametrize("name", ["gaussian", "back-rand"])
+def test_pixels_are_drawn_anew_for_each_frame(name: str) -> None:
+    noisy = NOISES[name].add(grey(100, (4, 3, 1, 9, 9)), 0.9, 1, "test")
+    assert all((noisy[:, 0] != noisy[:, t]).any() for t in (1, 2))
+
+
 @pytest.mark.parametrize("sigma", [0.01, 0.03, 0.05])
 def test_gaussian_has_the_deviation_it_says(sigma: float) -> None:
     noisy = noise.gaussian(grey(128, (400, 1, 28, 28)), sigma, seed=3).astype(float)

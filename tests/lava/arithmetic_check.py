@@ -43,10 +43,10 @@ class Port:
 def outputs(cls, params, variables, messages, *, channels, lanes=1, images=1):
     """What a synapse sends, one step late, and the events it counted if it counts."""
     events = scratch / "events.npy"
-    np.save(events, np.zeros((len(messages), 3), np.int64))
+    np.save(events, np.zeros((len(messages), 4), np.int64))
     bits = variables["num_message_bits"].item()
     schedule = Lanes(lanes, images, len(messages))
-    count = Count(0, channels, schedule, bits > 0, 2 ** max(bits, 1) - 1, str(events), None)
+    count = Count(0, channels, schedule, bits > 0, 2 ** max(bits, 1) - 1, False, str(events), None)
     model = cls({**params, "count": count})
     for name, value in variables.items():
         setattr(model, name, np.array(value))
@@ -93,8 +93,8 @@ def check_lanes(rng, models, params, variables, shape, buffer, reached):
     np.testing.assert_array_equal(ours_events, sum(rows for _, rows in events[:images]))
     for stream, (_, rows) in zip(given, events, strict=True):
         for message, row in zip(stream, rows, strict=True):
-            dense, effective = reached(message)
-            assert tuple(row) == ((0, 0, dense) if variables["num_message_bits"].item() else (dense, effective, 0))
+            found, graded = reached(message), variables["num_message_bits"].item()
+            assert tuple(row) == ((0, 0, *found) if graded else (*found, 0, 0))
 
 
 def compare_conv(rng):
@@ -158,6 +158,13 @@ def compare_dense(rng):
     check_lanes(rng, (FastDense, StockDense, PyDenseModelBitAcc), params, variables, shape, "a_buff", reached)
 
 
+class Taking(PyLifResetModelBitAcc):
+    """Lava's own, but that a spike takes `reset_by` from the potential."""
+
+    def reset_voltage(self, spike_vector):
+        self.v[spike_vector] -= self.proc_params["reset_by"]
+
+
 def compare_neurons(rng):
     shape = tuple(int(n) for n in rng.integers(1, 6, int(rng.choice([1, 3]))))
     forgets = rng.random() < 0.6
@@ -172,10 +179,11 @@ def compare_neurons(rng):
         "bias_exp": np.array([rng.integers(0, 8)], np.int16),
     }
     params = {"reset_interval": int(rng.integers(1, 6)), "reset_offset": int(rng.integers(0, 9))}
-    params.update(depth=0, lanes=Lanes(1, 1, 12))
+    taken = None if rng.random() < 0.5 else int(rng.integers(0, 2 ** int(rng.integers(1, 23))))
+    params.update(depth=0, lanes=Lanes(1, 1, 12), reset_by=taken)
     largest = 2 ** int(rng.choice([4, 10, 16, 17, 20]))  # from 2**17 on, u wraps
     inputs = [rng.integers(-largest, largest + 1, shape).astype(np.int32) for _ in range(12)]
-    stock, ours = (cls(params) for cls in (PyLifResetModelBitAcc, FastLif))
+    stock, ours = (cls(params) for cls in (PyLifResetModelBitAcc if taken is None else Taking, FastLif))
     for model in (stock, ours):
         for name, value in variables.items():
             setattr(model, name, value.copy() if isinstance(value, np.ndarray) else value)
@@ -188,6 +196,7 @@ def compare_neurons(rng):
         np.testing.assert_array_equal(ours.v, stock.v)
         np.testing.assert_array_equal(ours.s_out.sent[-1], stock.s_out.sent[-1])
     ways["neurons without decays" if ours.forgets else "neurons with decays"] += 1
+    ways["resets to zero" if taken is None else "other resets"] += 1
     ways["wrapping inputs" if largest >= 2**17 else "inputs in range"] += 1
 
 

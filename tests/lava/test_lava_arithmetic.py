@@ -27,6 +27,8 @@ def test_models_equal_the_stock_models_on_random_shapes(environment: LavaEnviron
         "MatrixProduct",
         "neurons without decays",
         "neurons with decays",
+        "resets to zero",
+        "other resets",
         "wrapping inputs",
         "inputs in range",
     }

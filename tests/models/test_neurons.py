@@ -101,3 +101,16 @@ def test_normalize_works_channel_by_channel() -> None:
     assert layer(images).flatten().tolist() == [1.0, 0.375]
     assert set(layer.state_dict()) == {"mean", "std"}
     assert not list(layer.parameters())
+
+
+def test_a_spike_takes_the_threshold_where_the_reset_is_by_subtraction() -> None:
+    layer = IF(6, threshold=0.5, reset="subtract")
+    drive = 0.25 * torch.randint(-3, 8, (6, 40), generator=torch.Generator().manual_seed(0)).float()
+    spikes, v = [], torch.zeros(40)
+    for step in drive:
+        v = v + step
+        spikes.append((v > 0.5).float())
+        v = v - 0.5 * spikes[-1]
+    made = layer(drive.reshape(240, 1)).reshape(6, 40)
+    assert torch.equal(made, torch.stack(spikes))
+    assert not torch.equal(made, IF(6, threshold=0.5)(drive.reshape(240, 1)).reshape(6, 40))

@@ -47,7 +47,7 @@ def figures(model: Model, accuracy: float = 0.5, **changes: Any) -> None:
 def axes(data: dict[str, Any], label: str) -> list[str]:
     """The figures of the page on whose axis this stands: each with all its texts."""
     svgs = re.findall(r"<svg.*?</svg>", render(data), re.S)
-    texts = [" | ".join(re.findall(r"<!-- (.*?) -->", svg)) for svg in svgs]
+    texts = [" | ".join(re.findall(r"<text[^>]*>(.*?)</text>", svg)) for svg in svgs]
     return [text for text in texts if label in text]
 
 
@@ -165,8 +165,8 @@ def test_the_widest_evaluation_is_counted_and_every_figure_says_of_how_many() ->
     assert {row["samples"] for row in data["accuracy"]} == {5, 50}
     shown = axes(data, "accuracy (%)")
     assert len(shown) == 2
-    assert "accuracy (%), 50 images" in shown[0]
-    assert "accuracy (%), 5 images" in shown[1]
+    assert "interval, 50 images" in shown[0]
+    assert "interval, 5 images" in shown[1]
     assert "Counted on reference, 50 test images" in render(data)
 
 
@@ -179,7 +179,7 @@ def test_models_of_other_accounts_stand_on_axes_of_their_own() -> None:
     assert sorted("cmos45" in text for text in shown) == [False, True]
 
 
-def test_two_settings_of_one_target_are_two_bars() -> None:
+def test_two_settings_of_one_target_are_two_points() -> None:
     model = small_run()
     evaluated(model, 20, GpuTarget())
     evaluated(model, 20, GpuTarget(arithmetic="float32"))

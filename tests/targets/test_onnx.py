@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from kdsnn.errors import TimedOutError, UsageError, VerificationError
 from kdsnn.evaluation import check_same
 from kdsnn.export.onnx.models import to_onnx
-from kdsnn.network import Network
+from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection
 from kdsnn.network.or_pool import max_pool
 from kdsnn.targets.onnx import OnnxTarget, files
 from kdsnn.targets.reference import ReferenceTarget, simulate
@@ -21,6 +22,12 @@ from kdsnn.targets.registry import load_target
 from kdsnn.testing import check_target, example_networks, random_images, random_network
 
 FLAVOURS = ["float32", "int8"]
+KINDS = {
+    "in_time": st.booleans(),
+    "reset": st.sampled_from(["zero", "zero", "subtract", "none"]),
+    "recurrent": st.booleans(),
+}
+IN_TIME = {"in_time": True, "reset": "subtract", "recurrent": True}
 
 
 @pytest.fixture
@@ -34,10 +41,10 @@ def test_conformance(flavour: str) -> None:
     assert list(result.passed) == [n.name for n in example_networks()]
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 100_000), st.sampled_from(FLAVOURS))
-def test_random_networks(seed: int, flavour: str) -> None:
-    network = random_network(seed)
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 100_000), st.sampled_from(FLAVOURS), st.fixed_dictionaries(KINDS))
+def test_random_networks(seed: int, flavour: str, kind: dict[str, Any]) -> None:
+    network = random_network(seed, **kind)
     images = random_images(network, 5, seed)
     result = OnnxTarget(flavour=flavour).compile(network).run(images, record="all")
     check_same(result, ReferenceTarget().compile(network).run(images, record="all"))
@@ -57,10 +64,10 @@ def test_batches_do_not_change_the_result(network: Network) -> None:
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-@pytest.mark.parametrize("leaky", [False, True])
-def test_the_files_alone_count_the_references_spikes(tmp_path: Path, flavour: str, leaky: bool) -> None:
+@pytest.mark.parametrize("kind", [{"leaky": False}, {"leaky": True}, IN_TIME], ids=["plain", "leaky", "in-time"])
+def test_the_files_alone_count_the_references_spikes(tmp_path: Path, flavour: str, kind: dict[str, Any]) -> None:
     """With ONNX Runtime and the file, as somebody without kdsnn would; and one graph serves any number of images."""
-    network = random_network(7, leaky=leaky)
+    network = random_network(7, **kind)
     images = random_images(network, 9)
     written = OnnxTarget(flavour=flavour).write_files(network, images, tmp_path, None)
     assert [path.name for path in written.paths] == ["model.onnx", "step.onnx"]
@@ -100,17 +107,31 @@ def test_weights_are_stored_once_and_as_they_are(network: Network) -> None:
     assert all(weight.dtype == np.int8 for weight in stored.values())
 
 
-def test_spikes_of_a_layer_are_summed_in_a_type_that_holds_them_all(network: Network) -> None:
+def test_spikes_of_a_layer_are_summed_in_a_type_that_holds_them_all() -> None:
     def sums(timesteps: int) -> set[int]:
-        nodes = to_onnx(replace(network, timesteps=timesteps)).graph.node
+        nodes = to_onnx(_wide(timesteps)).graph.node
         summed = {node.input[0] for node in nodes if node.op_type == "ReduceSum"}
         flat = {node.input[0] for node in nodes if node.op_type == "Flatten" and node.output[0] in summed}
         return {attribute_of(node, "to") for node in nodes if node.output[0] in flat}
 
-    most = max(population.neurons for population in network.spiking)
-    assert sums((2**24 - 1) // most) == {onnx.TensorProto.FLOAT}
-    assert sums(2**24 // most + 1) == sums((2**31 - 1) // most) == {onnx.TensorProto.INT32}
-    assert sums(2**31 // most + 1) == {onnx.TensorProto.INT64}
+    assert sums(2**8 - 1) == {onnx.TensorProto.FLOAT}
+    assert sums(2**8) == sums(2**15 - 1) == {onnx.TensorProto.INT32}
+    assert sums(2**15) == {onnx.TensorProto.INT64}
+
+
+def _wide(timesteps: int) -> Network:
+    """2**16 neurons."""
+    shape, one = (1, 2**8, 2**8), np.ones((1, 1), dtype=np.int64)
+    populations = (
+        Population("input", shape, Input(1)),
+        Population("wide", shape, Neuron(1, np.zeros(2**16, dtype=np.int64))),
+        Population("out", (1,), Neuron(1, np.zeros(1, dtype=np.int64))),
+    )
+    projections = (
+        Projection("input", "wide", Conv2d(one[:, :, None, None])),
+        Projection("wide", "out", Dense(np.repeat(one, 2**16, axis=1))),
+    )
+    return Network("wide", populations, projections, timesteps, ("a",), integer=True)
 
 
 def attribute_of(node: onnx.NodeProto, name: str) -> int:

@@ -4,6 +4,7 @@
     x_train, y_train, x_test, y_test    with a test split (Keras); or train_x, train_images, train_labels ... (MedMNIST)
     classes                             names of the classes, where there are any
     range                               what becomes 0 and what becomes 255
+    steps                               T, where the second axis of the images is time; five axes need no word
 
 Labels are whole numbers from 0. Other arrays are left out, val_images too.
 """
@@ -55,13 +56,14 @@ def of_columns(columns: Mapping[str, Column], name: str) -> Part:
     if whole[0] is None and (train[0] is None or test[0] is None):
         there, gone = ("train", "test") if test[0] is None else ("test", "train")
         raise InputError(f"{name} holds images for {there} and none for {gone}")
-    classes, value_range = _classes(columns, name), _range(columns, name)
+    classes, value_range, steps = _classes(columns, name), _range(columns, name), _steps(columns, name)
 
     def source(pair: tuple[Column | None, Column | None], part: str) -> Source:
         images, labels = pair
         assert images is not None  # noqa: S101  checked above
         title = f"{name}: {part}" if part else name
-        return Source(title, images.shape, images.dtype, images.chunks, labels_of(labels, title), classes, value_range)
+        known = labels_of(labels, title)
+        return Source(title, images.shape, images.dtype, images.chunks, known, classes, value_range, steps)
 
     return source(whole, "") if whole[0] is not None else (source(train, "train"), source(test, "test"))
 
@@ -113,3 +115,16 @@ def _range(columns: Mapping[str, Column], name: str) -> Range | None:
     low, high = map(float, column.whole())
     check_range((low, high), f"{name}: range")
     return low, high
+
+
+def _steps(columns: Mapping[str, Column], name: str) -> int | None:
+    if "steps" not in columns:
+        return None
+    column = columns["steps"]
+    if (
+        column.shape not in ((), (1,))
+        or column.dtype.kind not in "ui"
+        or (steps := int(column.whole().reshape(()))) < 1
+    ):
+        raise InputError(f"{name}: steps is {column.dtype} of shape {column.shape}, not one whole number from 1")
+    return steps

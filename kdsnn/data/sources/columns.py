@@ -38,7 +38,7 @@ class Column:
     def whole(self) -> Array:
         """All of it."""
         parts = list(self.chunks())
-        return np.concatenate(parts) if parts else np.empty(self.shape, self.dtype)
+        return np.concatenate(parts).reshape(self.shape) if parts else np.empty(self.shape, self.dtype)
 
 
 def held(array: Array) -> Column:
@@ -46,8 +46,9 @@ def held(array: Array) -> Column:
 
     def chunks() -> Iterator[Array]:
         step = _rows(array.shape, array.dtype)
-        for begin in range(0, len(array), step):
-            yield array[begin : begin + step]
+        rows = array.reshape(array.shape or 1)  # one number is a row of it
+        for begin in range(0, len(rows), step):
+            yield rows[begin : begin + step]
 
     return Column(array.shape, array.dtype, chunks)
 
@@ -122,8 +123,8 @@ def _stored(name: str, opened: Opener, size: int) -> Column:
                     return
                 _header(file)
                 step = _rows(shape, dtype)
-                for first in range(0, shape[0] if shape else 0, step):
-                    rows = min(step, shape[0] - first)
+                for first in range(0, length := shape[0] if shape else 1, step):
+                    rows = min(step, length - first)
                     count = rows * int(np.prod(shape[1:]))
                     data = file.read(count * dtype.itemsize)
                     yield np.frombuffer(data, dtype, count).reshape(rows, *shape[1:])

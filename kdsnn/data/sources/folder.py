@@ -22,7 +22,7 @@ import numpy.typing as npt
 from kdsnn.data.sources.source import Part, Source
 from kdsnn.errors import InputError
 
-__all__ = ["of_folder", "stamp_of"]
+__all__ = ["IMAGES", "of_folder", "stamp_of"]
 
 IMAGES = (".png", ".jpg", ".jpeg")
 OTHER_IMAGES = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")

@@ -7,17 +7,30 @@ from functools import lru_cache
 from pathlib import Path
 
 from kdsnn.choices import DATASETS
-from kdsnn.data.datasets import Dataset, load_dataset
+from kdsnn.data.datasets import Dataset, InTime, load_dataset
+from kdsnn.data.encoders import DIRECT, check_still, encoded
+from kdsnn.data.events.folder import holds_recordings, of_recordings
 from kdsnn.data.sources.arrays import of_npy, of_npz
 from kdsnn.data.sources.folder import of_folder, stamp_of
 from kdsnn.data.sources.objects import of_object
 from kdsnn.data.sources.reference import ARRAYS, absolute, is_function, problem_of, title_of
-from kdsnn.data.sources.source import Images, Labels, Part, Range, Reading, Source, range_said, read
+from kdsnn.data.sources.source import (
+    Images,
+    Labels,
+    Part,
+    Range,
+    Reading,
+    Source,
+    encode_of,
+    range_said,
+    read,
+    steps_of,
+)
 from kdsnn.data.sources.splits import dataset_of
 from kdsnn.errors import InputError, UsageError
 from kdsnn.own_code.functions import load_own
 
-__all__ = ["ImageSet", "load_calibration", "load_data", "load_images"]
+__all__ = ["ImageSet", "is_events", "load_calibration", "load_data", "load_images"]
 
 PLAIN = Reading()
 
@@ -28,10 +41,12 @@ class ImageSet:
 
     Attributes:
         name: of the data.
-        images: `(N, F)` or `(N, C, H, W)` uint8.
+        images: `(N, F)` or `(N, C, H, W)` uint8; of data in time `(N, T, F)` or `(N, T, C, H, W)`.
         labels: `(N,)`, where there are any.
         classes: names of the classes, where they have any.
         value_range: what 0 and 255 stand for, where they were other numbers once.
+        steps: T of data in time; None of still images.
+        encode: how still images are shown to a network.
     """
 
     name: str
@@ -39,12 +54,23 @@ class ImageSet:
     labels: Labels | None
     classes: tuple[str, ...] | None
     value_range: Range | None = None
+    steps: int | None = None
+    encode: str = DIRECT
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """`(C, H, W)`, or `(F,)`."""
+        """`(C, H, W)` or `(F,)`; `(T, C, H, W)` or `(T, F)` of data in time."""
         shape: tuple[int, ...] = self.images.shape[1:]
         return shape
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """Of what is seen at one time step: `(C, H, W)` or `(F,)`."""
+        return self.image_shape if self.steps is None else self.image_shape[1:]
+
+    def shown(self, images: Images, timesteps: int) -> Images:
+        """Some of its images as a network of T time steps is shown them: still, or a frame for each step."""
+        return encoded(images, self.encode, timesteps)
 
 
 def load_data(data: object, reading: Reading = PLAIN) -> Dataset:
@@ -58,9 +84,10 @@ def load_data(data: object, reading: Reading = PLAIN) -> Dataset:
         UsageError: there is no data set of that name.
         InputError: the data are missing, broken, or not what is needed.
     """
+    _check_events(data, str(data)[:100] if isinstance(data, str | Path) else type(data).__name__, reading)
     if isinstance(data, str | Path) and (text := _checked(data)) not in DATASETS:
         return _load(text, _stamp(text), reading)
-    return _dataset(*_opened(data), reading)
+    return _dataset(*_opened(data, reading), reading)
 
 
 def load_images(data: object, reading: Reading = PLAIN) -> ImageSet:
@@ -69,9 +96,13 @@ def load_images(data: object, reading: Reading = PLAIN) -> ImageSet:
     Raises:
         UsageError, InputError: see `load_data`.
     """
-    part, name = _opened(data)
+    part, name = _opened(data, reading)
+    _check_events(data, name, reading)
     if isinstance(part, Dataset):
-        return ImageSet(name, part.test.images, part.test.labels, part.labels, part.value_range)
+        known = _read_as(part, name, reading)
+        return ImageSet(
+            name, known.test.images, known.test.labels, known.labels, known.value_range, known.steps, known.encode
+        )
     return _shown(part if isinstance(part, Source) else part[1], name, reading)
 
 
@@ -81,7 +112,8 @@ def load_calibration(data: object, reading: Reading = PLAIN) -> Dataset | ImageS
     Raises:
         UsageError, InputError: see `load_data`.
     """
-    part, name = _opened(data)
+    part, name = _opened(data, reading)
+    _check_events(data, name, reading)
     if isinstance(part, Source) and part.labels is None:
         return _shown(part, name, reading)
     return _dataset(part, name, reading)
@@ -89,22 +121,54 @@ def load_calibration(data: object, reading: Reading = PLAIN) -> Dataset | ImageS
 
 @lru_cache(maxsize=2)
 def _load(text: str, _stamp: str, reading: Reading) -> Dataset:
-    return _dataset(*_opened(text), reading)
+    return _dataset(*_opened(text, reading), reading)
 
 
 def _shown(source: Source, name: str, reading: Reading) -> ImageSet:
-    images = read(source, reading.value_range)
-    return ImageSet(name, images, source.labels, source.classes, range_said(source, reading))
+    steps = steps_of(source, reading)
+    encode, images = encode_of(steps, reading), read(source, reading.value_range, steps=steps)
+    said = range_said(source, reading)
+    if steps is not None:
+        check_still(name, encode)
+    return ImageSet(name, images, source.labels, source.classes, said, steps, encode)
 
 
 def _dataset(part: Part | Dataset, name: str, reading: Reading) -> Dataset:
     if not isinstance(part, Dataset):
         return dataset_of(part, name, reading)
-    if reading != PLAIN and reading.binding:
+    if (reading.value_range, reading.test_share) != (None, None) and reading.binding:
         raise InputError(
             f"data set {name!r} has its range and its test split itself", hint="leave out data.range, data.test_share"
         )
-    return part if part.name == name else replace(part, name=name)
+    return _read_as(part, name, reading)
+
+
+def _read_as(dataset: Dataset, name: str, reading: Reading) -> Dataset:
+    """A data set that has its splits, shown as the reading says."""
+    if reading.steps not in (None, dataset.steps) and reading.binding:
+        there = "no time steps" if dataset.steps is None else f"{dataset.steps} time steps"
+        raise InputError(f"{name} has {there}, not {reading.steps}", hint="leave out data.steps")
+    encode = encode_of(dataset.steps, reading)
+    return dataset if (dataset.name, dataset.encode) == (name, encode) else replace(dataset, name=name, encode=encode)
+
+
+def is_events(data: object) -> bool:
+    """Whether data are events, which become as many frames as are asked for: of a name, or recordings in a folder."""
+    if not isinstance(data, str | Path):
+        return False
+    if str(data) in DATASETS:
+        return isinstance(DATASETS.get(str(data)), InTime)
+    try:
+        return not is_function(str(data)) and Path(data).is_dir() and holds_recordings(Path(data))
+    except OSError:  # a name that is too long, say; whoever reads it says so
+        return False
+
+
+def _check_events(data: object, name: str, reading: Reading) -> None:
+    """Raises InputError where it is said how events become frames, and the data are frames."""
+    said = (reading.bin_by, reading.event_bits, reading.sensor) != (None, None, None)
+    if said and reading.binding and not is_events(data):
+        raise InputError(f"{name} holds no events", hint="leave out data.bin_by, data.event_bits, data.sensor")
 
 
 def _checked(data: str | Path) -> str:
@@ -114,20 +178,21 @@ def _checked(data: str | Path) -> str:
     return text
 
 
-def _opened(data: object) -> tuple[Part | Dataset, str]:
+def _opened(data: object, reading: Reading) -> tuple[Part | Dataset, str]:
     """What a text or an object stands for, and its name."""
     if not isinstance(data, str | Path):
         name = data.name if isinstance(data, Dataset) else type(data).__name__
         return of_object(data, name), name
     text = _checked(data)
     if text in DATASETS:
-        return load_dataset(text), text
+        return load_dataset(text, binning=reading.binning), text
     if is_function(text):
         own = load_own(text)
         return of_object(own.call() if callable(own.value) else own.value, own.title), own.title
     path, name = Path(text), title_of(text)
     if path.is_dir():
-        return of_folder(path), name
+        recordings = holds_recordings(path)
+        return (of_recordings(path, reading.binning, reading.sensor) if recordings else of_folder(path)), name
     if not path.is_file():
         raise InputError(f"there is no file or folder {text}")
     if path.suffix not in ARRAYS:

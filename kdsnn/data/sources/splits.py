@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kdsnn.data.datasets import SPLIT_SEED, Dataset, Split, stratified_index
-from kdsnn.data.sources.source import Labels, Part, Range, Reading, Source, range_said, read
+from kdsnn.data.sources.source import Labels, Part, Range, Reading, Source, encode_of, range_said, read, steps_of
 from kdsnn.errors import InputError
 
 __all__ = ["as_given", "dataset_of"]
@@ -26,12 +26,14 @@ def dataset_of(part: Part, name: str, reading: Reading) -> Dataset:
     train, test = part
     labels = _labels(train), _labels(test)
     classes = _classes(name, train.classes or test.classes, *labels)
-    order = _shuffled(len(labels[0]))
-    learnt = Split(read(train, _range(train, reading), _places(order)), labels[0][order])
-    tested = Split(read(test, _range(test, reading)), labels[1])
+    order, steps = _shuffled(len(labels[0])), steps_of(train, reading)
+    if steps != steps_of(test, reading):
+        raise InputError(f"{name}: one split is in time, or has other time steps: {train.shape}, {test.shape}")
+    learnt = Split(read(train, _range(train, reading), _places(order), steps), labels[0][order])
+    tested = Split(read(test, _range(test, reading), steps=steps), labels[1])
     if np.array_equal(labels[0], labels[1]) and _same(learnt, tested, order):
         raise InputError(f"{name}: the test images are the training images")
-    return Dataset(name, learnt, tested, classes, range_said(train, reading))
+    return Dataset(name, learnt, tested, classes, range_said(train, reading), steps, encode_of(steps, reading))
 
 
 def as_given(split: Split) -> Split:
@@ -56,9 +58,10 @@ def _divided(source: Source, name: str, reading: Reading) -> Dataset:
         count = int((labels == rare[0]).sum())
         raise InputError(f"{name}: class {classes[int(rare[0])]!r} has too few images to be divided: {count}")
     order = np.concatenate([test, train])
-    images, ordered = read(source, _range(source, reading), _places(order)), labels[order]
+    steps, ordered = steps_of(source, reading), labels[order]
+    images = read(source, _range(source, reading), _places(order), steps)
     learnt, tested = Split(images[samples:], ordered[samples:]), Split(images[:samples], ordered[:samples])
-    return Dataset(name, learnt, tested, classes, range_said(source, reading))
+    return Dataset(name, learnt, tested, classes, range_said(source, reading), steps, encode_of(steps, reading))
 
 
 def _labels(source: Source) -> Labels:

@@ -16,24 +16,42 @@ PIXELS, UNIT = (0.0, 255.0), (0.0, 1.0)
 USUAL = (UNIT, (-1.0, 1.0), PIXELS)  # ranges to propose, the narrowest first
 
 
-def image_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of one image as networks take it, `(F,)` or `(C, H, W)`, from that of all as they are stored.
+def image_shape(name: str, shape: tuple[int, ...], steps: int | None = None) -> tuple[int, ...]:
+    """The shape of one image as networks take it, from that of all as they are stored.
+
+    Args:
+        name: for messages.
+        shape: `(N, F)`, `(N, H, W)` or `(N, C, H, W)` of still images. Of data in time `(N, T, C, H, W)`, which needs
+            no word; `(N, T, F)` and `(N, T, H, W)` are taken for that where T is declared, and else for still images.
+        steps: T of data in time, where it is declared.
+
+    Returns:
+        `(F,)` or `(C, H, W)`, and T before it of data in time.
 
     Raises:
-        InputError: there are none, or they are no images and no vectors.
+        InputError: there are none, they are no images and no vectors, or have another number of steps.
     """
-    if len(shape) not in (2, 3, 4):
-        raise InputError(f"{name} has shape {shape}: neither (N, F) nor (N, H, W) nor (N, C, H, W)")
+    if len(shape) not in (2, 3, 4, 5):
+        raise InputError(f"{name} has shape {shape}: neither (N, F) nor (N, H, W) nor (N, C, H, W) nor (N, T, C, H, W)")
     if 0 in shape:
         raise InputError(f"{name} holds no images: its shape is {shape}")
-    if len(shape) == 4:
-        _, first, second, last = shape
-        if (last in (3, 4) and min(first, second) > 4) or (last == 1 and first == second > 4):
+    if steps is not None and (len(shape) < 3 or shape[1] != steps):
+        raise InputError(
+            f"{name} has shape {shape}, and {steps} time steps are declared",
+            hint="time is the second axis: (N, T, C, H, W), (N, T, H, W) or (N, T, F)",
+        )
+    in_time = steps is not None or len(shape) == 5
+    frame = shape[2:] if in_time else shape[1:]
+    if len(frame) == 3:
+        first, second, last = frame
+        if (last in (3, 4) and min(first, second) > 4) or (last in (1, 2) and first == second > 4):
+            axes, turned = ("(N, T, H, W, C)", "0, 1, 4, 2, 3") if in_time else ("(N, H, W, C)", "0, 3, 1, 2")
             raise InputError(
-                f"{name} has shape {shape}: it looks like (N, H, W, C)",
-                hint="channels come first: write x.transpose(0, 3, 1, 2)",
+                f"{name} has shape {shape}: it looks like {axes}",
+                hint=f"channels come first: write x.transpose({turned})",
             )
-    return (1, *shape[1:]) if len(shape) == 3 else shape[1:]
+    made = (1, *frame) if len(frame) == 2 else frame
+    return (shape[1], *made) if in_time else made
 
 
 def check_range(value_range: tuple[float, float], what: str) -> None:

@@ -111,7 +111,8 @@ class Cell(Learnt):
             if not self.exact.fires:
                 continue
             spike = self.surrogate((v - threshold) / unit)
-            v = v * (1 - spike.detach())
+            taken = (self.exact if rounded else self.inexact).reset_by
+            v = v * (1 - spike.detach()) if taken is None else v - spike.detach() * float(taken)
             spikes.append(spike)
         if not self.exact.fires:
             return (v * (bias_step(self.scale, 0) if rounded else 1.0) / steps).unsqueeze(0)

@@ -18,6 +18,7 @@ from torch import nn
 
 from kdsnn.distill.qat.rounded_layers import Cell, Weight
 from kdsnn.export.quantization.quantize import QuantizationReport, requantize
+from kdsnn.models.in_time import fold
 from kdsnn.network import Conv2d, Dense, Network, Neuron, Projection, Shape, neuron_of
 
 __all__ = ["FoldedNet"]
@@ -62,11 +63,12 @@ class FoldedNet(nn.Module):
         """The spikes of every spiking population, `(T, B, *shape)`; of an integrator, see `Cell.fire`.
 
         Args:
-            images: pixels `(B, C, H, W)` from 0 to 255, of any dtype.
+            images: pixels `(B, C, H, W)` from 0 to 255, of any dtype; in time `(B, T, C, H, W)`.
             rounded: names of the populations to compute in integers, the projections into them with them; the others
                 are computed as the float network has them. None rounds all.
         """
-        steps, pixels = self.network.timesteps, images.to(torch.float32)
+        steps = self.network.timesteps
+        pixels = (images if self.network.static else fold(images)).to(torch.float32)
         messages = torch.floor(pixels / 2 ** (8 - self.like.input_bits))
         spikes: Spikes = {}
         for population in self.network.spiking:
@@ -79,8 +81,11 @@ class FoldedNet(nn.Module):
             drive: torch.Tensor | float = 0.0
             for projection in incoming:
                 weight = self._weight(projection).value(rounded=exact)
-                if projection.source == self.network.input.name:  # the same image at every step: once is enough
-                    part = _apply(projection.op, weight, messages if exact else pixels).unsqueeze(0)
+                if (
+                    projection.source == self.network.input.name
+                ):  # a still image is the same at every step: once is enough
+                    part = _apply(projection.op, weight, messages if exact else pixels)
+                    part = part.reshape(1 if self.network.static else steps, -1, *part.shape[1:])
                 else:
                     train = spikes[projection.source]
                     part = _apply(projection.op, weight, train.flatten(0, 1))

@@ -15,12 +15,14 @@ import torch
 from torch import nn
 
 from kdsnn.data.datasets import Split
+from kdsnn.data.encoders import DIRECT, encoded
 from kdsnn.distill.losses.loss import Seen, loss_of, without_features
 from kdsnn.distill.qat.bounds import keep_in_bounds
 from kdsnn.distill.qat.rounded_network import FoldedNet
 from kdsnn.distill.trainer import Batch, Epoch, Plan, fit
 from kdsnn.errors import InputError
 from kdsnn.export.quantization.quantize import QuantizationReport, quantize
+from kdsnn.models.in_time import encode_batch
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QuantizeSection
 
@@ -40,6 +42,7 @@ class QatSettings:
         augment: name of an augmentation.
         surrogate: name of the gradient in place of the step's.
         slope: of the surrogate.
+        encode: how the network is shown still images, where it takes images in time.
     """
 
     quantize: QuantizeSection
@@ -48,6 +51,7 @@ class QatSettings:
     augment: str = "none"
     surrogate: str = "atan"
     slope: float = 2.0
+    encode: str = DIRECT
 
 
 def qat(
@@ -83,7 +87,7 @@ def qat(
         network,
         weight_bits=section.weight_bits,
         input_bits=None if section.input_bits == "auto" else section.input_bits,
-        calibration=split.images[: section.calibration_samples],
+        calibration=encoded(split.images[: section.calibration_samples], settings.encode, network.timesteps),
         method=section.method,
     )
     net = FoldedNet(network, like, report, surrogate=settings.surrogate, slope=settings.slope)
@@ -116,7 +120,8 @@ def finetune(
 
     def forward(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         pixels = (batch.images * 255).round().clamp(0, 255)
-        steps = model(pixels)[output]
+        shown = encode_batch(batch.images, settings.encode, net.network.timesteps)
+        steps = model((shown * 255).round().clamp(0, 255))[output]
         seen = Seen(steps, _answers(teacher, pixels / 255, steps[0]), batch.labels)
         return loss_of(section)(seen, section), seen.rates
 
@@ -127,7 +132,7 @@ def finetune(
         folder,
         resume=True,
         device=device,
-        validate=None if held_out is None else lambda model: _accuracy(model, held_out),
+        validate=None if held_out is None else lambda model: _accuracy(model, held_out, settings.encode),
         on_epoch=on_epoch,
         after_step=net.clamp,
         after_epoch=lambda: keep_in_bounds(net),
@@ -145,12 +150,13 @@ def _answers(teacher: nn.Module | None, images: torch.Tensor, like: torch.Tensor
     return logits
 
 
-def _accuracy(model: nn.Module, split: Split) -> float:
+def _accuracy(model: nn.Module, split: Split, encode: str) -> float:
     """Share of right answers of a folded network, on the device where it is."""
     assert isinstance(model, FoldedNet)  # noqa: S101
     device, right = next(model.parameters()).device, 0
     with torch.inference_mode():
         for begin in range(0, len(split.labels), BATCH):
-            rates = model.rates(torch.tensor(split.images[begin : begin + BATCH], device=device))
+            shown = encoded(split.images[begin : begin + BATCH], encode, model.network.timesteps)
+            rates = model.rates(torch.tensor(shown, device=device))
             right += int((rates.argmax(dim=1).cpu().numpy() == split.labels[begin : begin + BATCH]).sum())
     return right / len(split.labels)

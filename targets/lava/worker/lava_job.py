@@ -28,6 +28,7 @@ class JobPopulation(_Cells, total=False):
     decay_u: int
     decay_v: int
     fires: bool
+    reset_by: int | None
 
 
 class _Synapses(TypedDict):
@@ -49,8 +50,9 @@ class JobProjection(_Synapses, total=False):
 class Job(TypedDict):
     """`job.json`.
 
-    `parent` is the process that the worker does not outlive, `bits` are those of an input message, `lanes` the images
-    side by side, `record` the populations whose spikes are kept.
+    `parent` is the process that the worker does not outlive, `bits` are those of an input message, `static` says
+    whether every time step of an image sends the same, `lanes` are the images side by side, `record` the populations
+    whose spikes are kept.
     """
 
     schema: str
@@ -59,6 +61,7 @@ class Job(TypedDict):
     timesteps: int
     samples: int
     bits: int
+    static: bool
     stock: bool
     lanes: int
     record: list[str]

@@ -1,7 +1,8 @@
 """Runs one job on lava-nc: `python main.py JOB_FOLDER`. Started by kdsnn's Lava adapter, under Python 3.10.
 
-In the folder it reads `job.json`, `images.npy` and, for population i and projection j, `bias.<i>.npy` and
-`weight.<j>.npy`. It writes, where `steps` are T for each round of images in the lanes:
+In the folder it reads `job.json`, `images.npy` (samples, *shape), or (samples, T, *shape) where each time step has a
+frame of its own, and, for population i and projection j, `bias.<i>.npy` and `weight.<j>.npy`. It writes, where `steps`
+are T for each round of images in the lanes:
 
 - `tally.<i>.npy` (steps, 2): spikes, and neurons that were updated
 - `spikes.<i>.npy` (samples * T, *shape), where the job asks for them

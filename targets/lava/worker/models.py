@@ -22,6 +22,7 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from mapped import Mapped
 from recording import Listen
 
 __all__ = ["ImageSource", "Listener", "Recorder", "RecorderModel", "SourceModel"]
@@ -30,10 +31,12 @@ Array = npt.NDArray[Any]
 
 
 class ImageSource(AbstractProcess):
-    """Emits each image for T steps, as messages of some bits: `pixel >> (8 - bits)`."""
+    """Emits each image for T steps, or its T frames in turn, as messages of some bits: `pixel >> (8 - bits)`."""
 
-    def __init__(self, *, shape: tuple[int, ...], images: str, lanes: Lanes, bits: int, name: str) -> None:
-        super().__init__(images=images, lanes=lanes, bits=bits, name=name)
+    def __init__(
+        self, *, shape: tuple[int, ...], images: str, lanes: Lanes, bits: int, static: bool, name: str
+    ) -> None:
+        super().__init__(images=images, lanes=lanes, bits=bits, static=static, name=name)
         self.s_out = OutPort(shape=shape)
 
 
@@ -47,17 +50,22 @@ class SourceModel(PyLoihiProcessModel):
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.images: npt.NDArray[np.uint8] = np.load(proc_params["images"], mmap_mode="r", allow_pickle=False)
+        self.images = Mapped(proc_params["images"], "r")
         self.lanes: Lanes = proc_params["lanes"]
         self.shift = 8 - proc_params["bits"]
+        self.static: bool = proc_params["static"]
         self.message: Array | None = None
         end_with_parent()
 
     def run_spk(self) -> None:
         """Sends the message of this step."""
         step = self.time_step - 1
-        if step % self.lanes.timesteps == 0:
-            self.message = self.lanes.join(self.images[self.lanes.images(step)] >> self.shift)
+        within = step % self.lanes.timesteps
+        if within == 0 or not self.static:
+            images = self.images.array[self.lanes.images(step)]
+            shown = images if self.static else images[:, within]
+            self.message = self.lanes.join(shown >> self.shift)
+            self.images.used(shown.size)
         self.s_out.send(self.message)
 
 
@@ -96,7 +104,7 @@ class Listener:
     def __init__(self, listen: Listen) -> None:
         self.depth, self.shape, self.lanes = listen.depth, tuple(listen.shape), listen.lanes
         self.tally = open_array(listen.tally)
-        self.record = None if listen.record is None else open_array(listen.record)
+        self.record = None if listen.record is None else Mapped(listen.record, "r+")
         self.progress = None if listen.progress is None else open_array(listen.progress)
 
     def hear(self, time_step: int, spikes: Array) -> None:
@@ -106,15 +114,15 @@ class Listener:
             lanes = self.lanes.split(spikes, self.shape[0], step)
             self.tally[step] = np.count_nonzero(lanes), lanes.size
             if self.record is not None:
-                self.record[self.lanes.rows(step)] = from_lava(lanes, self.shape)
+                self.record.array[self.lanes.rows(step)] = from_lava(lanes, self.shape)
+                self.record.used(lanes.size)
         if self.progress is not None:
             self.progress[0] = time_step
 
 
 def open_array(path: str) -> Array:
     """A file that main.py made, mapped for writing."""
-    array: Array = np.load(path, mmap_mode="r+", allow_pickle=False)
-    return array
+    return Mapped(path, "r+").array
 
 
 def window(time_step: int, depth: int, steps: int) -> int | None:

@@ -1,4 +1,7 @@
-"""A process model of Lava's LIFReset for the neurons that most networks have: no leak, and no memory of the current."""
+"""A process model of Lava's LIFReset: faster without leak and current, and with resets that Lava's own does not have.
+
+Loihi 2's neurons are programs, so that a spike may take what it wants from the potential.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ Silent = npt.NDArray[np.bool_]  # neurons that do not fire at this step
 class FastLif(PyLifResetModelBitAcc):
     """Lava's bit-accurate LIFReset: the same states and spikes, in place and in 32 bits where no bit is lost.
 
+    Where `proc_params` has a `reset_by`, a spike takes that from the potential, and does not reset it to zero.
+
     Neurons with a leak or a current of their own take the stock arithmetic; so does a step in which u would wrap. While
     the pipeline fills or drains the population works on no image, is reset before the next, and stays silent.
     """
@@ -30,6 +35,7 @@ class FastLif(PyLifResetModelBitAcc):
         super().__init__(proc_params)
         self.depth: int = proc_params["depth"]
         self.lanes: Lanes = proc_params["lanes"]
+        self.reset_by: int | None = proc_params["reset_by"]
         self.silent: Silent | None = None
 
     def run_spk(self) -> None:
@@ -47,8 +53,12 @@ class FastLif(PyLifResetModelBitAcc):
         else:
             self.subthr_dynamics(activation_in=received)
         np.less_equal(self.v, self.effective_vth, out=silent)
-        self.v *= silent
-        self.s_out.send(np.logical_not(silent).view(np.uint8))
+        fired = np.logical_not(silent).view(np.uint8)
+        if self.reset_by is None:
+            self.v *= silent
+        elif self.reset_by:
+            self.v -= fired * np.int32(self.reset_by)
+        self.s_out.send(fired)
 
     def _prepare(self) -> Silent:
         self.scale_bias()

@@ -44,6 +44,7 @@ class Count:
         lanes: images side by side.
         graded: whether its messages are grey levels.
         largest: message.
+        recurrent: whether it feeds its source: what is sent in an image's last step never arrives.
         events: file of `(steps, 4)` int64: events of spikes, those at nonzero weights; the same of grey levels.
         listen: to its source, where no other does; else None.
     """
@@ -53,6 +54,7 @@ class Count:
     lanes: Lanes
     graded: bool
     largest: int
+    recurrent: bool
     events: str
     listen: Listen | None
 

@@ -39,18 +39,26 @@ class _Counter:
     def __init__(self, count: Count) -> None:
         self.depth, self.channels = count.depth, count.channels
         self.lanes, self.graded, self.largest = count.lanes, count.graded, count.largest
+        self.recurrent = count.recurrent
         self.rows = open_array(count.events)
         self.listener = Listener(count.listen) if count.listen else None
 
-    def hear(self, time_step: int, messages: Array) -> bool:
-        """Takes what arrived at this step; whether the source worked on an image, for else nobody looks at the sums."""
+    def hear(self, time_step: int, messages: Array) -> Array | None:
+        """Takes what the source sent at this step, and gives what of it arrives.
+
+        That is nothing of an image's last step where a population feeds itself, for it would arrive in the next image.
+        None where the source worked on no image, for then nobody looks at the sums.
+        """
         if self.listener:
             self.listener.hear(time_step, messages)
         step = window(time_step, self.depth, self.lanes.steps)
-        if step is not None:
-            dense, effective = self.fan_out.events(self.lanes.alive(messages, self.channels, step))
-            self.rows[step] = (0, 0, dense, effective) if self.graded else (dense, effective, 0, 0)
-        return step is not None
+        if step is None:
+            return None
+        if self.recurrent and (step + 1) % self.lanes.timesteps == 0:
+            return np.zeros_like(messages)
+        dense, effective = self.fan_out.events(self.lanes.alive(messages, self.channels, step))
+        self.rows[step] = (0, 0, dense, effective) if self.graded else (dense, effective, 0, 0)
+        return messages
 
 
 class _WideConv(PyConvModelFixed):
@@ -90,11 +98,11 @@ class FastConv(_WideConv):
         """Sends the input summed at the step before, then sums the messages of this step."""
         kernel = self._prepare() if self.convolution is None else self.convolution
         self.a_out.send(self.a_buf)
-        messages = self.s_in.recv()
-        if not self.counter.hear(self.time_step, messages):
+        messages = self.counter.hear(self.time_step, self.s_in.recv())
+        if messages is None:
             return
         if self.graded and self.before is not None and np.array_equal(messages, self.before):
-            return  # an image is shown for T steps, and summed once
+            return  # an image is shown for T steps, and summed once; so is a frame that comes again
         self.before = messages
         total = kernel.sums(messages if self.graded else messages != 0)
         self.a_buf = total if self.fits else self.clamp_precision(total)
@@ -122,8 +130,8 @@ class FastDense(PyDenseModelBitAcc):
         """Sends the input summed at the step before, then sums the messages of this step."""
         connection = self._prepare() if self.matrix is None else self.matrix
         self.a_out.send(self.a_buff)
-        messages = self.s_in.recv()
-        if not self.counter.hear(self.time_step, messages):
+        messages = self.counter.hear(self.time_step, self.s_in.recv())
+        if messages is None:
             return
         lanes, channels = self.counter.lanes.count, self.counter.channels
         apart = (messages if self.graded else messages != 0).reshape(-1, lanes, channels)

@@ -53,6 +53,7 @@ def build(job: Job, folder: Path, lanes: Lanes, files: Files) -> list[Any]:
             lanes=lanes,
             graded=source is neurons and job["bits"] > 1,
             largest=2 ** job["bits"] - 1 if source is neurons else 1,
+            recurrent=source is target,
             events=files.events[index],
             listen=files.listen[names.index(source["name"])] if heard else None,
         )
@@ -89,6 +90,7 @@ def _source(job: Job, folder: Path, population: JobPopulation, lanes: Lanes) -> 
         images=str(folder / "images.npy"),
         lanes=lanes,
         bits=job["bits"],
+        static=job["static"],
         name=population["name"],
     )
 
@@ -109,6 +111,7 @@ def _lif(job: Job, population: JobPopulation, lanes: Lanes, bias: Array) -> LIFR
     )
     neurons.proc_params["depth"] = population["depth"]
     neurons.proc_params["lanes"] = lanes
+    neurons.proc_params["reset_by"] = population["reset_by"]
     return neurons
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import sanafe
-from populations import ImagePort, Population, Spiking
+from populations import Drive, ImagePort, Loop, Population, Spiking
 from sanafe_job import Job, JobPopulation
 
-__all__ = ["build", "group_name"]
+__all__ = ["build", "group_name", "logs_potential"]
 
 
 def group_name(index: int) -> str:
@@ -43,8 +43,9 @@ def build(folder: Path, job: Job) -> tuple[Any, list[Population]]:
 
 def _group(network: Any, job: Job, index: int, population: JobPopulation) -> Any:
     units, port = job["units"], index == 0
-    attributes: dict[str, float] = {"threshold": 0.0, "bias": 0.0}
+    attributes: dict[str, float | str] = {"threshold": 0.0, "bias": 0.0}
     if not port:
+        attributes["reset_mode"] = population["reset_mode"]
         attributes["threshold"] = float(population["threshold"])
         attributes |= {"leak_decay": population["keep_v"] / 4096, "input_decay": 0.0, "log_u": population["keep_u"] > 0}
     return network.create_neuron_group(
@@ -55,8 +56,13 @@ def _group(network: Any, job: Job, index: int, population: JobPopulation) -> Any
         default_dendrite_hw_name=units["dendrite"],
         soma_hw_name=units["port" if port else "soma"],
         log_spikes=not port,
-        log_potential=not port and not population["fires"],
+        log_potential=not port and logs_potential(population),
     )
+
+
+def logs_potential(population: JobPopulation) -> bool:
+    """Whether SANA-FE is to say its potentials: an integrator, or one whose spikes take what SANA-FE's cannot."""
+    return not population["fires"] or population["reset_by"] is not None
 
 
 def _populations(folder: Path, job: Job, chip: Any) -> list[Population]:
@@ -65,8 +71,12 @@ def _populations(folder: Path, job: Job, chip: Any) -> list[Population]:
     made: list[Population] = [
         ImagePort(groups[group_name(0)], np.load(folder / "messages.npy", allow_pickle=False), steps)
     ]
+    loops = {p["source"]: j for j, p in enumerate(job["projections"]) if p["source"] == p["target"]}
     for index, population in enumerate(job["populations"][1:], start=1):
-        drive = np.load(folder / f"drive.{index}.npy", allow_pickle=False)
-        depth, keep = population["depth"], population["keep_u"]
-        made.append(Spiking(groups[group_name(index)], depth, keep, drive, steps, samples))
+        synaptic = np.load(folder / f"drive.{index}.npy", mmap_mode="r", allow_pickle=False)
+        drive = Drive(synaptic, np.load(folder / f"bias.{index}.npy", allow_pickle=False))
+        loop = Loop(*np.load(folder / f"synapses.{loops[index]}.npy", allow_pickle=False)) if index in loops else None
+        neurons, depth, keep = groups[group_name(index)], population["depth"], population["keep_u"]
+        taken = population["reset_by"]
+        made.append(Spiking(neurons, depth, steps, samples, keep=keep, drive=drive, loop=loop, taken=taken))
     return made

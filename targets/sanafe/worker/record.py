@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from chip import group_name
+from chip import group_name, logs_potential
 from populations import Population, Spiking
 from sanafe_job import Job, JobProjection
 
@@ -63,11 +63,12 @@ class Record:
         parts = [energy[name] for name in ("synapse", "soma", "network")]
         self.totals[step] = [*parts, answer["sim_time"], answer["packets_sent"], perf["hops"]]
         self._charges(step, answer["neuron_trace"])
+        potentials = self._potentials(answer["potential_trace"])
         last = self.populations[-1].window(step)
         if last is None or last[1] != self.job["timesteps"] - 1:
             return
         if self.potentials is not None:
-            self.potentials[last[0]] = np.asarray(answer["potential_trace"][0]) * UNIT
+            self.potentials[last[0]] = potentials[len(self.populations) - 1] * UNIT
         (self.folder / "progress").write_text(str(last[0] + 1))
 
     def write(self) -> None:
@@ -85,8 +86,11 @@ class Record:
         return {i: np.zeros((samples, steps, self.job["populations"][i]["neurons"]), dtype=np.uint8) for i in wanted}
 
     def _spikes(self, step: int, fired: Iterable[Any]) -> None:
+        for population in self.populations:
+            population.fired = []
         for address in fired:
             index = self.index[address.group_name]
+            self.populations[index].fired.append(address.neuron_offset)
             self.spikes[step, index] += 1
             at = self.populations[index].window(step)
             if at is not None and index in self.trains:
@@ -117,6 +121,19 @@ class Record:
             if isinstance(population, Spiking) and record["keep_u"]:
                 population.after(step, charge[begin : begin + record["neurons"]])
                 begin += record["neurons"]
+
+    def _potentials(self, trace: Sequence[Sequence[float]]) -> dict[int, npt.NDArray[np.float64]]:
+        """Those of the populations that were asked for, which then take what their spikes take."""
+        said: dict[int, npt.NDArray[np.float64]] = {}
+        begin = 0
+        for index, record in enumerate(self.job["populations"][1:], start=1):
+            if logs_potential(record):
+                said[index] = np.asarray(trace[0][begin : begin + record["neurons"]])
+                begin += record["neurons"]
+                population = self.populations[index]
+                assert isinstance(population, Spiking)  # noqa: S101  only the first is not
+                population.take(said[index])
+        return said
 
 
 def _zeros(folder: Path, index: int, projection: JobProjection, cores: Sequence[Cores]) -> dict[tuple[int, int], int]:

@@ -28,7 +28,8 @@ class JobPopulation(_Cells, total=False):
     """A population; the input, the first one, has neurons and a depth alone.
 
     `depth` is in time steps after the image, `threshold` in weight units, and `keep_u` and `keep_v` are the 4096ths of
-    current and potential that a step keeps.
+    current and potential that a step keeps. A spike takes all of the potential (`reset_mode` is `hard`), the threshold
+    (`soft`) or nothing (`none`); `reset_by`, 64 to a weight unit, is any other amount, which the worker takes, or None.
     """
 
     record: bool
@@ -36,6 +37,8 @@ class JobPopulation(_Cells, total=False):
     keep_u: int
     keep_v: int
     fires: bool
+    reset_by: int | None
+    reset_mode: str
 
 
 class JobProjection(TypedDict):

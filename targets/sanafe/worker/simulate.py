@@ -1,7 +1,7 @@
 """Runs one job on SANA-FE: `python simulate.py JOB_FOLDER`. Started by kdsnn's adapter, in a process of its own.
 
 In the folder it reads `job.json`, `chip.yaml`, `messages.npy` and, for population i and projection j, `core.<i>.npy`,
-`drive.<i>.npy` and `synapses.<j>.npy`. It writes
+`bias.<i>.npy`, `drive.<i>.npy` and `synapses.<j>.npy`. It writes
 
 - `spikes.<i>.npy` (samples, T, neurons) uint8, where the job asks for them
 - `potentials.npy` (samples, neurons) int32: of an output that never fires, after its last step of each image

@@ -5,108 +5,20 @@ Each says which forms it is made of. Some forms cannot be carried, and must be r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import snntorch
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
-from kdsnn.models.neurons import MultiStep, Repeat
+from kdsnn.models.neurons import Repeat
+from tests.export.lowering.random_nets import REFUSED, Net, OwnConv, OwnLinear, OwnNorm, Step, T
+from tests.export.lowering.random_neurons import NeuronMaker
 
-T = 3
-Step = Callable[[torch.Tensor], torch.Tensor]
-REFUSED = {  # forms that no network of populations and projections says
-    "relu", "max of a drive", "circular", "batch statistics", "subtract", "none", "own neuron", "graded spikes",
-    "quantized state", "ceil mode", "product of spikes", "flip", "clamp", "noise", "dropout",
-    "beta vector", "recurrence", "state as drive", "by numbers", "Lapicque", "late reset of a current", "half",
-    "changed reset", "rests again", "part of an image", "last step",
-}  # fmt: skip
-
-
-class OwnConv(nn.Conv2d):
-    """A convolution with a forward of its own."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return 0.7 * super().forward(x) + 0.1
-
-
-class OwnLinear(nn.Linear):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.linear(x, self.weight.abs(), self.bias) - 0.2
-
-
-class OwnNorm(nn.BatchNorm2d):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x) * 1.5
-
-
-class OwnLeaky(snntorch.Leaky):
-    def forward(self, x: torch.Tensor, mem: Any = None) -> Any:
-        return super().forward(2 * x, mem)
-
-
-class Net(nn.Module):
-    """A stack of steps. In the style `loop`, neurons are given their state; else they keep it."""
-
-    def __init__(self, style: str, returns: str) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList()
-        self.steps: list[Step] = []
-        self.style, self.returns = style, returns
-        self.states: dict[int, Any] = {}
-        self.once_a_step = style == "step"
-
-    def add(self, module: nn.Module) -> nn.Module:
-        self.layers.append(module)
-        return module
-
-    def one_step(self, x: torch.Tensor) -> torch.Tensor:
-        for step in self.steps:
-            x = step(x)
-        return x
-
-    def neuron(self, cell: Any) -> Step:
-        self.add(cell)
-        if isinstance(cell, MultiStep) or cell.init_hidden:
-            return lambda x: (cell(x) if not getattr(cell, "output", False) else cell(x)[0]).to(x.dtype)
-
-        def stateful(x: torch.Tensor) -> torch.Tensor:
-            state = self.states.get(id(cell))
-            if state is None:
-                state = cell.reset_mem()
-                state = state if isinstance(state, tuple) else (state,)
-            spikes, *self.states[id(cell)] = cell(x, *state)
-            return spikes.to(x.dtype)  # surrogates answer in float32
-
-        return stateful
-
-    def forward(self, x: torch.Tensor) -> Any:
-        if self.style in ("step", "folded"):
-            return self.one_step(x)
-        self.states.clear()
-        for layer in self.modules():
-            if isinstance(layer, snntorch.SpikingNeuron):
-                layer.reset_mem()
-        spikes, states = [], []
-        for _ in range(T):
-            spikes.append(self.one_step(x))
-            states.append(list(self.states.values())[-1][-1] if self.states else spikes[-1])
-        results: dict[str, Callable[[], Any]] = {
-            "stack": lambda: torch.stack(spikes),
-            "tuple": lambda: (torch.stack(spikes, dim=0), torch.stack(states, dim=0)),
-            "list": lambda: spikes,
-            "sum": lambda: torch.stack(spikes).sum(0),
-            "mean": lambda: torch.stack(spikes).mean(dim=0),
-            "added": lambda: sum(spikes),
-            "folded": lambda: torch.cat(spikes),
-            "dict": lambda: {"spikes": torch.stack(spikes), "potentials": torch.stack(states)},
-            "last step": lambda: spikes[-1],
-        }
-        return results[self.returns]()
+__all__ = ["REFUSED", "Net", "T", "random_module"]
 
 
 def random_module(seed: int) -> tuple[Net, tuple[int, int, int], set[str]]:
@@ -114,23 +26,11 @@ def random_module(seed: int) -> tuple[Net, tuple[int, int, int], set[str]]:
     return Maker(seed).make()
 
 
-class Maker:
+class Maker(NeuronMaker):
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
         torch.manual_seed(seed)
-        self.forms: set[str] = set()
-
-    def one(self, *choices: str, trap: Iterable[str] = (), often: float = 0.06) -> str:
-        """A form; now and then one that must be refused."""
-        traps = list(trap)
-        if traps and self.rng.random() < often:
-            choices = tuple(traps)
-        chosen = str(self.rng.choice(choices))
-        self.forms.add(chosen)
-        return chosen
-
-    def chance(self, p: float) -> bool:
-        return bool(self.rng.random() < p)
+        self.forms = set()
 
     def make(self) -> tuple[Net, tuple[int, int, int], set[str]]:
         style = self.one("loop", "hidden loop", "step", "folded")
@@ -138,8 +38,11 @@ class Maker:
         if style in ("loop", "hidden loop"):
             returns = self.one("stack", "tuple", "list", "sum", "mean", "added", "folded", "dict", trap=["last step"])
         self.net = Net(style, returns)
+        if style != "folded" and self.chance(0.3):
+            self.forms.add("in time")
+            self.net.in_time = True
         shape = (int(self.rng.integers(1, 3)), int(self.rng.integers(6, 10)), int(self.rng.integers(6, 10)))
-        self.shape: tuple[int, ...] = shape
+        self.shape = shape
         if self.chance(0.3):
             self.net.steps.append(self.constant())
         for stage in range(int(self.rng.integers(1, 3))):
@@ -266,73 +169,6 @@ class Maker:
             return x + y
 
         self.net.steps[begin:] = [both]
-
-    def neuron(self) -> Step:
-        style = self.net.style
-        traps = ["subtract", "none", "own neuron", "graded spikes", "quantized state", "beta vector", "Lapicque",
-                 "late reset of a current", "changed reset"]  # fmt: skip
-        if self.shape[0] == 1:
-            traps.remove("beta vector")
-        if style == "loop":
-            traps += 3 * ["recurrence", "state as drive", "rests again"]
-        form = self.one("Leaky", "no leak", "early reset", "learned", "threshold vector", "Synaptic", "other gradient",
-                        "hooked neuron", trap=traps)  # fmt: skip
-        hidden = style in ("hidden loop", "step")
-        threshold = float(self.rng.uniform(0.2, 0.6))
-        settings: dict[str, Any] = {"threshold": threshold, "reset_mechanism": "zero", "init_hidden": hidden}
-        settings["beta"] = float(self.rng.uniform(0.5, 0.95))
-        settings["output"] = style == "hidden loop" and self.chance(0.3)
-        column = (self.shape[0], *([1] * (len(self.shape) - 1)))
-        changes: dict[str, dict[str, Any]] = {
-            "no leak": {"beta": 1.0},
-            "early reset": {"reset_delay": False},
-            "learned": {"learn_beta": True, "learn_threshold": True},
-            "threshold vector": {"threshold": torch.rand(column) * 0.4 + 0.2},
-            "other gradient": {"spike_grad": snntorch.surrogate.fast_sigmoid(slope=10)},
-            "beta vector": {"beta": torch.linspace(0.4, 0.9, self.shape[0]).reshape(column)},
-            "subtract": {"reset_mechanism": "subtract"},
-            "none": {"reset_mechanism": "none"},
-            "graded spikes": {"graded_spikes_factor": 2.0},
-            "quantized state": {"state_quant": lambda mem: torch.round(8 * mem) / 8},
-            "Synaptic": {"alpha": 0.6, "reset_delay": False},
-            "late reset of a current": {"alpha": 0.6},
-            "changed reset": {"reset_mechanism": "subtract"},
-        }
-        kinds: dict[str, Any] = {
-            **dict.fromkeys(("Synaptic", "late reset of a current"), snntorch.Synaptic),
-            "own neuron": OwnLeaky,
-            "Lapicque": snntorch.Lapicque,
-        }
-        cell = kinds.get(form, snntorch.Leaky)(**settings | changes.get(form, {}))
-        if form == "changed reset":
-            cell.reset_mechanism = "zero"
-        if form == "hooked neuron":
-            cell.register_forward_hook(
-                lambda _m, _a, out: (0.5 * out[0], *out[1:]) if isinstance(out, tuple) else 0.5 * out
-            )
-        if style == "folded":
-            if type(cell) not in (snntorch.Leaky, snntorch.Synaptic):
-                cell = snntorch.Leaky(0.9, threshold=threshold, reset_mechanism="none")
-            return self.net.neuron(MultiStep(T, cell))
-        if form == "rests again":
-            self.net.add(cell)
-            return lambda x: cell(x, cell.reset_mem())[0].to(x.dtype)
-        if form in ("recurrence", "state as drive"):
-            self.net.add(cell)
-            return self.loop(cell, 0 if form == "recurrence" else 1)
-        return self.net.neuron(cell)
-
-    def loop(self, cell: Any, which: int) -> Step:
-        """A neuron that is driven by what it returned at the step before."""
-        net = self.net
-
-        def step(x: torch.Tensor) -> torch.Tensor:
-            before = net.states.get(id(cell))
-            made = cell(x, cell.reset_mem()) if before is None else cell(x + 0.3 * before[which], before[1])
-            net.states[id(cell)] = list(made)
-            return made[0].to(x.dtype)
-
-        return step
 
     def pool(self) -> None:
         form = self.one("MaxPool2d", "F.max_pool2d", "AvgPool2d", "F.avg_pool2d", "adaptive", trap=["ceil mode"])

@@ -262,7 +262,7 @@ def chain_with(*layers: nn.Module) -> nn.Sequential:
     [
         (chain_with(nn.ReLU(), IF(T)), "layer 'relu2' \\(ReLU\\) cannot be lowered"),
         (chain_with(nn.MaxPool2d(2), IF(T)), "its input is not spikes"),
-        (chain_with(snntorch.Leaky(1.0, init_hidden=True)), "its reset is 'subtract'"),
+        (chain_with(snntorch.Leaky(0.0, init_hidden=True)), "with beta 0 its reset 'subtract'"),
         (
             chain_with(snntorch.Leaky(torch.full((6,), 0.9).cumprod(0), reset_mechanism="zero")),
             "beta is not one number",

@@ -19,17 +19,21 @@ IMAGES = 6
 
 def run(net: Net, pixels: torch.Tensor) -> np.ndarray:
     """What the module puts out, run by torch from rest: spikes `(N, T, classes)`, or their sum `(N, classes)`."""
+    images = len(pixels)
     for layer in net.modules():
         if isinstance(layer, snntorch.SpikingNeuron):
             layer.reset_mem()
     net.states.clear()
     with torch.no_grad():
-        out = torch.stack([net(pixels) for _ in range(T)]) if net.once_a_step else net(pixels)
+        if net.once_a_step:
+            out = torch.stack([net(pixels[:, step] if net.in_time else pixels) for step in range(T)])
+        else:
+            out = net(pixels.transpose(0, 1) if net.in_time else pixels)
     if isinstance(out, dict):
         out = out["spikes"]
     out = out[0] if isinstance(out, tuple) else torch.stack(out) if isinstance(out, list) else out
-    if out.numel() == T * len(pixels) * 4:
-        return out.reshape(T, len(pixels), -1).transpose(0, 1).numpy()
+    if out.numel() == T * images * 4:
+        return out.reshape(T, images, -1).transpose(0, 1).numpy()
     return out.numpy()
 
 
@@ -37,9 +41,9 @@ def examine(seed: int) -> tuple[str, set[str]]:
     """Whether a module was refused, or is `equal` or `silent`; and its forms."""
     net, shape, forms = random_module(seed)
     net = net.double() if "half" not in forms else net
-    images = trial_images(shape, IMAGES, seed)
+    images = trial_images((T, *shape) if net.in_time else shape, IMAGES, seed)
     try:
-        lowered = lower_module(net, input_shape=shape, timesteps=T, labels=None)
+        lowered = lower_module(net, input_shape=shape, timesteps=T, labels=None, in_time=net.in_time)
     except LoweringError as error:
         scaled_pool = "maximum of spikes" in str(error) and forms & {"hooked neuron", "half as much"}
         if not (forms & REFUSED or scaled_pool):
@@ -57,7 +61,7 @@ def examine(seed: int) -> tuple[str, set[str]]:
     np.testing.assert_allclose(wanted, made, atol=1e-6, err_msg=f"{seed}: {sorted(forms)}")  # sums are divided by T
     assert not forms & REFUSED, f"{seed}: {forms & REFUSED} was carried"
     if seed % 5 == 0:
-        lowered = lower_module(net.float(), input_shape=shape, timesteps=T, labels=None)
+        lowered = lower_module(net.float(), input_shape=shape, timesteps=T, labels=None, in_time=net.in_time)
         check_module(net, lowered, lowered.network, images)
     return ("equal" if made.any() else "silent"), forms
 

@@ -1,5 +1,7 @@
 """Relays make paths equally long and change no spike of any other population."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,10 +14,11 @@ from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import read_nir, write_nir
 from kdsnn.export.quantization.quantize import quantize
 from kdsnn.models.neurons import IF, Repeat
-from kdsnn.network import Network
+from kdsnn.network import Conv2d, Network, Projection
 from kdsnn.network.overflow import overflows
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.lava.limits import violations
+from kdsnn.targets.placement.path_lengths import unequal_paths
 from kdsnn.targets.reference import ReferenceTarget
 from tests.oracles import simulate_float
 
@@ -60,6 +63,16 @@ def test_only_what_is_needed_is_relayed(unbalanced: Network) -> None:
     assert all(depths[p.target] == depths[p.source] + 1 for p in network.projections)
     assert balance(network) is network
     assert network.output is unbalanced.output
+
+
+def test_a_population_that_feeds_itself_needs_no_relay(unbalanced: Network) -> None:
+    name = "if2"
+    shape = unbalanced.population(name).shape
+    own = Projection(name, name, Conv2d(np.full((shape[0], shape[0], 1, 1), -0.1)))
+    network = balance(replace(unbalanced, projections=(*unbalanced.projections, own)))
+    assert [p.name for p in network.projections if p.recurrent] == ["if2->if2"]
+    assert [p.name for p in network.populations if p.relay] == ["if2_relay1", "if2_relay2"]
+    assert unequal_paths(network, "any") == []
 
 
 def test_no_other_spike_changes(unbalanced: Network, images: np.ndarray) -> None:

@@ -2,6 +2,8 @@
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from kdsnn.targets.gpu.exact_products import int8_is_exact
 from kdsnn.targets.reference import ReferenceTarget
 from kdsnn.targets.registry import load_target
 from kdsnn.testing import check_target, example_networks, random_images, random_network
-from tests.oracles import fan_out, simulate_integer
+from tests.oracles import carried, fan_out, simulate_integer
 
 
 def test_conformance_on_the_cpu() -> None:
@@ -31,10 +33,17 @@ def test_conformance_on_a_gpu() -> None:
     assert list(result.passed) == [n.name for n in example_networks()]
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 100_000))
-def test_random_networks(seed: int) -> None:
-    network = random_network(seed)
+KINDS = {
+    "in_time": st.booleans(),
+    "reset": st.sampled_from(["zero", "zero", "subtract", "none"]),
+    "recurrent": st.booleans(),
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 100_000), st.fixed_dictionaries(KINDS))
+def test_random_networks(seed: int, kind: dict[str, Any]) -> None:
+    network = random_network(seed, **kind)
     images = random_images(network, 5, seed)
     wanted = ReferenceTarget().compile(network).run(images, record="all")
     for arithmetic in ("auto", "float32"):
@@ -89,6 +98,27 @@ def test_batches_do_not_change_the_result() -> None:
     seen: list[int] = []
     check_same(program.run(images, record="all", progress=seen.append), whole)
     assert seen == [4, 8, 11]
+
+
+@pytest.mark.parametrize("number", range(len(example_networks())))
+def test_blocks_of_time_do_not_change_the_result(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = example_networks()[number]
+    images = random_images(network, 60)  # enough for counts that no byte holds
+    whole = GpuTarget("cpu").compile(network).run(images, record="all")
+    for longest in (1, 3):
+        monkeypatch.setattr("kdsnn.targets.gpu.program.LONGEST", longest)
+        check_same(GpuTarget("cpu").compile(network).run(images, record="all"), whole)
+
+
+@pytest.mark.parametrize("in_time", [False, True])
+def test_a_batch_shrinks_with_time_until_the_blocks_are_full(in_time: bool) -> None:
+    """And with the frames: the input is larger than all that hears it."""
+    network = random_network(10, in_time=in_time)
+    largest = network.input.neurons if in_time else max(p.neurons for p in network.spiking)
+    assert network.input.neurons > max(p.neurons for p in network.spiking)
+    for steps in (50, 1000):
+        program = GpuTarget("cpu").compile(replace(network, timesteps=steps))
+        assert 0.95 * 2**23 < program.batch * program.block * largest <= 2**23
 
 
 def test_threads_can_share_a_program() -> None:
@@ -161,20 +191,17 @@ def test_periods_of_neurons_that_come_exactly_to_their_threshold(threshold: int)
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 100_000))
-def test_counts_are_those_of_every_synapse(seed: int) -> None:
+@given(st.integers(0, 100_000), st.fixed_dictionaries(KINDS))
+def test_counts_are_those_of_every_synapse(seed: int, kind: dict[str, Any]) -> None:
     """Its own counts, in torch, against an enumeration of synapses."""
-    network = random_network(seed)
+    network = random_network(seed, **kind)
     images = random_images(network, 3, seed)
     result = GpuTarget("cpu").compile(network).run(images, record="all")
     for layer in result.counts.layers:
         counted = {"synops_dense": 0, "synops_effective": 0, "input_macs": 0, "input_macs_effective": 0}
         for projection in network.incoming(layer.name):
             source = network.population(projection.source)
-            if source is network.input:
-                events = (images >> (8 - network.input_bits) > 0).sum(axis=0, dtype=np.int64) * network.timesteps
-            else:
-                events = result.spikes[source.name].sum(axis=(0, 1), dtype=np.int64)
+            events = carried(network, projection, images, result.spikes)
             graded = source is network.input and network.input_bits > 1
             dense = "input_macs" if graded else "synops_dense"
             effective = "input_macs_effective" if graded else "synops_effective"

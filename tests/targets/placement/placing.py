@@ -24,7 +24,7 @@ def small(*, shared: bool = True, **limits: int | None) -> Hardware:
         if value is not None
     )
     synapses = hardware.synapses.model_copy(update={"shared": shared})
-    return hardware.model_copy(update={"name": "small", "given": known, "synapses": synapses})
+    return hardware.model_copy(update={"name": "small", "given": known, "lacks": (), "synapses": synapses})
 
 
 def check(network: Network, placement: Placement) -> None:

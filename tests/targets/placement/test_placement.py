@@ -1,5 +1,7 @@
 """Placement: small networks by hand, every limit and violation, and a slow count of random networks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -153,6 +155,39 @@ def test_a_limit_that_is_not_known_is_not_checked() -> None:
     assert placement.share("synaptic_memory") == (4 + 6) * 64 / (2 * 128 * 1024 * 8)
 
 
+def looped(*, neurons: int) -> Network:
+    """4 -> `neurons`, all of which hear each other and themselves, and 2 that hear all of them."""
+    network = integer(("a", (neurons,), Dense(ones(neurons, 4))), ("b", (2,), Dense(ones(2, neurons))), shape=(1, 2, 2))
+    loop = Projection("a", "a", Dense(ones(neurons, neurons)))
+    return replace(network, projections=(*network.projections, loop))
+
+
+def test_a_population_that_feeds_itself_sends_to_its_own_cores() -> None:
+    network = looped(neurons=6)
+    for limits, loads in (
+        ({}, [Load(6, 24 + 36, 10 * 64, 10, 6 + 6)]),  # to `b` and to itself
+        ({"neurons": 4}, [Load(4, 16 + 24, 10 * 64, 10, 4 * 3), Load(2, 8 + 12, 10 * 64, 10, 2 * 3)]),
+        ({"output_axons": 9}, [Load(3, 12 + 18, 10 * 64, 10, 3 * 3)] * 2),
+    ):
+        placement = place(network, small(**limits))
+        assert [core.load for core in placement.layers[0].cores] == loads
+        assert placement.violations == ()
+        check(network, placement)
+
+
+def test_a_population_that_cannot_send_to_all_of_its_cores_is_refused() -> None:
+    (violation,) = place(looped(neurons=6), small(output_axons=6, neurons=4)).violations
+    assert violation.where == "a"
+    assert "output axons" in violation.what
+
+
+def test_a_feature_that_the_chip_lacks_is_named() -> None:
+    network = next(n for n in example_networks() if n.name == "subtract")
+    (violation,) = (v for v in place(network, load_hardware("loihi1")).violations if v.where == network.name)
+    assert "uses 'subtract-reset', which loihi1 does not have: a spike resets a compartment to zero" in violation.what
+    assert place(network, load_hardware("loihi2")).violations == ()
+
+
 def test_relays_are_counted_apart() -> None:
     residual = next(n for n in example_networks() if n.name == "residual")
     placement = place(residual, small())
@@ -187,6 +222,7 @@ def test_the_example_networks(network: Network, shared: bool) -> None:
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 10**6),
+    recurrent=st.booleans(),
     shared=st.booleans(),
     neurons=st.one_of(st.none(), st.integers(1, 200)),
     memory=st.one_of(st.none(), st.integers(64, 40_000)),
@@ -195,12 +231,13 @@ def test_the_example_networks(network: Network, shared: bool) -> None:
 )
 def test_random_networks_on_random_hardware(
     seed: int,
+    recurrent: bool,
     shared: bool,
     neurons: int | None,
     memory: int | None,
     input_axons: int | None,
     output_axons: int | None,
 ) -> None:
-    network = random_network(seed)
+    network = random_network(seed, recurrent=recurrent)
     limits = {"neurons": neurons, "synaptic_memory": memory, "input_axons": input_axons, "output_axons": output_axons}
     check(network, place(network, small(shared=shared, **limits)))

@@ -1,0 +1,92 @@
+"""The page of a report in a real browser: `uv run --group browser pytest -m browser`, with Chromium installed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import pytest
+
+from kdsnn.report.page import write_report
+from kdsnn.steps.evaluate import evaluate_model
+from kdsnn.steps.images import select_images
+from kdsnn.targets.gpu import GpuTarget
+from tests.small_run import small_run
+
+pytestmark = pytest.mark.browser
+SIZES = {"desk": (1280, 800), "phone": (390, 844)}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    chromium = which("chromium") or which("chromium-browser") or which("google-chrome")
+    assert chromium, "Chromium is not installed: apt-get install chromium"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page_file() -> Path:
+    model = small_run()
+    for samples in (40, 10):
+        evaluate_model(model, GpuTarget("cpu"), select_images(model, samples=samples))
+    return write_report(model)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_opens_without_errors_or_requests_and_fits(browser: Any, page_file: Path, size: str, scheme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    width, height = SIZES[size]
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(page_file.absolute().as_uri())
+    assert said == []
+    assert [url for url in asked if not url.startswith("data:")] == [page_file.absolute().as_uri()]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width  # nothing but tables scrolls sideways
+    assert page.locator("figure svg").count() >= 6
+    assert all(box["width"] > 200 for box in (each.bounding_box() for each in page.locator("figure svg").all()))
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 29)"}[scheme]
+    letters = page.evaluate("getComputedStyle(document.querySelector('figure svg text')).fill")
+    assert letters == page.evaluate("getComputedStyle(document.body).color")
+    found = Axe().run(page).response["violations"]
+    assert [(v["id"], v["impact"]) for v in found if v["impact"] in ("serious", "critical")] == []
+    page.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_verdict_is_on_the_first_screen(browser: Any, page_file: Path, size: str) -> None:
+    width, height = SIZES[size]
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto(page_file.absolute().as_uri())
+    cards = page.locator(".verdict li")
+    assert cards.count() == 4
+    for card in cards.all():
+        box = card.bounding_box()
+        assert box["y"] + box["height"] <= height
+    assert "1 machine, the same spikes" in cards.nth(0).inner_text()
+    page.close()
+
+
+def test_tables_sort_by_their_columns(browser: Any, page_file: Path) -> None:
+    page = browser.new_page()
+    page.goto(page_file.absolute().as_uri())
+    table = page.locator("table.sorts").first
+    images = lambda: [row.locator("td").nth(1).inner_text() for row in table.locator("tbody tr").all()]  # noqa: E731
+    button = table.locator("thead th").nth(1).locator("button")
+    button.click()
+    assert images() == ["10", "40"]
+    button.press("Enter")
+    assert images() == ["40", "10"]
+    assert table.locator("thead th").nth(1).get_attribute("aria-sort") == "descending"
+    page.close()
