@@ -55,7 +55,9 @@ def test_a_recurrent_file_of_frames_is_made_and_run(cli: Cli, recurrent: Path, t
     shown = cli("quantize", recurrent, *common, "--calibrate", tmp_path / "bare.npy", "--json")
     assert shown.code == 0, shown.err
     assert shown.json["agreement"]["images"] > 0
-    assert cli("export", recurrent, *common[:5], "--dry-run", "--json").json["timesteps"] == T
+    planned = cli("export", recurrent, "--in-time", "-T", T, "--reset", "subtract", "--dry-run", "--json")
+    assert planned.code == 0, planned.err
+    assert planned.json["timesteps"] == T
     still = cli("quantize", recurrent, *common, "--calibrate", "digits")
     assert still.code == 3
     assert not still.out
