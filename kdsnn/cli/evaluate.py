@@ -61,7 +61,9 @@ def evaluate(
     ] = False,
     margin: Annotated[
         list[int] | None,
-        typer.Option("--margin", help="With --curve: a lead to stop at, in spikes or potential (again for more)."),
+        typer.Option(
+            "--margin", help="With --curve: a lead to stop at, in spikes or membrane potential (again for more)."
+        ),
     ] = None,
     time_limit: TimeLimitOption = None,
     device: DeviceOption = None,

@@ -29,7 +29,8 @@ __all__ = ["noise", "register", "show"]
 def noise(
     run: Annotated[str | None, typer.Argument(help="Path or name of a quantized run. Left out: the latest.")] = None,
     against: Annotated[
-        str | None, typer.Option("--against", metavar="RUN", help="A run to compare with: of the SNN alone, say.")
+        str | None,
+        typer.Option("--against", metavar="RUN", help="A run to compare with: the baseline without a teacher, say."),
     ] = None,
     kind: Annotated[
         list[str] | None,

@@ -22,7 +22,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Messages into a layer a sample, and the hops between tiles that they make; a spike to three cores is three."""
+    """Messages into a layer per sample, and the hops between tiles that they make; a spike to three cores is three."""
 
     messages: float
     hops_east_west: float

@@ -27,8 +27,8 @@ class EnergyReport(Displayed):
 
     Attributes:
         model: the constants.
-        parts: joules a sample, by part: all that depends on what the network does.
-        layers: the same joules a sample, by layer.
+        parts: joules per sample, by part: all that depends on what the network does.
+        layers: the same joules per sample, by layer.
         teacher_j_per_sample: of the teacher's multiply-accumulates, where the model has a constant for them.
         static: static power times time, where power, chips and time are known.
         left_out: terms that are in none of the figures, each with the reason.
@@ -43,7 +43,7 @@ class EnergyReport(Displayed):
 
     @property
     def dynamic_j_per_sample(self) -> float | None:
-        """Joules a sample, all parts together; None where the model has none."""
+        """Joules per sample, all parts together; None where the model has none."""
         return sum(self.parts.values()) if self.parts else None
 
     @property
@@ -124,7 +124,7 @@ def estimate(
     Args:
         model: the constants.
         counts: of all samples.
-        teacher_macs: multiply-accumulates of the teacher a sample.
+        teacher_macs: multiply-accumulates of the teacher per sample.
         deployment: of the network on the model's chip. Without it a spike is one message and makes no hops, and static
             energy is unknown; both are named in `left_out`.
     """

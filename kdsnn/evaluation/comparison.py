@@ -58,13 +58,13 @@ def _check_potentials(who: str, potentials: Array | None, wanted: Array | None, 
         return
     if potentials is None or potentials.shape != wanted.shape:
         found = "none" if potentials is None else f"of shape {potentials.shape}"
-        raise VerificationError(f"{who} read potentials {found}; the reference: {wanted.shape}")
+        raise VerificationError(f"{who} read membrane potentials {found}; the reference: {wanted.shape}")
     if not np.array_equal(potentials, wanted):
         image, *neuron = (int(i) for i in np.argwhere(potentials != wanted)[0])
         reads, right = (int(array[image, *neuron]) for array in (potentials, wanted))
         raise VerificationError(
-            f"{who} differs from the reference in the potential of the output: first in image {first_image + image}, "
-            f"neuron {tuple(neuron)}, which reads {reads}; the reference: {right}"
+            f"{who} differs from the reference in the membrane potential of the output: first in image "
+            f"{first_image + image}, neuron {tuple(neuron)}, which reads {reads}; the reference: {right}"
         )
 
 

@@ -53,8 +53,8 @@ class Stop:
         accuracy: None without labels.
         agreement: share of the images with the same answer as after all steps.
         mean_steps: that an image runs.
-        counts: of all images until they stop, a sample.
-        dynamic_j: by energy model that has any: dynamic energy, a sample; a spike is one message, without hops.
+        counts: of all images until they stop, per sample.
+        dynamic_j: by energy model that has any: dynamic energy per sample; a spike is one message, without hops.
     """
 
     rule: Literal["margin", "first-spike"]
@@ -74,8 +74,8 @@ class InTime(Displayed):
         unit: of a lead: `spikes`, or `potential`.
         accuracies: after each step; empty without labels.
         agreements: after each step, the share of the images with the answer of the last.
-        counts: in each step alone, a sample, by name, `(T,)` each.
-        dynamic_j: of all steps, a sample, by energy model.
+        counts: in each step alone, per sample, by name, `(T,)` each.
+        dynamic_j: of all steps, per sample, by energy model.
         stops: rules to stop by.
         steps: of each image.
     """

@@ -34,13 +34,13 @@ CLIPPING = "clipping"
 INPUT_IN_TIME = "input-in-time"
 SUBTRACT_RESET, RECURRENCE = "subtract-reset", "recurrence"
 FEATURES: dict[str, str] = {
-    LEAK: "potentials that lose a share of themselves at each step",
+    LEAK: "membrane potentials that lose a share of themselves at each step",
     CURRENT: "synaptic currents that last longer than a step",
     GRADED_INPUT: "input messages of more than one bit",
-    MEMBRANE_READOUT: "an output that never fires, and whose potential is read",
-    CLIPPING: "potentials that stay at the lowest or highest value where they would be driven beyond",
+    MEMBRANE_READOUT: "an output that never fires, and whose membrane potential is read",
+    CLIPPING: "membrane potentials that stay at the lowest or highest value where they would be driven beyond",
     INPUT_IN_TIME: "an input that changes from time step to time step",
-    SUBTRACT_RESET: "spikes that take a fixed amount from the potential, or nothing, and do not reset it to zero",
+    SUBTRACT_RESET: "spikes that take a fixed amount from the membrane potential, or nothing, with no reset to zero",
     RECURRENCE: "populations that feed themselves",
 }
 

@@ -109,7 +109,7 @@ def open_study(
 
     Args:
         run: path or name of a quantized run; None is the latest.
-        against: another run of the same data set, such as that of the student alone.
+        against: another run of the same data set, such as that of the baseline, a student without a teacher.
         kinds: of noise, names in `kdsnn.choices.NOISES`.
         levels: from 0 to 1, for each kind; None takes the usual ones.
         seeds: how often each noise is drawn, at least once.
@@ -125,7 +125,9 @@ def open_study(
     wanted = {kind: _levels(levels or NOISES.get(kind).levels) for kind in kinds}
     folders = [find_run(run)] if against is None else [find_run(run), find_run(against)]
     if len({folder.resolve() for folder in folders}) < len(folders):
-        raise UsageError(f"{folders[0]} is compared with itself", hint="name the run of the student alone")
+        raise UsageError(
+            f"{folders[0]} is compared with itself", hint="name the run of the baseline, a student without a teacher"
+        )
     recipes = [load_recipe(recipe_path(folder)) for folder in folders]
     if len({r.data.model_dump_json(include={"dataset", "sha256", *READ}) for r in recipes}) > 1:
         sets = " and ".join(repr(recipe.data.dataset) for recipe in recipes)
@@ -158,7 +160,7 @@ def _levels(levels: Sequence[float]) -> tuple[float, ...]:
 
 def _titles(folders: Sequence[Path], recipes: Sequence[Recipe]) -> list[str]:
     """What each student is called: by how it was trained, and by its run where that is the same."""
-    titles = ["KDSNN" if loss_of(recipe.distill).needs_teacher else "SNN alone" for recipe in recipes]
+    titles = ["KDSNN" if loss_of(recipe.distill).needs_teacher else "baseline" for recipe in recipes]
     if len(set(titles)) == len(titles):
         return titles
     names = [folder.name for folder in folders]

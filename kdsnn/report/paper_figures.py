@@ -30,8 +30,8 @@ def noisy_images(asked: Asked) -> Figure:
     kinds = {kind: found for kind, found in levels.items() if isinstance(NOISES.get(kind), ImageNoise)}
     kinds = kinds or {KIND: list(NOISES.get(KIND).levels)}
     clean = np.array([asked.one_image["pixels"]], dtype=np.uint8)
-    if clean.ndim != IMAGES:
-        raise InputError(f"noise is drawn on images (C, H, W), not on {clean.shape[1:]}")
+    if clean.ndim != IMAGES or not asked.model.network.static:
+        raise InputError(f"noise is drawn on images (C, H, W), not on {asked.model.network.image_shape}")
     columns = 1 + max(map(len, kinds.values()))
     size = asked.width / columns
     figure = Figure(figsize=(asked.width, (size + 0.2) * len(kinds)), layout="constrained")

@@ -47,7 +47,7 @@ def compare(
         dataset: likewise.
         samples: likewise.
         max_accuracy_drop: share of the images that accuracy may lose: 0.01 is one point.
-        max_energy_rise: share that the energy of a sample may rise: 0.1 is ten percent.
+        max_energy_rise: share that energy per sample may rise: 0.1 is ten percent.
         bar: makes a progress bar from a title and a number of images.
 
     Returns:

@@ -31,7 +31,7 @@ class Energy(Displayed):
     """An estimate, and the evaluation whose counts it is of.
 
     Attributes:
-        report: joules a sample by part and by layer, with the model's constants.
+        report: joules per sample by part and by layer, with the model's constants.
         evaluation: with what the target simulated itself, if anything, in its notes.
         identity: the target with its settings, and the data.
         measured: what the machine that computed took, where that was asked for.

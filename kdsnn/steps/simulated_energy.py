@@ -21,7 +21,7 @@ class Simulated(Displayed):
 
     Attributes:
         target: its name.
-        parts: joules a sample, by part.
+        parts: joules per sample, by part.
         static_w: watts that its chips take while they do nothing; None where it does not say.
         latency_s: of a sample that runs alone; None where it does not say.
         period_s: between two samples in a stream; likewise.
@@ -35,11 +35,11 @@ class Simulated(Displayed):
 
     @property
     def dynamic_j(self) -> float:
-        """Joules a sample, all parts together."""
+        """Joules per sample, all parts together."""
         return sum(self.parts.values())
 
     def total_j(self, seconds: float | None) -> float | None:
-        """Joules a sample, with static power over so many seconds; None where either is unknown."""
+        """Joules per sample, with static power over so many seconds; None where either is unknown."""
         if self.static_w is None or seconds is None:
             return None
         return self.dynamic_j + self.static_w * seconds

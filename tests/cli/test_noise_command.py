@@ -100,11 +100,11 @@ def test_the_files_of_a_run_and_the_report(cli: Cli, run: Path, alone: Path) -> 
     assert json.loads(record(run).read_text()) == done.json
     assert record(run).with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     names = [network["name"] for network in done.json["networks"]]
-    assert names == [*CURVES, "SNN alone, float", "SNN alone, integer"]
+    assert names == [*CURVES, "baseline, float", "baseline, integer"]
     assert [network["run"] for network in done.json["networks"]] == ["digits"] * 3 + ["alone"] * 2
     for kind in ("gaussian", "rotate"):  # the same weights see the same images
-        assert accuracies(done.json, kind, "SNN alone, integer") == accuracies(done.json, kind, "KDSNN, integer")
-        assert accuracies(done.json, kind, "SNN alone, float") == accuracies(done.json, kind, "KDSNN, float")
+        assert accuracies(done.json, kind, "baseline, integer") == accuracies(done.json, kind, "KDSNN, integer")
+        assert accuracies(done.json, kind, "baseline, float") == accuracies(done.json, kind, "KDSNN, float")
     assert cli("report", run).code == 0
     assert (run / "report.html").read_text().count("<svg") == 7
     assert cli("quantize", run, "--weight-bits", 4, "--max-disagreement", 1).code == 0

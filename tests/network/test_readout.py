@@ -215,7 +215,9 @@ def test_a_wrong_potential_is_found() -> None:
     wanted = ReferenceTarget().compile(network).run(shown)
     wrong = wanted.potentials.copy()
     wrong[1, 2] += 1
-    with pytest.raises(VerificationError, match=r"in the potential of the output: first in image 11, neuron \(2,\)"):
+    with pytest.raises(
+        VerificationError, match=r"in the membrane potential of the output: first in image 11, neuron \(2,\)"
+    ):
         check_same(replace(wanted, potentials=wrong), wanted, first_image=10)
-    with pytest.raises(VerificationError, match="read potentials none"):
+    with pytest.raises(VerificationError, match="read membrane potentials none"):
         check_same(replace(wanted, potentials=None), wanted)

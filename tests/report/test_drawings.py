@@ -76,8 +76,7 @@ def test_each_figure_is_a_file_that_opens_and_as_wide_as_a_column(
     out = draw_figure(name, evaluated, tmp_path / f"figure{suffix}")
     assert opened(out) == pytest.approx(WIDTH, abs=0.01)  # pixels are whole
     again = draw_figure(name, evaluated, tmp_path / f"again{suffix}")
-    if suffix == ".pdf":
-        assert out.read_bytes() == again.read_bytes()
+    assert out.read_bytes() == again.read_bytes()
     assert opened(draw_figure(name, evaluated, tmp_path / f"wide{suffix}", width=6.875)) == pytest.approx(
         6.875, abs=0.01
     )
