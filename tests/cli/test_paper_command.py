@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kdsnn.export.nir import write_nir
+from kdsnn.network.counters import FIELDS
 from kdsnn.paper.table3 import table3
 from kdsnn.recipes.load import load_recipe, recipe_toml
 from kdsnn.run_folders import write_json
@@ -44,7 +45,7 @@ def test_our_synops_are_those_of_an_evaluated_run(tmp_path: Path, monkeypatch: p
         shown = {**select_images(model, samples=samples).identity.as_json(), "samples": samples, **data}
         keys = ("accuracy", "layers", "matches_reference", "samples_per_s", "target", "versions")
         identity = {"target": {"name": "gpu", "settings": {}}, "data": shown}
-        counts = {"synops_dense": round(samples * synops)}
+        counts = {**dict.fromkeys(FIELDS, 0), "synops_dense": round(samples * synops)}
         return {**dict.fromkeys(keys), "samples": samples, "counts": counts, "identity": identity}
 
     network = one_layer(dataset="cifar10")

@@ -127,6 +127,13 @@ def test_cycles_are_named() -> None:
     idle = chain(conv(3, 2), nir.Scale(np.ones(1)), nir.Scale(np.ones(1)), fire(3, 6, 4), edges=[("n2", "n1")])
     with pytest.raises(LoweringError, match=r"recurrent without spikes: 'n.' -> 'n.' -> 'n.'"):
         read(idle)
+    leaves = chain(
+        nir.Linear(weights(5, 96)), fire(5), nir.Scale(np.ones(5)), fire(5), shape=(96,), edges=[("n2", "n1")]
+    )
+    with pytest.raises(
+        LoweringError, match=r"node 'n3' \(IF\) cannot be lowered: spikes of 'n1' reach it one time step late"
+    ):
+        read(leaves)
     scores = chain(conv(3, 2), nir.I(np.ones((3, 6, 4))), edges=[("n1", "n1")])
     with pytest.raises(LoweringError, match="recurrent without spikes: 'n1' -> 'n1'"):
         read(scores)

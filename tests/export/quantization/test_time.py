@@ -140,3 +140,30 @@ def test_a_spike_that_takes_more_than_a_potential_can_hold_fits_nowhere() -> Non
     net = network(Dense(np.ones((2, 40)) / 255), 1.0, 1e6, source=(40,))
     with pytest.raises(NetworkError, match="fits the hardware's state at no scale"):
         quantize(net, input_bits=1)
+
+
+@pytest.mark.parametrize("taken", [2.5, 0.5])
+def test_integers_of_which_a_spike_leaves_a_fraction(taken: float) -> None:
+    """At a scale of one the threshold 2.75 would be 2, and a potential of 2.5 above it."""
+    weight = np.random.default_rng(10).integers(-2, 3, (12, 40)).astype(float)
+    net = network(Dense(weight / 255), 2.75, taken, source=(40,))
+    integer, report = quantize(net, input_bits=1, calibration=frames((40,)), method="max")
+    assert report.layers[0].limited_by == "exact"
+    assert differing(net, integer, frames((40,))) == 0
+
+
+def test_a_potential_that_is_observed_clips_at_both_ends() -> None:
+    """Against a float network that never fires, the error is what the integer network fires, and its counts."""
+    weight = np.where(np.arange(40) < 8, 127, -100)[None].repeat(2, axis=0)
+    net = network(Dense(np.zeros((2, 40))), 1e9, 0.0, source=(40,))
+    shown = np.zeros((1, T, 40), np.uint8)
+    shown[:, :10, :8] = shown[:, 10:, 8:16] = 255  # up beyond the end for ten steps, then down
+    neuron = Neuron(60_000, np.zeros(2, np.int32), decay_u=4096, clips=True, reset_by=0)
+    incoming = Projection("in", "out", Dense(weight.astype(np.int16)), exponent=7)
+    out = replace(net.output, model=neuron)
+    integer = replace(
+        net, populations=(Population("in", (40,), Input(1, False)), out), projections=(incoming,), integer=True
+    )
+    fired = simulate_integer(integer, shown)[0]["out"]
+    assert 0 < fired.sum() < 20 * 2 - 10, "without the end it would come down later"
+    assert Observer(net, shown).of(net.output, 1).error(out, [incoming], 1.0) == pytest.approx(2 * fired.mean())
