@@ -35,7 +35,7 @@ REGISTRIES: dict[str, Registry[object]] = {
 
 @pytest.fixture
 def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """All five things, each in a file of its own and with its line in the list; and their names."""
+    """All things, each in a file of its own and with its line in the list; and their names."""
     monkeypatch.syspath_prepend(tmp_path)
     names = []
     for block in blocks("CONTRIBUTING.md", "python"):
@@ -51,7 +51,7 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
 
 
 def test_a_recipe_takes_what_was_added(added: list[str], tmp_path: Path) -> None:
-    assert added == ["cosine", "dead-pixels", "powers", "stripes", "flat"]
+    assert added == ["cosine", "dead-pixels", "powers", "stripes", "burst", "rain", "flat"]
     (tmp_path / "added.toml").write_text(RECIPE)
     run = distill(load_recipe(tmp_path / "added.toml"), run=tmp_path / "run", device="cpu")
     assert read_json(run / "student.json")["model"] == "flat"
@@ -67,9 +67,19 @@ def test_a_recipe_takes_what_was_added(added: list[str], tmp_path: Path) -> None
     assert '"dead-pixels"' in done.output
 
 
+@pytest.mark.parametrize("change", ["data.dataset=rain", "data.encode=burst"])
+def test_a_recipe_takes_events_and_encoders_that_were_added(added: list[str], change: str, tmp_path: Path) -> None:
+    (tmp_path / "added.toml").write_text(RECIPE)
+    run = distill(load_recipe(tmp_path / "added.toml", [change]), run=tmp_path / "run", device="cpu")
+    quantize_run(str(run), max_disagreement=1)
+    network = read_nir(run / "model.nir")
+    assert network.image_shape == (2, 2 if "rain" in change else 1, 8, 8)
+    assert network.input_bits == 1
+
+
 def test_lists_and_suggestions_know_what_was_added(added: list[str]) -> None:
     runner = CliRunner()
-    for kind, name in (("losses", "cosine"), ("noises", "dead-pixels"), ("methods", "powers"), ("datasets", "stripes")):
+    for kind, name in (("losses", "cosine"), ("noises", "dead-pixels"), ("methods", "powers"), ("datasets", "rain")):
         assert name in runner.invoke(app, ["list", kind]).output.split()
     assert choices.STUDENTS.problem("flatt") == "there is no student 'flatt'; did you mean 'flat'?"
 

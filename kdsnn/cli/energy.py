@@ -39,6 +39,9 @@ def energy(
     samples: SamplesOption = None,
     device: DeviceOption = None,
     option: OptionOption = None,
+    measured: Annotated[
+        bool, typer.Option("--measure", help="Also measure what this machine takes (NVML, RAPL); half a minute.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Count on a target, checked against the reference, and estimate the energy by part and layer.
@@ -49,6 +52,8 @@ def energy(
       kdsnn energy --model cmos45 --target lava --samples 50 --json
 
       kdsnn energy --target sanafe --samples 50    # and what SANA-FE simulates, by part, with latency
+
+      kdsnn energy --target gpu --measure
     """
     from kdsnn.energy.models import load_energy_model
     from kdsnn.steps.energy import energy as estimate
@@ -60,7 +65,7 @@ def energy(
     opened = load(model)
     shown = select_images(opened, dataset=dataset, images=images, samples=samples, data_range=range_of(data_range))
     with progress_bar(f"{target}", len(shown.images)) as progress:
-        made = estimate(opened, energy_model, target=chosen, data=shown, progress=progress)
+        made = estimate(opened, energy_model, target=chosen, data=shown, progress=progress, measured=measured)
     if json:
         emit_json(made.as_json())
     else:

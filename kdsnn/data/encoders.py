@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.choices import ENCODERS
+from kdsnn.data.room import room_for
 from kdsnn.errors import InputError
 
 __all__ = ["DIRECT", "SPIKE", "Encoder", "check_still", "delta", "direct", "encoded", "holds_spikes", "latency", "rate"]
@@ -23,7 +24,7 @@ Encoder = Callable[[Images, int], Images]
 DIRECT = "direct"  # of ENCODERS: the network is shown the still image itself, at every step
 SPIKE, SILENCE = np.uint8(255), np.uint8(0)
 WHITE = 255
-AT_ONCE = 2**24  # bytes that are looked at together
+AT_ONCE = 2**22  # bytes of spikes that are made, or looked at, together
 
 
 def encoded(images: Images, name: str, timesteps: int) -> Images:
@@ -40,7 +41,11 @@ def encoded(images: Images, name: str, timesteps: int) -> Images:
     if name == DIRECT:
         return images
     encoder: Encoder = ENCODERS.get(name)
-    return encoder(images, timesteps)
+    made = room_for((len(images), timesteps, *images.shape[1:]))
+    step = max(1, AT_ONCE // max(1, made[:1].size))
+    for begin in range(0, len(images), step):
+        made[begin : begin + step] = encoder(images[begin : begin + step], timesteps)
+    return made
 
 
 def check_still(name: str, encode: str) -> None:

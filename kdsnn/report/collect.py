@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from kdsnn.energy.models import energy_model_names, load_energy_model
 from kdsnn.errors import InputError
 from kdsnn.evaluation.agreement import agreement_of
 from kdsnn.evaluation.edges import edges_of
+from kdsnn.evaluation.result import IN_TIME
 from kdsnn.network.counters import Counts, LayerCounts
 from kdsnn.noise.measurements import judged as noise_judged
 from kdsnn.report.accuracies import accuracies, confusion
@@ -80,6 +82,7 @@ def collect(model: Model) -> dict[str, Any]:
         "provenance": dict(model.network.provenance),
         "verdict": verdict_of(model.network, evaluations, accuracy[-len(evaluations)], energy),
         "accuracy": accuracy,
+        "curve": _curve(evaluations),
         "confusion": confusion(widest, shown.labels, len(model.network.labels)),
         "left_out": missed,
         "counted_on": {
@@ -115,6 +118,12 @@ def counts_of_evaluation(evaluation: dict[str, Any]) -> Counts:
     """The counts that a kept evaluation holds."""
     layers = tuple(LayerCounts(**layer) for layer in evaluation["layers"])
     return Counts(int(evaluation["samples"]), layers)
+
+
+def _curve(evaluations: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Answers after each step, of the widest evaluation that has them."""
+    found = next((e for e in evaluations if e.get(IN_TIME)), None)
+    return None if found is None else {"target": found["target"], "samples": found["samples"], **found[IN_TIME]}
 
 
 def _target_row(evaluation: dict[str, Any]) -> dict[str, Any]:

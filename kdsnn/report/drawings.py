@@ -21,22 +21,15 @@ from kdsnn.noise.measurements import judged as noise_judged
 from kdsnn.report import figures, noise_curves
 from kdsnn.report.collect import collect
 from kdsnn.report.noise_curves import FORMATS
-from kdsnn.report.shown import images_of
+from kdsnn.report.shown import one_image
 from kdsnn.run_folders import write_atomic
-from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model, ModelLike, load
 
 __all__ = ["COLUMN", "Asked", "Drawing", "accuracy", "curves", "draw_figure", "energy", "layers", "raster"]
 
 COLUMN = 3.25  # inches: a column of a CVPR paper, whose text is 10 points
-STYLE: Any = {
-    "font.size": 7,
-    "axes.titlesize": 7,
-    "legend.fontsize": 6,
-    "pdf.fonttype": 42,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "kdsnn",
-}
+LETTERS = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "kdsnn"}  # they stay letters; no random names
+STYLE: Any = {"font.size": 7, "axes.titlesize": 7, "legend.fontsize": 6, **LETTERS}
 UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # the same figure is the same file
 
 
@@ -47,12 +40,12 @@ class Asked:
     Attributes:
         model: of a run, or of a file for figures that need nothing else.
         width: of the figure, in inches.
-        image: number of a test image.
+        image: number of a test image; None for the first that was evaluated.
     """
 
     model: Model
     width: float = COLUMN
-    image: int = 0
+    image: int | None = None
 
     @cached_property
     def report(self) -> dict[str, Any]:
@@ -62,16 +55,13 @@ class Asked:
     @cached_property
     def one_image(self) -> dict[str, Any]:
         """The test image: pixels, label, and who fired when."""
-        shown, number = select_images(self.model), self.image
-        if number >= len(shown.images):
-            raise InputError(f"there is no image {number}: {shown.identity.name} has {len(shown.images)}, from 0")
-        return images_of(self.model.network, shown, [number])[0]
+        return one_image(self.model, self.image)
 
 
 Drawing = Callable[[Asked], Figure]
 
 
-def draw_figure(name: str, model: ModelLike, out: Path, *, width: float = COLUMN, image: int = 0) -> Path:
+def draw_figure(name: str, model: ModelLike, out: Path, *, width: float = COLUMN, image: int | None = None) -> Path:
     """Draws a figure of a run into a file, and returns its path.
 
     Args:

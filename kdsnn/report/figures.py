@@ -1,4 +1,4 @@
-"""The figures of a report, drawn from its JSON alone, as wide as asked."""
+"""The figures of a report, drawn from its JSON alone: as wide as asked, in inches."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ __all__ = [
     "STUDENT",
     "TEACHER",
     "accuracy_intervals",
+    "answers_in_time",
     "as_svg",
     "energy_bars",
     "layer_bars",
@@ -47,6 +48,24 @@ def accuracy_intervals(rows: Sequence[dict[str, Any]], width: float = WIDTH) -> 
     axes.margins(x=0.15)
     axes.grid(axis="x", color=OTHER_TEXT, alpha=0.25)
     axes.set_xlabel(f"accuracy (%) with 95 % interval, {rows[0]['samples']:,} images")
+    return figure
+
+
+def answers_in_time(curve: dict[str, Any], width: float = WIDTH) -> Figure:
+    """Accuracy after each time step, the share of answers that are final, and rules to stop by as points."""
+    figure = Figure(figsize=(width, 2.6), layout="constrained")
+    axes = figure.add_subplot()
+    steps = np.arange(1, len(curve["agreement_by_step"]) + 1)
+    if curve["accuracy_by_step"]:
+        axes.plot(steps, 100 * np.array(curve["accuracy_by_step"]), color=STUDENT, label="accuracy")
+        points = [(stop["mean_steps"], 100 * stop["accuracy"]) for stop in curve["stops"]]
+        axes.plot(*zip(*points, strict=True), "o", color=OTHER, label="stopping early, at the mean step")
+    axes.plot(steps, 100 * np.array(curve["agreement_by_step"]), "--", color=TEACHER, label="answers that are final")
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.set_xlabel("after time step")
+    axes.set_ylabel(f"% of {curve['samples']:,} images")
+    axes.grid(color=OTHER_TEXT, alpha=0.25)
+    figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8)
     return figure
 
 
@@ -139,16 +158,15 @@ def picture(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         pixels = pixels.mean(axis=0) / 255
     if pixels.ndim == 1:
         return pixels[None]
-    picture: npt.NDArray[Any] = np.moveaxis(pixels, 0, -1) if len(pixels) == 3 else pixels.mean(axis=0)
-    return picture
+    shown: npt.NDArray[Any] = np.moveaxis(pixels, 0, -1) if len(pixels) == 3 else pixels.mean(axis=0)
+    return shown.astype(np.uint8) if shown.ndim == 3 else shown
 
 
 def as_svg(figure: Figure) -> str:
     """The figure as text that an HTML page can hold."""
     buffer = io.StringIO()
-    with rc_context(
-        {"svg.fonttype": "none", "svg.hashsalt": "kdsnn"}
-    ):  # letters stay letters, and take the page's colour
+    letters = {"svg.fonttype": "none", "svg.hashsalt": "kdsnn"}  # as letters, which take the page's colour
+    with rc_context(letters):
         figure.savefig(buffer, format="svg", dpi=150, transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.errors import InputError
 from kdsnn.network import Network
-from kdsnn.steps.images import Selection
+from kdsnn.steps.images import Selection, select_images
+from kdsnn.steps.models import Model
 from kdsnn.targets.base import predict
 from kdsnn.targets.reference import simulate
 
-__all__ = ["images_of", "shown_images"]
+__all__ = ["one_image", "shown_images"]
 
 RIGHT, WRONG = 2, 2  # images of each kind
 
@@ -26,12 +28,25 @@ def shown_images(network: Network, selection: Selection, evaluation: Mapping[str
         selection: the images of the evaluation, in its order.
         evaluation: whose predictions say which images are right.
     """
-    return images_of(network, selection, _chosen(selection, evaluation))
+    return _shown(network, selection, _chosen(selection, evaluation))
 
 
-def images_of(network: Network, selection: Selection, chosen: Sequence[int]) -> list[dict[str, Any]]:
-    """What each of these images did, by their numbers in a selection."""
-    spikes, potentials = simulate(network, selection.images[list(chosen)])
+def one_image(model: Model, number: int | None = None) -> dict[str, Any]:
+    """What a test image did, by its number; None is the first that was evaluated.
+
+    Raises:
+        InputError: there is no such image.
+    """
+    selection = select_images(model, samples=1) if number is None else select_images(model)
+    if number is not None and not 0 <= number < len(selection.images):
+        raise InputError(
+            f"there is no image {number}: {selection.identity.name} has {len(selection.images)}, the first is 0"
+        )
+    return _shown(model.network, selection, [number or 0])[0]
+
+
+def _shown(network: Network, selection: Selection, chosen: list[int]) -> list[dict[str, Any]]:
+    spikes, potentials = simulate(network, selection.images[chosen])
     read = potentials if network.readout == "membrane" else None
     scores = spikes[network.output.name].sum(axis=1, dtype=np.int64) if read is None else read
     winners = predict(spikes[network.output.name], read)

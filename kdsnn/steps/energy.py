@@ -9,6 +9,8 @@ from typing import Any
 from kdsnn.choices import QUICK_TARGET
 from kdsnn.display import Block, Displayed
 from kdsnn.energy.estimate import EnergyReport, estimate
+from kdsnn.energy.measured import Measured, NotMeasured, measure
+from kdsnn.energy.meters import meter_for
 from kdsnn.energy.models import load_energy_model
 from kdsnn.evaluation import Evaluation
 from kdsnn.run_folders import read_json
@@ -32,11 +34,13 @@ class Energy(Displayed):
         report: joules per sample by part and by layer, with the model's constants.
         evaluation: with what the target simulated itself, if anything, in its notes.
         identity: the target with its settings, and the data.
+        measured: what the machine that computed took, where that was asked for.
     """
 
     report: EnergyReport
     evaluation: Evaluation
     identity: Mapping[str, Any]
+    measured: Measured | NotMeasured | None = None
 
     @property
     def total_j_per_sample(self) -> float | None:
@@ -46,7 +50,8 @@ class Energy(Displayed):
     def blocks(self) -> tuple[Block, ...]:
         """The estimate, and beside it what the target simulated."""
         simulated = simulated_by(self.evaluation)
-        return (*self.report.blocks(), *(simulated.blocks() if simulated else ()))
+        parts = (self.report, simulated, self.measured)
+        return tuple(block for part in parts if part is not None for block in part.blocks())
 
     def as_json(self) -> dict[str, Any]:
         """The object of `kdsnn energy --json`."""
@@ -56,6 +61,7 @@ class Energy(Displayed):
             "identity": dict(self.identity),
             "energy": self.report.as_json(),
             "simulated": simulated.as_json() if simulated else None,
+            **({} if self.measured is None else {"measured": self.measured.as_json()}),
         }
 
 
@@ -68,6 +74,7 @@ def energy(
     dataset: object = None,
     samples: int | None = None,
     progress: Progress | None = None,
+    measured: bool = False,
     **options: object,
 ) -> Energy:
     """Counts on a target, checked against the reference, and estimates the energy. A run keeps nothing of it.
@@ -80,6 +87,7 @@ def energy(
         dataset: likewise.
         samples: likewise.
         progress: likewise.
+        measured: also measure what this machine takes while the target computes; half a minute.
         options: likewise.
 
     Raises:
@@ -90,7 +98,14 @@ def energy(
     shown = selection_of(opened, data, dataset=dataset, samples=samples)
     result = evaluate_model(replace(opened, run=None), chosen, shown, progress=progress)
     report = energy_of(opened, result, energy_model, shown.images)
-    return Energy(report, result, identity_of(chosen, shown.identity))
+    found = _measured(opened, chosen, shown.images, result) if measured else None
+    return Energy(report, result, identity_of(chosen, shown.identity), found)
+
+
+def _measured(model: Model, target: Target, images: Images, result: Evaluation) -> Measured | NotMeasured:
+    """What this machine takes for a sample while the target computes, and nothing is compared."""
+    program = target.compile(model.network)
+    return measure(lambda: len(program.run(images).predictions), meter_for(tuple(result.versions.values())))
 
 
 def energy_of(model: Model, evaluation: Evaluation, energy_model: str, images: Images) -> EnergyReport:

@@ -48,7 +48,7 @@ def of_five_classes():
 
 def two_problems():
     net = Net(5)
-    net.lif1 = snntorch.Leaky(0.8)
+    net.lif1 = snntorch.Leaky(0.0)
     net.fc2 = nn.Sequential(net.fc2, nn.ReLU())
     return net
 
@@ -123,7 +123,7 @@ def test_weights_are_loaded(cli: Cli, my_net: Path) -> None:
         (
             "two_problems",
             3,
-            ["for 2 reasons", "'lif1' (Leaky)", "its reset is 'subtract'", "'fc2.1' (ReLU)", "my_net.py:19"],
+            ["for 2 reasons", "'lif1' (Leaky)", "with beta 0 its reset 'subtract'", "'fc2.1' (ReLU)", "my_net.py:19"],
         ),
         ("sees_through", 4, ["the module and its float network fire differently: first in layer 'lif1' at step 1"]),
         ("number", 3, ["my_net.py:number returns a int", "let it return the torch module"]),

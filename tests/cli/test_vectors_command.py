@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdsnn.report.figures import raster
+from kdsnn.report.figures import as_svg, raster
 from tests.cli.conftest import Cli
 from tests.cli.test_errors import assert_error
 
@@ -48,5 +48,5 @@ def test_the_road_on_vectors(cli: Cli, tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("shape", [(7,), (1, 5, 4), (2, 5, 4), (3, 5, 4), (4, 1, 1)])
 def test_a_report_draws_whatever_an_image_is(shape: tuple[int, ...]) -> None:
     image = {"pixels": np.zeros(shape).tolist(), "label": None, "spikes": {"a": [[0], []]}, "neurons": {"a": 2}}
-    assert "<svg" in raster(image)
-    assert "<svg" in raster({**image, "frames": 60, "spikes": {"a": [[0], [], [1]] * 20}})
+    assert "<svg" in as_svg(raster(image))
+    assert "<svg" in as_svg(raster({**image, "frames": 60, "spikes": {"a": [[0], [], [1]] * 20}}))

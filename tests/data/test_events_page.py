@@ -15,15 +15,15 @@ PAGE = "docs/events.md"
 
 
 def write_recordings(folder: Path) -> None:
-    """A bar that goes down, and one that goes up, 40 of each."""
+    """A bar that goes down on the left, and one on the right, 40 of each: what the sum of the frames tells, too."""
     for number in range(80):
         rng, label = np.random.default_rng(number), number % 2
         t = np.sort(rng.integers(0, 50_000, 400))
         rows = t * 16 // 50_000
-        place = folder / ("down", "up")[label]
+        place = folder / ("left", "right")[label]
         place.mkdir(parents=True, exist_ok=True)
-        y, x = rows if label else 15 - rows, rng.integers(0, 16, 400)
-        np.savez(place / f"{number}.npz", x=x, y=y, t=t, p=rng.integers(0, 2, 400))
+        x = rng.integers(0, 9, 400) + 7 * label
+        np.savez(place / f"{number}.npz", x=x, y=rows, t=t, p=rng.integers(0, 2, 400))
 
 
 def write_network(path: Path) -> None:

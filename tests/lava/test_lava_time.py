@@ -32,13 +32,19 @@ def test_no_example_network_is_refused() -> None:
     assert len(check_target(LavaTarget(), in_time).passed) == len(in_time) >= 8
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(300, 310))
 def test_random_networks_in_several_rounds(seed: int) -> None:
     """Two images side by side, so that spikes of an image's last step meet the first step of the next."""
     time = {"in_time": seed % 2 == 0, "reset": RESETS[seed % 3], "recurrent": seed % 5 < 3}
-    network = random_network(300 + seed, integrates=seed % 4 == 0, **time)
+    network = random_network(seed, integrates=seed % 4 == 0, **time)
     images = random_images(network, 5, seed)
     check_same(run(network, images, lanes=2), ReferenceTarget().compile(network).run(images, record="all"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(1000, 1060))
+def test_many_random_networks_in_several_rounds(seed: int) -> None:
+    test_random_networks_in_several_rounds(seed)
 
 
 @pytest.mark.parametrize("options", [{"lanes": 1}, {"lanes": 2}, {"lanes": 3}, {"lanes": 1, "workers": 2}])

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from kdsnn.evaluation.in_time import Curve
 from kdsnn.network import Network
 from kdsnn.report.accuracies import interval
 from kdsnn.report.collect import collect, counts_of_evaluation
 from kdsnn.report.layers import layer_rows
+from kdsnn.report.page import render
 from kdsnn.steps.evaluate import evaluate_model
 from kdsnn.steps.evaluations import activity_of, of_model
 from kdsnn.steps.images import select_images
@@ -102,6 +104,23 @@ def test_images_that_are_shown_are_right_ones_and_wrong_ones() -> None:
         assert image["scores"] == spikes["out"][number].sum(axis=0).tolist()
         for step, fired in enumerate(image["spikes"]["out"]):
             assert fired == np.flatnonzero(spikes["out"][number, step]).tolist()
+
+
+def test_answers_over_time_are_of_the_widest_evaluation_that_has_them() -> None:
+    model, images, labels, _ = evaluated(40)
+    assert collect(model)["curve"] is None
+    evaluate_model(model, GpuTarget("cpu"), select_images(model, samples=20), curve=Curve(margins=(1,)))
+    curve = collect(model)["curve"]
+    assert (curve["target"], curve["samples"], curve["unit"]) == ("gpu", 20, "spikes")
+    shown = select_images(model, samples=20)
+    spikes = oracles.simulate_integer(model.network, shown.images)[0]["out"]
+    for step, accuracy in enumerate(curve["accuracy_by_step"]):
+        winners = spikes[:, : step + 1].sum(axis=1).argmax(axis=1)
+        assert accuracy == pytest.approx((winners == shown.labels).mean())
+    page = render(collect(model))
+    assert "Stopping early, by a lead in spikes" in page
+    assert "lead of 1" in page
+    assert len(images) == len(labels) == 40
 
 
 def test_cores_hold_all_neurons() -> None:

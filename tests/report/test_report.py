@@ -100,7 +100,7 @@ def test_evaluations_of_images_that_were_exchanged_are_not_counted(monkeypatch: 
     evaluated(model, 300)
     digits = load_dataset("digits")
     darker = replace(digits, test=Split(digits.test.images // 2, digits.test.labels))
-    monkeypatch.setattr(images_module, "load_data", lambda name: darker)
+    monkeypatch.setattr(images_module, "load_data", lambda name, *_: darker)
     evaluated(model, 10)
     data = collect(model)
     assert data["counted_on"]["samples"] == 10

@@ -17,7 +17,7 @@ import numpy as np
 from kdsnn.data.datasets import DIGITS, SPLIT_SEED, Dataset, InTime, Split, stratified
 from kdsnn.data.events.binning import Binning, Frames, to_frames
 from kdsnn.data.events.recordings import check_tonic, fields_of
-from kdsnn.data.sources.source import check_memory
+from kdsnn.data.room import room_for
 from kdsnn.errors import InputError
 
 __all__ = ["PUBLISHED", "load"]
@@ -90,8 +90,7 @@ def _split(name: str, published: Published, root: Path, binning: Binning, *, tra
     order = _order(recordings)
     height, width = published.size
     shape = (binning.steps, 2, height, width) if height else (binning.steps, width)
-    check_memory(name, len(order) * int(np.prod(shape)))
-    images, labels = np.empty((len(order), *shape), np.uint8), np.empty(len(order), np.int64)
+    images, labels = room_for((len(order), *shape)), np.empty(len(order), np.int64)
     for place, index in enumerate(order):
         title = f"{name}: {recordings.data[index] if recordings.data else f'recording {index}'}"
         try:

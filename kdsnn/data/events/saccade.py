@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from kdsnn.data.datasets import Dataset, InTime, Split, load_dataset
 from kdsnn.data.events.binning import Binning, Frames, from_counts
+from kdsnn.data.room import room_for
 
 __all__ = ["SACCADE", "SIZE", "load", "paths", "recorded"]
 
@@ -58,7 +59,7 @@ def paths() -> npt.NDArray[np.int64]:
 def recorded(images: Images, binning: Binning) -> Frames:
     """What the sensor sees of still images `(N, 1, H, W)`, at most 28 x 28, as frames `(N, T, 2, 34, 34)`."""
     way, number = paths(), np.array([_path_of(image) for image in images], np.int64)
-    made = np.zeros((len(images), binning.steps, 2, SIZE, SIZE), np.uint8)
+    made = room_for((len(images), binning.steps, 2, SIZE, SIZE))
     for path in np.unique(number):
         chosen = np.flatnonzero(number == path)
         for begin in range(0, len(chosen), CHUNK):

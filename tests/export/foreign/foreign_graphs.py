@@ -19,35 +19,56 @@ STEPS = 8
 # Two simulators: NIR's equations on the graph, and the float semantics on the network.
 
 
-def simulate_graph(graph: nir.NIRGraph, images: np.ndarray, dt: float = DT) -> np.ndarray:
-    """What enters the Output, `(N, T, ...)`, from the graph's own equations, one Euler step a time step."""
-    state: dict[Any, Any] = {}
+def simulate_graph(
+    graph: nir.NIRGraph, images: np.ndarray, dt: float = DT, reset: str = "zero", *, in_time: bool = False
+) -> np.ndarray:
+    """What enters the Output, `(N, T, ...)`, from the graph's own equations, one Euler step a time step.
+
+    What a neuron sends to nodes that lead back to it arrives one step later.
+    """
+    state: dict[Any, Any] = {"reset": reset}
     (start,) = (node for node in graph.nodes.values() if isinstance(node, nir.Input))
-    shown = torch.from_numpy(images / 255).reshape(-1, *map(int, start.input_type["input"]))
-    return torch.stack([one_step(graph, shown, state, (), dt) for _ in range(STEPS)], 1).numpy()
+    sizes = tuple(map(int, start.input_type["input"]))
+    shown = torch.from_numpy(images / 255)
+    frames = [shown[:, t] for t in range(shown.shape[1])] if in_time else [shown] * STEPS
+    return torch.stack([one_step(graph, x.reshape(-1, *sizes), state, (), dt) for x in frames], 1).numpy()
 
 
 def one_step(graph: nir.NIRGraph, entering: Any, state: dict[Any, Any], inside: tuple[str, ...], dt: float) -> Any:
     """What enters the Output of a graph in a step, or of a graph in it."""
     edges, values = list(graph.edges), {}
-    for name in ordered(graph):
+    late = {(a, b) for a, b in edges if hasattr(graph.nodes[a], "v_threshold") and leads_to(edges, b, a)}
+    before = {
+        a: state.get((inside, a, "sent"), torch.zeros(len(entering), *graph.nodes[a].v_threshold.shape).double())
+        for a, _ in late
+    }
+    for name in ordered(graph, late):
         node = graph.nodes[name]
         if isinstance(node, nir.Input):
             values[name] = entering
             continue
-        x = sum(values[a] for a, b in edges if b == name)
+        x = sum(before[a] if (a, b) in late else values[a] for a, b in edges if b == name)
         if isinstance(node, nir.NIRGraph):
             values[name] = one_step(node, x, state, (*inside, name), dt)
         else:
             values[name] = step(node, x, state, (*inside, name), dt)
+    state.update({(inside, a, "sent"): values[a] for a in before})
     return values[next(n for n, node in graph.nodes.items() if isinstance(node, nir.Output))]
 
 
-def ordered(graph: nir.NIRGraph) -> list[str]:
+def ordered(graph: nir.NIRGraph, late: Any = ()) -> list[str]:
     done: list[str] = []
+    edges = [edge for edge in graph.edges if edge not in late]
     while len(done) < len(graph.nodes):
-        done += [n for n in graph.nodes if n not in done and all(a in done for a, b in graph.edges if b == n)]
+        done += [n for n in graph.nodes if n not in done and all(a in done for a, b in edges if b == n)]
     return done
+
+
+def leads_to(edges: Any, start: str, end: str) -> bool:
+    reached = {start}
+    while more := {b for a, b in edges if a in reached} - reached:
+        reached |= more
+    return end in reached
 
 
 def step(node: nir.NIRNode, x: Any, state: dict[Any, Any], name: Any, dt: float) -> Any:  # noqa: C901, PLR0911
@@ -92,7 +113,8 @@ def step(node: nir.NIRNode, x: Any, state: dict[Any, Any], name: Any, dt: float)
         state[name] = v
         return v
     fired = v > of("v_threshold")
-    state[name] = torch.where(fired, 0.0, v)
+    left = {"zero": torch.where(fired, 0.0, v), "none": v, "subtract": v - fired * of("v_threshold")}
+    state[name] = left[state.get("reset", "zero")]
     return fired.double()
 
 
@@ -143,11 +165,16 @@ def read(graph: nir.NIRGraph, **options: Any) -> Network:
     return from_graph(graph, Foreign(**({"timesteps": STEPS, "dt": DT} | options)))
 
 
+def frames(shape: tuple[int, ...] = (2, 8, 6), n: int = 12, seed: int = 7) -> np.ndarray:
+    """Of 0 and 255, `(N, T, *shape)`."""
+    return ((np.random.default_rng(seed).random((n, STEPS, *shape)) < 0.4) * 255).astype(np.uint8)
+
+
 def check(graph: nir.NIRGraph, **options: Any) -> Network:
     """Reads the graph, and compares what enters its Output with the equations: potentials to rounding."""
     network = read(graph, **options)
-    pixels = images(network.input.shape)
-    wanted = simulate_graph(graph, pixels)
+    pixels = images(network.input.shape) if network.static else frames(network.input.shape)
+    wanted = simulate_graph(graph, pixels, reset=options.get("reset") or "zero", in_time=not network.static)
     got = simulate_float(network, pixels)[network.output.name].reshape(wanted.shape)
     if network.readout == "membrane":
         assert wanted.std() > 0.1

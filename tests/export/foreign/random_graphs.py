@@ -1,5 +1,6 @@
 """Float NIR graphs as anybody may draw them: whatever layers in a row, factors and thresholds of any shape, nested."""
 
+from itertools import pairwise
 from typing import Any
 
 import nir
@@ -14,7 +15,8 @@ Nodes = dict[str, Any]
 class Drawing:
     """A graph that grows from its input; `x` is what a random input makes of it, so that thresholds suit the drive."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, loops: float = 0.0) -> None:
+        self.loops = loops
         self.rng = np.random.default_rng(seed)
         shape = (self.whole(1, 3), self.whole(6, 12), self.whole(6, 12))
         self.nodes: Nodes = {"input": nir.Input(np.array(shape))}
@@ -79,7 +81,8 @@ class Drawing:
         parts = [(1,), shape] if len(shape) == 1 else [(1,), (shape[0], 1, 1), shape]
         part = parts[self.whole(0, len(parts) - 1)]
         theta = float(self.x.std()) * self.rng.uniform(0.5, 1.5, part)
-        whole = np.broadcast_to(theta, shape).copy() if self.chance(0.5) else theta
+        loop = self.chance(self.loops)
+        whole = np.broadcast_to(theta, shape).copy() if loop or self.chance(0.5) else theta
         ones = np.ones(whole.shape)
         kind = self.rng.choice(["IF", "LIF", "CubaLIF"], p=[0.6, 0.25, 0.15])
         tau, tau_syn = self.rng.uniform(2e-3, 2e-2), self.rng.uniform(1.5e-3, 4e-3)
@@ -91,7 +94,30 @@ class Drawing:
             node = nir.CubaLIF(ones * tau_syn, ones * tau, ones * tau / DT, ones * 0, whole, w_in=tau_syn / DT)
         before = self.x
         self.after(node)
+        if loop:
+            self.loop(float(whole.mean()))
         self.x = torch.from_numpy((self.rng.random(before.shape) < 0.3).astype(np.float64))
+
+    def loop(self, theta: float) -> None:
+        """What the last neurons send comes back to them: straight, or through one or two linear nodes."""
+        shape, neuron = self.shape, self.last
+        links = [neuron]
+        for _ in range(self.whole(0, 2)):
+            if len(shape) == 1:
+                size = shape[0]
+                weight = theta * self.rng.normal(0, 0.5, (size, size))
+                bias = theta * self.rng.normal(0, 0.1, size)
+                node: nir.NIRNode = nir.Affine(weight, bias) if self.chance(0.5) else nir.Linear(weight)
+            elif self.chance(0.7):
+                weight = theta * self.rng.normal(0, 0.3, (shape[0], shape[0], 3, 3))
+                node = nir.Conv2d(None, weight, 1, 1, 1, 1, theta * self.rng.normal(0, 0.1, shape[0]))
+            else:
+                node = nir.Scale(theta * self.rng.uniform(-0.5, 0.5, (shape[0], 1, 1)))
+            name = f"{type(node).__name__.lower()}{len(self.nodes)}"
+            self.nodes[name] = node
+            links.append(name)
+        self.edges += [*pairwise(links), (links[-1], neuron)]
+        self.nodes[neuron] = self.nodes.pop(neuron)  # stays the last
 
     def flat(self) -> None:
         self.after(nir.Flatten({"input": np.array(self.shape)}, 0, -1))
@@ -126,9 +152,12 @@ class Drawing:
             self.last, names = name, [name]
 
 
-def random_graph(seed: int) -> nir.NIRGraph:
-    """One to three blocks of one to three layers and neurons, then one or two matrices and neurons."""
-    drawing = Drawing(seed)
+def random_graph(seed: int, loops: float = 0.0) -> nir.NIRGraph:
+    """One to three blocks of one to three layers and neurons, then one or two matrices and neurons.
+
+    `loops` is the share of the neurons that feed themselves.
+    """
+    drawing = Drawing(seed, loops)
     for _ in range(drawing.whole(1, 3)):
         start, source, shape = len(drawing.nodes), drawing.last, drawing.shape
         for _ in range(drawing.whole(1, 3)):

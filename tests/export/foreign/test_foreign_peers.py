@@ -149,14 +149,18 @@ class TestSnnTorch:
         utils.reset(net)
         compare(network, step_by_step(net, IMAGE), differ=True)
 
-    def test_recurrence_is_refused(self, export: Callable[..., Any]) -> None:
+    @pytest.mark.parametrize("reset", ["subtract", "none"])
+    def test_recurrence(self, export: Callable[..., Any], reset: Any) -> None:
         import snntorch
+        from snntorch import utils
 
-        recurrent = snntorch.RLeaky(beta=0.9, linear_features=20, init_hidden=True)
-        last = snntorch.Leaky(beta=torch.full((5,), 0.9), threshold=torch.ones(5), init_hidden=True, output=True)
-        net = nn.Sequential(nn.Linear(64, 20), recurrent, nn.Linear(20, 5), last)
-        with pytest.raises(LoweringError, match=r"recurrent: '1.w_rec' -> '1.lif' -> '1.w_rec'"):
-            from_graph(export(net, torch.rand(1, *FLAT), ignore_dims=[0]), Foreign(timesteps=STEPS, dt=1e-4))
+        said = {"init_hidden": True, "reset_mechanism": reset}
+        recurrent = snntorch.RLeaky(beta=0.9, linear_features=20, **said)
+        last = snntorch.Leaky(beta=torch.full((5,), 0.9), threshold=torch.ones(5), output=True, **said)
+        net = boosted(nn.Sequential(nn.Linear(64, 20), recurrent, nn.Linear(20, 5), last), 9, 4)
+        graph = export(net, torch.rand(1, *FLAT), ignore_dims=[0])
+        utils.reset(net)
+        compare(from_graph(graph, Foreign(timesteps=STEPS, dt=1e-4, reset=reset)), step_by_step(net, FLAT))
 
 
 @pytest.mark.parametrize("fires_at", [">", ">="])

@@ -122,10 +122,14 @@ def test_sums_of_unequal_shapes_are_refused_by_name() -> None:
 
 def test_cycles_are_named() -> None:
     graph = chain(conv(3, 2), fire(3, 6, 4), nir.Scale(np.ones(1)), fire(3, 6, 4), edges=[("n3", "n1")])
-    with pytest.raises(LoweringError, match=r"recurrent: ('n\d' -> ){3}'n\d'"):
+    with pytest.raises(LoweringError, match=r"recurrent over 2 populations: ('n\d' -> ){3}'n\d'"):
         read(graph)
-    with pytest.raises(LoweringError, match="recurrent: 'n1' -> 'n1'"):
-        read(chain(conv(3, 2), fire(3, 6, 4), edges=[("n1", "n1")]))
+    idle = chain(conv(3, 2), nir.Scale(np.ones(1)), nir.Scale(np.ones(1)), fire(3, 6, 4), edges=[("n2", "n1")])
+    with pytest.raises(LoweringError, match=r"recurrent without spikes: 'n.' -> 'n.' -> 'n.'"):
+        read(idle)
+    scores = chain(conv(3, 2), nir.I(np.ones((3, 6, 4))), edges=[("n1", "n1")])
+    with pytest.raises(LoweringError, match="recurrent without spikes: 'n1' -> 'n1'"):
+        read(scores)
 
 
 def test_edges_are_checked() -> None:

@@ -51,10 +51,23 @@ def test_a_file_as_snntorch_writes_it_is_asked_for_its_reset(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", LOOKS)
-def test_neither_subtraction_nor_no_reset_is_taken_for_zero(case: str) -> None:
-    for reset in ("subtract", "none"):
-        with pytest.raises(LoweringError, match=rf"--reset {reset}\) run on no target yet"):
-            read(LOOKS[case], dt=STEP, reset=reset)
+def test_a_reset_by_subtraction_is_as_the_writer_does_it(case: str) -> None:
+    """snnTorch takes the threshold from the potential a step later, when a share of it is lost already."""
+    for population in read(LOOKS[case], dt=STEP, reset="none").spiking:
+        assert population.model.reset_by == (None if population.name.startswith("steady") else 0)
+    late, at_once = (
+        read(LOOKS[case], dt=STEP, reset="subtract", writer=writer).output.model for writer in ("snntorch", "by-hand")
+    )
+    assert at_once.reset_by == at_once.threshold
+    assert late.reset_by == pytest.approx(late.threshold / (1 - late.decay_v), rel=1e-12)
+    assert read(LOOKS[case], dt=STEP, reset="subtract").output.model.reset_by == late.reset_by
+    ties = read(LOOKS[case], dt=STEP, reset="subtract", writer="by-hand", fires_at=">=").output.model
+    assert (ties.reset_by, ties.threshold < at_once.threshold) == (at_once.reset_by, True)
+
+
+def test_a_late_subtraction_from_a_potential_that_forgets_is_refused() -> None:
+    with pytest.raises(LoweringError, match="forgets its potential in a step"):
+        read(net(as_snntorch((3, 8, 6), 0.0), as_snntorch(5)), dt=STEP, reset="subtract")
 
 
 def test_who_names_the_writer_is_asked_where_its_files_never_say() -> None:
