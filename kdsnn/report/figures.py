@@ -165,7 +165,7 @@ def picture(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def as_svg(figure: Figure) -> str:
     """The figure as text that an HTML page can hold."""
     buffer = io.StringIO()
-    letters = {"svg.fonttype": "none", "svg.hashsalt": "kdsnn"}  # as letters, which take the page's colour
+    letters: Any = {"svg.fonttype": "none", "svg.hashsalt": "kdsnn"}  # as letters, which take the page's colour
     with rc_context(letters):
         figure.savefig(buffer, format="svg", dpi=150, transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()

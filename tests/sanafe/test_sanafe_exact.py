@@ -91,7 +91,8 @@ def test_random_networks_in_time(target: SanafeTarget, seed: int) -> None:
     images = stimuli(network, seed)
     result = target.compile(network).run(images, record="all")
     check_same(result, ReferenceTarget().compile(network).run(images, record="all"))
-    check_energies(result)
+    echoes = any(p.source == p.target for p in network.projections)  # those of a last step are sent, and reach nobody
+    check_energies(result, {} if echoes else traffic_of(network, images, result))
 
 
 @pytest.mark.parametrize("quarters", [1, 5])
