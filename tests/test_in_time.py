@@ -134,6 +134,7 @@ def test_what_stopping_saves(name: str) -> None:
     never = stops[2**30]
     assert (never.mean_steps, never.agreement) == (network.timesteps, 1.0)
     assert never.counts["synops_dense"] == pytest.approx(full.counts.total("synops_dense") / 6)
+    assert "-0.00%" not in str(found)
     assert found.accuracies[-1] == (full.predictions == labels).mean()
     assert sum(found.counts["synops_dense"]) == pytest.approx(full.counts.total("synops_dense") / 6)
 

@@ -32,7 +32,7 @@ def test_the_page_from_top_to_bottom(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(sys.modules, "my_net", None)  # put back as it was
     del sys.modules["my_net"]
-    module, training, in_python, one_step, refused = blocks(PAGE, "python")
+    module, training, in_python, one_step, recurrent, in_time, refused = blocks(PAGE, "python")
     (tmp_path / "my_net.py").write_text(module)
     execute(training)
     for line in blocks(PAGE, "sh")[0].strip().splitlines():
@@ -49,6 +49,12 @@ def test_the_page_from_top_to_bottom(
     assert by_command.provenance["module_to_float"] in capsys.readouterr().out
     execute(one_step)
     assert "spikes equal in" in capsys.readouterr().out
+    execute(recurrent)
+    said_of_it = capsys.readouterr().out
+    assert "'recurrence'" in said_of_it
+    assert "'subtract-reset'" in said_of_it
+    execute(in_time)
+    assert capsys.readouterr().out.startswith("10 1 ")
     execute(refused)
     (said,) = (block for block in blocks(PAGE, "text") if block.startswith("the module cannot be lowered"))
     assert capsys.readouterr().out == said

@@ -191,7 +191,7 @@ HANDLERS: dict[Callable[..., Any], Callable[..., Stream]] = torch_functions(LINE
 DECIDES = (
     "what a module does must not depend on the numbers that it is shown: decide by its settings, outside of forward"
 )
-NEURON = "put a spiking neuron in its place: snntorch.Leaky(beta, reset_mechanism='zero')"
+NEURON = "put a spiking neuron in its place: snntorch.Leaky(beta)"
 ADVICE = {  # by the name of the operation: what to write instead
     **dict.fromkeys(("__bool__", "__float__", "__int__", "__index__", "item", "tolist", "numpy"), DECIDES),
     **dict.fromkeys(("where", "gt", "lt", "ge", "le", "eq", "ne", "argmax", "max", "min", "topk", "any"), DECIDES),

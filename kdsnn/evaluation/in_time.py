@@ -120,14 +120,14 @@ class InTime(Displayed):
     def _row(self, stop: Stop, whole: float) -> tuple[Any, ...]:
         rule = "first spike" if stop.margin is None else f"lead of {stop.margin:,}"
         done = stop.counts["synops_dense"] + stop.counts["input_macs"]
-        shares = [round(1 - stop.dynamic_j[name] / joules, 9) for name, joules in self.dynamic_j.items() if joules]
+        shares = [_saved(stop.dynamic_j[name], joules) for name, joules in self.dynamic_j.items() if joules]
         return (
             rule,
             percent(stop.accuracy),
             percent(stop.agreement),
             f"{stop.mean_steps:.2f}",
             f"{done:,.0f}",
-            percent(1 - done / whole if whole else None),
+            percent(_saved(done, whole) if whole else None),
             percent(min(shares, default=None)),
         )
 
@@ -194,6 +194,11 @@ def _as_counts(samples: int, totals: Mapping[str, int]) -> Counts:
 def _dynamic(models: Sequence[EnergyModel], counts: Counts) -> dict[str, float]:
     found = {model.name: estimate(model, counts).dynamic_j_per_sample for model in models}
     return {name: joules for name, joules in found.items() if joules is not None}
+
+
+def _saved(part: float, whole: float) -> float:
+    """The share that is saved; sums of the same numbers in another order save nothing, not a little less."""
+    return round(1 - part / whole, 9) + 0.0
 
 
 def _few(steps: int) -> list[int]:

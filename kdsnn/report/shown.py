@@ -31,18 +31,16 @@ def shown_images(network: Network, selection: Selection, evaluation: Mapping[str
     return _shown(network, selection, _chosen(selection, evaluation))
 
 
-def one_image(model: Model, number: int | None = None) -> dict[str, Any]:
-    """What a test image did, by its number; None is the first that was evaluated.
+def one_image(model: Model, number: int) -> dict[str, Any]:
+    """What a test image did, by its number.
 
     Raises:
         InputError: there is no such image.
     """
-    selection = select_images(model, samples=1) if number is None else select_images(model)
-    if number is not None and not 0 <= number < len(selection.images):
-        raise InputError(
-            f"there is no image {number}: {selection.identity.name} has {len(selection.images)}, the first is 0"
-        )
-    return _shown(model.network, selection, [number or 0])[0]
+    selection = select_images(model)
+    if not 0 <= number < len(selection.images):
+        raise InputError(f"there is no image {number}: {selection.identity.name} has {len(selection.images)}, from 0")
+    return _shown(model.network, selection, [number])[0]
 
 
 def _shown(network: Network, selection: Selection, chosen: list[int]) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """A network on a torch device, computed exactly: `exact_products.py` says how.
 
-Images lie as `(B, H, W, C)` inside, spikes as one byte each.
+Images lie as `(B, H, W, C)` inside, spikes as one byte each. A population computes a block of time steps at once, and
+then the next one does; only one that feeds itself waits for its own spikes of each step.
 """
 
 from __future__ import annotations

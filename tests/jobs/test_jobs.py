@@ -16,7 +16,7 @@ import torch
 from threadpoolctl import threadpool_info
 
 from kdsnn.errors import InputError, LockedError, MissingExtraError, PoolError, TimedOutError, UsageError
-from kdsnn.evaluation import Evaluation, evaluate, on_targets
+from kdsnn.evaluation import Curve, Evaluation, evaluate, on_targets
 from kdsnn.evaluation.on_pool import evaluate_on
 from kdsnn.jobs import dask_workers as clusters
 from kdsnn.jobs import local_processes as pools
@@ -81,8 +81,10 @@ def test_an_evaluation_on_a_pool_is_the_one_without(cluster: str, target: Target
     done: list[int] = []
     with dask_pool(cluster) as pool:
         assert pool.workers == 2
-        there = evaluate_on(pool, network, target, images, labels, progress=done.append)
-    assert_same(there, evaluate(network, target, images, labels))
+        there = evaluate_on(pool, network, target, images, labels, curve=Curve(), progress=done.append)
+    here = evaluate(network, target, images, labels, curve=Curve())
+    assert_same(there, here)
+    assert there.as_json()["in_time"] == here.as_json()["in_time"]
     assert done[-1] == 11
     assert sorted(np.diff([0, *done])) == [5, 6]
 

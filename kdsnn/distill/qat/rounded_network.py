@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from kdsnn.distill.qat.rounded_layers import Cell, Weight
+from kdsnn.errors import NetworkError
 from kdsnn.export.quantization.quantize import QuantizationReport, requantize
 from kdsnn.models.in_time import fold
 from kdsnn.network import Conv2d, Dense, Network, Neuron, Projection, Shape, neuron_of
@@ -40,6 +41,9 @@ class FoldedNet(nn.Module):
         report: how that was made.
         surrogate: name of the gradient in place of the step's, one of `kdsnn.choices.SURROGATES`.
         slope: of the surrogate, for a potential in units of the threshold.
+
+    Raises:
+        NetworkError: a population feeds itself, which is not trained here.
     """
 
     def __init__(
@@ -52,6 +56,12 @@ class FoldedNet(nn.Module):
         slope: float = 2.0,
     ) -> None:
         super().__init__()
+        own = [projection.target for projection in network.projections if projection.recurrent]
+        if own:
+            raise NetworkError(
+                f"population {own[0]!r} feeds itself, and such a network cannot be fine-tuned",
+                hint="leave out --qat-epochs: quantize it as it is",
+            )
         self.network, self.like, self.report = network, like, report
         self.weights = nn.ModuleDict({_key(p.name): Weight(p, like, report) for p in network.projections})
         self.populations = nn.ModuleDict()
@@ -164,7 +174,7 @@ def _apply(op: Conv2d | Dense, weight: torch.Tensor, messages: torch.Tensor) -> 
 def _is_or(projection: Projection, neuron: Neuron) -> bool:
     """Whether a population fires exactly where any neuron of a window did: then its gradient is max-pooling's."""
     op = projection.op
-    if neuron.threshold >= 1 or neuron.bias.any():
+    if neuron.threshold >= 1 or neuron.bias.any() or neuron.reset_by is not None:
         return False
     if isinstance(op, Dense):
         return op.weight.shape[0] == op.weight.shape[1] and bool((op.weight == np.eye(len(op.weight))).all())
