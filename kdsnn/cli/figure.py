@@ -20,8 +20,8 @@ def figure(
         float, typer.Option(min=1, max=50, metavar="INCHES", help="3.25 is a column of a CVPR paper.")
     ] = 3.25,
     image: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Test image number N, for figures of one image.")
-    ] = None,
+        int, typer.Option(min=0, metavar="N", help="Test image number N, from 0, for figures of one image.")
+    ] = 0,
 ) -> None:
     """Draw a figure of a run, as wide as a paper's column.
 

@@ -28,8 +28,14 @@ from kdsnn.steps.models import Model, ModelLike, load
 __all__ = ["COLUMN", "Asked", "Drawing", "accuracy", "curves", "draw_figure", "energy", "layers", "raster"]
 
 COLUMN = 3.25  # inches: a column of a CVPR paper, whose text is 10 points
-LETTERS = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "kdsnn"}  # they stay letters; no random names
-STYLE: Any = {"font.size": 7, "axes.titlesize": 7, "legend.fontsize": 6, **LETTERS}
+STYLE: Any = {
+    "font.size": 7,
+    "axes.titlesize": 7,
+    "legend.fontsize": 6,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "kdsnn",
+}
 UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # the same figure is the same file
 
 
@@ -40,12 +46,12 @@ class Asked:
     Attributes:
         model: of a run, or of a file for figures that need nothing else.
         width: of the figure, in inches.
-        image: number of a test image; None for the first that was evaluated.
+        image: number of a test image.
     """
 
     model: Model
     width: float = COLUMN
-    image: int | None = None
+    image: int = 0
 
     @cached_property
     def report(self) -> dict[str, Any]:
@@ -61,7 +67,7 @@ class Asked:
 Drawing = Callable[[Asked], Figure]
 
 
-def draw_figure(name: str, model: ModelLike, out: Path, *, width: float = COLUMN, image: int | None = None) -> Path:
+def draw_figure(name: str, model: ModelLike, out: Path, *, width: float = COLUMN, image: int = 0) -> Path:
     """Draws a figure of a run into a file, and returns its path.
 
     Args:

@@ -1,4 +1,4 @@
-"""The figures of a report, drawn from its JSON alone: as wide as asked, in inches."""
+"""The figures of a report, drawn from its JSON alone, as wide as asked."""
 
 from __future__ import annotations
 
@@ -158,8 +158,8 @@ def picture(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         pixels = pixels.mean(axis=0) / 255
     if pixels.ndim == 1:
         return pixels[None]
-    shown: npt.NDArray[Any] = np.moveaxis(pixels, 0, -1) if len(pixels) == 3 else pixels.mean(axis=0)
-    return shown.astype(np.uint8) if shown.ndim == 3 else shown
+    picture: npt.NDArray[Any] = np.moveaxis(pixels, 0, -1) if len(pixels) == 3 else pixels.mean(axis=0)
+    return picture
 
 
 def as_svg(figure: Figure) -> str:
