@@ -1,7 +1,11 @@
 """Counts the SynOps of one layer on the same spikes as others count them, and writes what each finds.
 
-`uv run --group peers --with neurobench,syops,progress python docs/definitions.py [--check]`; with --check a page that
-is not fresh is an error.
+Two of the tools are in no group, for they bring much that counting does not need:
+
+    uv pip install --no-deps --target peers neurobench==2.3.0 syops==0.0.5 progress
+    PYTHONPATH=peers uv run --group peers python docs/definitions.py [--check]
+
+With --check a page that is not fresh is an error.
 """
 
 from __future__ import annotations
