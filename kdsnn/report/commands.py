@@ -18,22 +18,21 @@ __all__ = ["commands"]
 
 
 def commands(model: Model) -> list[str]:
-    """What to type; recipes and weights are those that the run folder holds.
+    """What to type, with RUN for the folder of the run, wherever it lies; the recipe is the one that it holds.
 
     Args:
         model: of a run.
     """
     if model.run is None:
         return []
-    name = shlex.quote(model.run.name)
-    made = [f"kdsnn distill {name}/{RECIPE} --run {name}"] if (model.run / RECIPE).is_file() else []
+    made = [f"kdsnn distill RUN/{RECIPE} --run RUN"] if (model.run / RECIPE).is_file() else []
     figures = figures_of(model.run, model.network)
     if figures is not None and not (model.run / MODULE).is_file():
-        made.append(f"kdsnn quantize {name}{_quantization(model.network, figures)}")
+        made.append(f"kdsnn quantize RUN{_quantization(model.network, figures)}")
     for evaluation in of_model(model):
         options = "".join(f" -O {key}={shlex.quote(value)}" for key, value in _unusual(evaluation).items())
-        made.append(f"kdsnn evaluate {name} --target {evaluation['target']} -n {evaluation['samples']}{options}")
-    return [*made, f"kdsnn energy {name}", f"kdsnn report {name}"]
+        made.append(f"kdsnn evaluate RUN --target {evaluation['target']} -n {evaluation['samples']}{options}")
+    return [*made, "kdsnn energy RUN", "kdsnn report RUN"]
 
 
 def _quantization(network: Network, figures: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ def template_of(name: str) -> Template:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = lambda x: "-" if x is None else f"{100 * x:.2f}%"
+    environment.filters["shell"] = shlex.quote
     environment.filters["count"] = lambda x: f"{x:,.1f}"
     environment.filters["microjoule"] = lambda x: "-" if x is None else f"{1e6 * x:.4g}"
     return environment.get_template(name)

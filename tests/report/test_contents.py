@@ -141,7 +141,8 @@ def test_the_commands_that_make_it_again() -> None:
     model, *_ = evaluated(20)
     evaluate_model(model, GpuTarget("cpu", arithmetic="float32"), select_images(model, samples=5))
     commands = collect(model)["commands"]
-    assert commands[0] == "kdsnn distill small/recipe.toml --run small"
-    assert "kdsnn evaluate small --target gpu -n 20 -O device=cpu" in commands
-    assert "kdsnn evaluate small --target gpu -n 5 -O device=cpu -O arithmetic=float32" in commands
-    assert commands[-1] == "kdsnn report small"
+    assert commands[0] == "kdsnn distill RUN/recipe.toml --run RUN"
+    assert "kdsnn evaluate RUN --target gpu -n 20 -O device=cpu" in commands
+    assert "kdsnn evaluate RUN --target gpu -n 5 -O device=cpu -O arithmetic=float32" in commands
+    assert commands[-1] == "kdsnn report RUN"
+    assert "kdsnn report small" in render(collect(model))
