@@ -1,7 +1,11 @@
 """Counts the SynOps of one layer on the same spikes as others count them, and writes what each finds.
 
-`uv run --group peers --with neurobench,syops,progress python docs/definitions.py [--check]`; with --check a page that
-is not fresh is an error.
+Two of the tools are in no group, for they bring much that counting does not need:
+
+    uv pip install --no-deps --target peers neurobench==2.3.0 syops==0.0.5 progress
+    PYTHONPATH=peers uv run --group peers python docs/definitions.py [--check]
+
+With --check a page that is not fresh is an error.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,11 +59,14 @@ bias, pool, group or grey level is in the way. `kdsnn energy` says with each mod
 """
 
 
+Layer = nn.Linear | nn.Conv2d
+
+
 @dataclass(frozen=True)
 class Case:
     """A layer, and what it is shown: `inputs` `(N, T, *shape)`, as torch takes them."""
 
-    layer: nn.Module
+    layer: Layer
     inputs: torch.Tensor
 
     @property
@@ -76,12 +84,13 @@ def spikes(*shape: int, rate: float = 0.3) -> torch.Tensor:
     return (torch.rand(IMAGES, STEPS, *shape, generator=torch.Generator().manual_seed(1)) < rate).float()
 
 
-def with_zeros(layer: nn.Module) -> nn.Module:
+def with_zeros(layer: Layer) -> Layer:
     """The layer with half of its weights zero, the others small whole numbers."""
     rng = np.random.default_rng(0)
     weight = rng.integers(1, 50, tuple(layer.weight.shape)) * (rng.random(tuple(layer.weight.shape)) < 0.5)
     layer.weight.data = torch.from_numpy(weight).float()
-    return layer.requires_grad_(requires_grad=False)
+    layer.requires_grad_(requires_grad=False)
+    return layer
 
 
 def cases() -> dict[str, Case]:
@@ -115,7 +124,8 @@ def ours(case: Case) -> LayerCounts | None:
     weight = layer.weight.numpy().astype(np.int64)
     op: Conv2d | Dense = Dense(weight)
     if isinstance(layer, nn.Conv2d):
-        op = Conv2d(weight, layer.stride, layer.padding, layer.dilation, layer.groups)
+        stride, padding, dilation = (_pair(pair) for pair in (layer.stride, layer.padding, layer.dilation))
+        op = Conv2d(weight, stride, padding, dilation, layer.groups)
     out = op.output_shape(shape)
     neuron = Neuron(threshold=100_000, bias=np.zeros(int(np.prod(out)), dtype=np.int64))
     populations = (Population("input", shape, Input(bits, static=False)), Population("out", out, neuron))
@@ -123,6 +133,11 @@ def ours(case: Case) -> LayerCounts | None:
     network = Network("one layer", populations, (Projection("input", "out", op),), STEPS, labels, integer=True)
     (counted,) = ReferenceTarget().compile(network).run(frames).counts.layers
     return counted
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    height, width = value
+    return int(height), int(width)
 
 
 def by_sinabs(case: Case) -> str:
@@ -133,7 +148,8 @@ def by_sinabs(case: Case) -> str:
     handle = case.layer.register_forward_hook(hook)
     case.layer(case.flat)
     handle.remove()
-    return _shown(STEPS * float(case.layer.hook_data["layer_synops_per_timestep"]))
+    found: Any = case.layer.hook_data
+    return _shown(STEPS * float(found["layer_synops_per_timestep"]))
 
 
 def by_neurobench(case: Case) -> str:
@@ -166,10 +182,11 @@ def by_syops(case: Case) -> str:
             setattr(neuron, name, type(name, (nn.Module,), {}))
     from syops.ops import conv_syops_counter_hook, linear_syops_counter_hook
 
-    case.layer.__syops__ = np.zeros(4)
+    layer: Any = case.layer
+    layer.__syops__ = np.zeros(4)
     hook = conv_syops_counter_hook if isinstance(case.layer, nn.Conv2d) else linear_syops_counter_hook
-    hook(case.layer, (case.flat,), case.layer(case.flat))
-    _, accumulates, multiplies, _ = case.layer.__syops__
+    hook(layer, (case.flat,), layer(case.flat))
+    _, accumulates, multiplies, _ = layer.__syops__
     return _shown(case.per_sample(accumulates or multiplies)) + (" MACs" if multiplies else "")
 
 

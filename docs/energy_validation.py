@@ -62,7 +62,8 @@ class Point(BaseModel):
             found = step_s(model.chip, Deployment(1, (Work(synops, spikes, int(updates)), *idle), 1, 1, {}))
         else:
             counted = {"synops_dense": int(synops), "neuron_updates": int(updates), "spikes": int(spikes)}
-            layer = LayerCounts(name="all", kind="", neurons=1, **{**dict.fromkeys(FIELDS, 0), **counted})
+            totals = {**dict.fromkeys(FIELDS, 0), **counted}
+            layer = LayerCounts(name="all", kind="", neurons=1, relay=False, **totals)
             found = estimate(model, Counts(1, (layer,))).dynamic_j_per_sample
         assert found is not None  # noqa: S101  of one chip, under a model with parts
         return found
@@ -114,7 +115,9 @@ def _table(rows: list[Point]) -> str:
 
 
 def _constants(model: EnergyModel) -> str:
-    rows = [(part.name, f"{'≥ ' if part.at_least else ''}{part.energy_pj:g} pJ", part) for part in model.parts]
+    rows: list[tuple[str, str, Sourced]] = [
+        (part.name, f"{'≥ ' if part.at_least else ''}{part.energy_pj:g} pJ", part) for part in model.parts
+    ]
     if model.teacher_mac_pj is not None:
         rows.append(("a teacher's multiply-accumulate", f"{model.teacher_mac_pj:g} pJ", Sourced()))
     if model.static is not None:

@@ -1,1 +1,1 @@
-"""Images: real data sets behind one small interface, and spike encoders."""
+"""Images, still or in time: data sets behind one small interface, events, and spike encoders."""

@@ -8,6 +8,7 @@ import pytest
 
 from kdsnn.data.sources.load import load_data
 from kdsnn.run_folders import read_json
+from tests.data.events.made import write_shd
 from tests.data.test_data_page import run
 from tests.pages import blocks
 
@@ -39,25 +40,38 @@ def write_network(path: Path) -> None:
     nir.write(str(path), nir.NIRGraph(nodes, [("input", "fc"), ("fc", "if"), ("if", "output")]))
 
 
+def write_spoken(path: Path) -> None:
+    """Recordings of 20 words in SHD's format, each word in channels of its own."""
+    rng = np.random.default_rng(0)
+    times = [np.sort(rng.random(60)) for _ in range(60)]
+    write_shd(path, times, [35 * (i % 20) + rng.integers(0, 35, 60) for i in range(60)])
+
+
 @pytest.mark.filterwarnings("ignore:Creating legend with loc")  # of a report, on a machine that others use
 def test_the_page_about_events(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KDSNN_RUNS", str(tmp_path / "runs"))
-    rate, gestures = blocks(PAGE, "toml")
+    rate, gestures, shd = blocks(PAGE, "toml")
     (tmp_path / "rate.toml").write_text(rate)
     (tmp_path / "gestures.toml").write_text(gestures)
     write_recordings(tmp_path / "recordings")
     write_network(tmp_path / "other.nir")
-    encoded, foreign, recorded = blocks(PAGE, "sh")
-    arrays, saccades = blocks(PAGE, "python")
+    encoded, foreign, recorded, spoken = blocks(PAGE, "sh")
+    arrays, dense, saccades = blocks(PAGE, "python")
     assert "1-bit input" in run(encoded, monkeypatch, capfd)
     told = run(foreign, monkeypatch, capfd)
     assert told.count("T = 8") == 2
     run(recorded, monkeypatch, capfd)
     assert read_json(tmp_path / "runs" / "gestures" / "student.json")["accuracy"] > 0.9
     assert (tmp_path / "runs" / "gestures" / "report.html").is_file()
+    monkeypatch.setenv("KDSNN_DATA", str(tmp_path))
+    (tmp_path / "shd.toml").write_text(shd)
+    (tmp_path / "dense.py").write_text(dense)
+    for part in ("train", "test"):
+        write_spoken(tmp_path / f"SHD/shd_{part}.h5")
+    assert "T = 20" in run(spoken, monkeypatch, capfd)
     rng = np.random.default_rng(0)
     scope = {"frames": rng.integers(0, 256, (20, 4, 2, 8, 8), dtype=np.uint8), "y": np.arange(20) % 2}
     scope["series"] = rng.integers(0, 256, (20, 4, 9), dtype=np.uint8)

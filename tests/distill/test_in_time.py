@@ -15,7 +15,7 @@ from kdsnn.data.encoders import encoded
 from kdsnn.distill.augment import augmented
 from kdsnn.distill.qat.rounded_network import FoldedNet
 from kdsnn.distill.student import distill, load_student
-from kdsnn.errors import RecipeError
+from kdsnn.errors import InputError, RecipeError
 from kdsnn.evaluation import evaluate
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.traced import Order
@@ -24,6 +24,8 @@ from kdsnn.models.in_time import fold, see_means
 from kdsnn.models.students import build_student
 from kdsnn.models.teachers import build_teacher
 from kdsnn.network.float_simulation import simulate_float
+from kdsnn.noise.measure import measure
+from kdsnn.noise.plan import open_study
 from kdsnn.recipes.schema import Recipe, StudentSection, TeacherSection
 from kdsnn.steps.convert import convert
 from kdsnn.steps.evaluate import evaluate as evaluate_run
@@ -231,3 +233,38 @@ def test_steps_that_do_not_fit_are_told() -> None:
     with pytest.raises(RecipeError, match=r"student\.timesteps is 3, and moving has 4 time steps") as caught:
         distill(wrong, run=Path("never"))
     assert caught.value.hint == "student.timesteps = 4"
+
+
+def test_features_of_frames_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDSNN_RUNS", str(tmp_path))
+    made = in_time()
+    made = made.model_copy(update={"distill": made.distill.model_copy(update={"kind": "feature"})})
+    run = distill(made, run=tmp_path / "run", device="cpu")
+    assert load_student(run)[1].in_time
+
+
+def test_frames_in_memory_are_kept_by_their_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDSNN_RUNS", str(tmp_path))
+    split = moving("", tmp_path).train
+    grey = split.images[:, :, 0]  # four axes, which the recipe says are in time
+    run = distill(in_time(steps=T), run=tmp_path / "run", data=(grey, split.labels), device="cpu")
+    prepared, _ = load_student(run)
+    assert prepared.dataset.image_shape == (T, 1, 8, 8)
+    assert quantize_run(run, max_disagreement=1).model.network.image_shape == (T, 1, 8, 8)
+
+
+@pytest.mark.parametrize("data", [{}, {"dataset": "small", "encode": "rate"}])
+def test_noise_is_seen_by_all_networks_of_a_run(
+    data: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KDSNN_RUNS", str(tmp_path))
+    run = distill(in_time(**data), run=tmp_path / "run", device="cpu")
+    quantize_run(run, max_disagreement=1)
+    study = open_study(str(run), kinds=("gaussian", "spike-drop"), levels=(0.3,), seeds=1, target=ReferenceTarget())
+    found = measure(study)
+    clean = {(c.kind, c.network): c.points[0].mean for c in found.curves}
+    assert clean["gaussian", "KDSNN, integer"] == evaluate_run(run, "reference").accuracy
+    assert len(found.curves) == 4
+    if not data:
+        with pytest.raises(InputError, match="noise 'back-image' is on photographs, and moving holds frames"):
+            open_study(str(run), kinds=("back-image",), target=ReferenceTarget())
