@@ -25,7 +25,7 @@ def assert_error(done: Done, code: int, *words: str) -> None:
 
 def test_usage(cli: Cli) -> None:
     assert_error(cli("evaluate", "--target", "larva"), 2, "there is no target 'larva'", "did you mean 'lava'?")
-    assert_error(cli("energy", "--model", "loihi7"), 2, "there is no energy model", "loihi1")
+    assert_error(cli("energy", "--model", "loihi7"), 2, "there is no energy model", "did you mean 'loihi2'?")
     assert_error(cli("evaluate", "-t", "gpu", "-O", "speed"), 2, "'speed' is not KEY=VALUE")
     assert_error(cli("evaluate", "-t", "reference", "--device", "cpu"), 2, "no option 'device'")
     assert_error(cli("distill", "digits-2conv", "--resume"), 2, "--resume needs --run")
