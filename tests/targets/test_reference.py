@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 from kdsnn.errors import InputError, TimedOutError
 from kdsnn.network import Dense, Input, Network, Neuron, Population, Projection
@@ -190,3 +191,12 @@ def test_what_goes_wrong_in_a_batch_ends_the_run_and_so_does_its_time() -> None:
     with pytest.raises(TimedOutError, match="after 1 images"):
         slow.run(random_images(network, 400), time_limit_s=0.01)
     assert time.monotonic() - begun < 20
+
+
+def test_as_many_batches_as_blas_may_have_threads_and_one_where_spikes_are_lost_at_random() -> None:
+    network = example_networks()[0]
+    with threadpool_limits(3, user_api="blas"):
+        assert ReferenceProgram(network).threads == 3
+        assert ReferenceProgram(network, lambda fired: fired).threads == 1
+    with threadpool_limits(1, user_api="blas"):
+        assert ReferenceProgram(network).threads == 1
