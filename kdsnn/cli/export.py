@@ -58,7 +58,7 @@ def export(
     chips: Annotated[int | None, typer.Option("--chips", min=1, help="On at most so many chips of it.")] = None,
     calibrate: CalibrateOption = None,
     data_range: DataRangeOption = None,
-    timesteps: StepsOption = 4,
+    timesteps: StepsOption = None,
     in_time: InTimeOption = False,
     dt: StepOption = None,
     input_scale: ScaleOption = 1 / 255,

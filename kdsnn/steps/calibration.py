@@ -23,6 +23,7 @@ from kdsnn.steps.images import said_of
 __all__ = [
     "Shown",
     "bits_of",
+    "check_steps",
     "images_to_agree_on",
     "images_to_calibrate_on",
     "images_to_check",
@@ -104,6 +105,7 @@ def read_with(
     if data is None:
         return read_foreign(path, foreign)
     _check_scale(path, foreign, data)
+    check_steps(data, foreign.timesteps)
     shape = data.frame_shape
     in_time, steps = data.steps is not None or data.encode != DIRECT, data.steps or foreign.timesteps
     if foreign.in_time and not in_time:
@@ -126,6 +128,14 @@ def synthetic_images(shape: tuple[int, ...], count: int, bits: int, *, seed: int
     lit = rng.random((count, *shape)) < density
     light = 255 if bits == 1 else rng.integers(1, 256, lit.shape)
     return (lit * light).astype(np.uint8)
+
+
+def check_steps(data: Dataset | ImageSet, said: int | None) -> None:
+    """Raises InputError where data in time have another number of steps than was said."""
+    if None not in (said, data.steps) and said != data.steps:
+        raise InputError(
+            f"{data.name} has {data.steps} time steps, and -T says {said}", hint="leave out -T, or say the same"
+        )
 
 
 def _check_scale(path: Path, foreign: Foreign, data: Dataset | ImageSet) -> None:

@@ -16,6 +16,7 @@ from kdsnn.evaluation.agreement import MAX_DISAGREEMENT
 from kdsnn.evaluation.edges import MODULE_TO_FLOAT
 from kdsnn.export.foreign.convert import Foreign
 from kdsnn.export.foreign.expectation import check_recorded
+from kdsnn.export.foreign.reader import USUAL_STEPS
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import is_ours, write_nir
 from kdsnn.recipes.schema import QuantizeSection
@@ -75,6 +76,8 @@ def quantize_file(
     if encode != DIRECT and dataset is None:
         raise UsageError("what is to be encoded are images of a data set", hint="name one: --calibrate")
     shown = expect if dataset is None else dataset
+    if foreign.timesteps is None and is_events(dataset):
+        foreign = replace(foreign, timesteps=USUAL_STEPS)
     in_time = foreign.in_time or is_events(dataset)
     reading = Reading(data_range, encode=encode, steps=foreign.timesteps if in_time else None)
     data = None if shown is None else load_calibration(shown, reading)
@@ -99,7 +102,7 @@ def quantize_file(
 
 
 def foreign_of(
-    timesteps: int,
+    timesteps: int | None,
     dt: float | None,
     input_scale: float,
     fires_at_threshold: bool | None,

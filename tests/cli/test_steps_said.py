@@ -1,0 +1,38 @@
+"""-T beside data in time, and --in-time beside still data: what does not fit is said, in the options of the command."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kdsnn.export.nir import read_nir
+from tests.cli.conftest import Cli
+from tests.cli.test_errors import assert_error
+from tests.cli.test_files_in_time import T, frames, recurrent
+
+__all__ = ["recurrent"]
+
+LOOSE = ("--max-disagreement", 1)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Vectors in time that say of how many steps they are."""
+    np.savez(tmp_path / "mine.npz", x=frames(), steps=T)
+    return tmp_path / "mine.npz"
+
+
+@pytest.mark.parametrize("command", [("quantize",), ("export", "--target", "nir"), ("export", "--dry-run")])
+def test_steps_that_the_data_do_not_have_are_refused(
+    cli: Cli, recurrent: Path, data: Path, command: tuple[str, ...]
+) -> None:
+    ask = (command[0], recurrent, *command[1:], "--calibrate", data, *LOOSE)
+    assert_error(cli(*ask, "-T", T - 1), 3, f"mine.npz has {T} time steps, and -T says {T - 1}", "leave out -T")
+    assert not recurrent.with_name("other-int8.nir").exists()
+    for said in ((), ("-T", T)):
+        assert cli(*ask, *said).code == 0
+
+
+def test_still_images_are_shown_for_four_steps_where_nobody_says(cli: Cli, recurrent: Path) -> None:
+    assert cli("quantize", recurrent, "--calibrate", "digits", *LOOSE).code == 0
+    assert read_nir(recurrent.with_name("other-int8.nir")).timesteps == 4
