@@ -36,3 +36,17 @@ def test_steps_that_the_data_do_not_have_are_refused(
 def test_still_images_are_shown_for_four_steps_where_nobody_says(cli: Cli, recurrent: Path) -> None:
     assert cli("quantize", recurrent, "--calibrate", "digits", *LOOSE).code == 0
     assert read_nir(recurrent.with_name("other-int8.nir")).timesteps == 4
+
+
+@pytest.mark.parametrize("option", ["--images", "--dataset"])
+def test_data_in_time_are_not_encoded_and_it_is_said(cli: Cli, recurrent: Path, tmp_path: Path, option: str) -> None:
+    labelled = tmp_path / "labelled.npz"
+    np.savez(labelled, x=frames(), y=np.arange(40) % 10, steps=T)
+    assert cli("quantize", recurrent, "--calibrate", labelled, *LOOSE).code == 0
+    ask = ("evaluate", recurrent.with_name("other-int8.nir"), "-t", "reference", option, labelled)
+    assert_error(cli(*ask, "--encode", "rate"), 3, "labelled.npz is in time already", "leave out --encode")
+    assert cli(*ask, "--encode", "direct").code == 0
+    np.save(tmp_path / "bare.npy", frames())  # nobody says that they are in time, so they are still, and do not fit
+    bare = (*ask[:4], "--images", tmp_path / "bare.npy")
+    assert cli(*bare, "--encode", "rate").code == 3
+    assert cli(*bare).code == 0
