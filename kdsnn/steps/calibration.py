@@ -12,6 +12,7 @@ import numpy.typing as npt
 from kdsnn.data.datasets import Dataset
 from kdsnn.data.encoders import DIRECT
 from kdsnn.data.sources.load import ImageSet
+from kdsnn.data.sources.source import still
 from kdsnn.errors import InputError
 from kdsnn.export.foreign.convert import Foreign, read_foreign
 from kdsnn.export.lowering.module_agreement import trial_images
@@ -109,7 +110,7 @@ def read_with(
     shape = data.frame_shape
     in_time, steps = data.steps is not None or data.encode != DIRECT, data.steps or foreign.timesteps
     if foreign.in_time and not in_time:
-        raise InputError(f"{data.name} holds still images, not frames in time", hint="encode them: --encode")
+        raise still(f"{data.name} does not say that its images {data.image_shape} are frames in time")
     read = read_foreign(path, replace(foreign, input_shape=shape, in_time=in_time, timesteps=steps))
     if read.input.shape != shape:
         raise InputError(f"{path} takes images of {read.input.shape}, and {data.name} has {shape}")

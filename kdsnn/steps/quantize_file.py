@@ -78,7 +78,7 @@ def quantize_file(
     shown = expect if dataset is None else dataset
     if foreign.timesteps is None and is_events(dataset):
         foreign = replace(foreign, timesteps=USUAL_STEPS)
-    in_time = foreign.in_time or is_events(dataset)
+    in_time = (foreign.in_time and encode == DIRECT) or is_events(dataset)
     reading = Reading(data_range, encode=encode, steps=foreign.timesteps if in_time else None)
     data = None if shown is None else load_calibration(shown, reading)
     if run is not None:

@@ -1,7 +1,9 @@
 """-T beside data in time, and --in-time beside still data: what does not fit is said, in the options of the command."""
 
+from itertools import pairwise
 from pathlib import Path
 
+import nir
 import numpy as np
 import pytest
 
@@ -50,3 +52,42 @@ def test_data_in_time_are_not_encoded_and_it_is_said(cli: Cli, recurrent: Path, 
     bare = (*ask[:4], "--images", tmp_path / "bare.npy")
     assert cli(*bare, "--encode", "rate").code == 3
     assert cli(*bare).code == 0
+
+
+@pytest.fixture
+def of_images(tmp_path: Path) -> Path:
+    """A float graph of frames `(2, 4, 5)`."""
+    rng = np.random.default_rng(0)
+    nodes = {
+        "in": nir.Input(np.array([2, 4, 5])),
+        "flat": nir.Flatten({"input": np.array([2, 4, 5])}, 0, -1),
+        "dense": nir.Affine(rng.normal(0, 0.5, (3, 40)), rng.normal(0, 0.1, 3)),
+        "last": nir.IF(r=np.ones(3), v_threshold=np.ones(3), v_reset=np.zeros(3)),
+        "out": nir.Output(np.array([3])),
+    }
+    nir.write(tmp_path / "frames.nir", nir.NIRGraph(nodes, list(pairwise(nodes)), type_check=False))
+    return tmp_path / "frames.nir"
+
+
+def pixels(*shape: int) -> np.ndarray:
+    return ((np.random.default_rng(3).random(shape) < 0.3) * 255).astype(np.uint8)
+
+
+def test_frames_in_time_have_their_steps_themselves(cli: Cli, of_images: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=pixels(30, 7, 2, 4, 5))
+    ask = ("quantize", of_images, "--calibrate", tmp_path / "x.npz", "--in-time", *LOOSE)
+    assert cli(*ask).code == 0
+    assert read_nir(tmp_path / "frames-int8.nir").image_shape == (7, 2, 4, 5)
+    assert_error(cli(*ask, "-T", 8), 3, "has 7 time steps, not 8", "leave out -T")
+
+
+@pytest.mark.parametrize("said", [(), ("-T", 7)])
+def test_still_images_are_not_in_time(cli: Cli, of_images: Path, tmp_path: Path, said: tuple[object, ...]) -> None:
+    np.savez(tmp_path / "x.npz", x=pixels(30, 2, 4, 5))
+    ask = ("quantize", of_images, "--calibrate", tmp_path / "x.npz", "--in-time", *LOOSE, *said)
+    assert_error(cli(*ask), 3, "x.npz", "still images: leave out --in-time, or encode them: --encode", "-T")
+    assert_error(
+        cli("quantize", of_images, "--calibrate", "digits", "--in-time", *said), 3, "leave out --in-time, or encode"
+    )
+    assert cli(*ask, "--encode", "rate").code == 0, "which puts them in time"
+    assert read_nir(tmp_path / "frames-int8.nir").image_shape == (said[-1] if said else 4, 2, 4, 5)
