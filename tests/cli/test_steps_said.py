@@ -10,7 +10,7 @@ import pytest
 from kdsnn.export.nir import read_nir
 from tests.cli.conftest import Cli
 from tests.cli.test_errors import assert_error
-from tests.cli.test_files_in_time import T, frames, recurrent
+from tests.cli.test_files_in_time import NET, T, frames, recurrent
 
 __all__ = ["recurrent"]
 
@@ -91,3 +91,16 @@ def test_still_images_are_not_in_time(cli: Cli, of_images: Path, tmp_path: Path,
     )
     assert cli(*ask, "--encode", "rate").code == 0, "which puts them in time"
     assert read_nir(tmp_path / "frames-int8.nir").image_shape == (said[-1] if said else 4, 2, 4, 5)
+
+
+def test_a_module_on_data_in_time_needs_their_steps_said_once(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NET)
+    ask = ("convert", f"{tmp_path}/net.py:Net", *LOOSE, "-o", tmp_path / "m.nir", "--images")
+    np.save(tmp_path / "bare.npy", frames())
+    for data, said in ((tmp_path / "bare.npy", ("--in-time",)), ("digits", ("--encode", "rate"))):
+        assert_error(cli(*ask, data, *said), 2, "say it: -T")
+    assert_error(cli(*ask, "digits", "--in-time", "-T", 3), 3, "leave out --in-time, or encode them: --encode")
+    assert not (tmp_path / "m.nir").exists()
+    np.savez(tmp_path / "mine.npz", x=frames(), steps=T)
+    assert cli(*ask, tmp_path / "mine.npz", "--in-time").code == 0, "the data say it"
+    assert_error(cli(*ask, tmp_path / "mine.npz", "-T", T + 1), 3, f"has {T} time steps, not {T + 1}", "leave out -T")
