@@ -27,7 +27,7 @@ from kdsnn.steps.models import MODEL_FILE, Model, load
 from kdsnn.steps.module_runs import claim_for_module, data_of_run, write_module
 from kdsnn.steps.post_training import Quantized, quantize_network
 
-__all__ = ["foreign_of", "open_or_quantize", "quantize_file"]
+__all__ = ["foreign_of", "is_foreign", "open_or_quantize", "quantize_file"]
 
 
 def quantize_file(
@@ -118,6 +118,11 @@ def foreign_of(
     return Foreign(timesteps, dt, input_scale, fires_at=ties, reset=reset, writer=writer, in_time=in_time)
 
 
+def is_foreign(model: str | None) -> bool:
+    """Whether a model is a NIR file that kdsnn did not write."""
+    return model is not None and model.endswith(".nir") and not is_ours(Path(model))
+
+
 def open_or_quantize(
     model: str | None,
     foreign: Foreign,
@@ -134,7 +139,7 @@ def open_or_quantize(
     Returns:
         The model, and what is not known of the file.
     """
-    if model is not None and model.endswith(".nir") and not is_ours(Path(model)):
+    if model is not None and is_foreign(model):
         done = quantize_file(
             Path(model),
             foreign,
