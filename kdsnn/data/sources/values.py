@@ -99,7 +99,8 @@ def to_pixels(
     kind = values.dtype.kind
     if value_range is None and values.dtype != np.uint8 and kind in "ui":
         raise InputError(
-            f"{name} holds {values.dtype} without a range", hint="write x.astype(np.uint8), or say data.range"
+            f"{name} holds {values.dtype} without a range",
+            hint="write x.astype(np.uint8), or say --data-range LOW:HIGH (in a recipe: data.range)",
         )
     if values.dtype == np.uint8 and value_range in (None, PIXELS):
         return values
@@ -128,5 +129,6 @@ def _check_within(
     usual = next((r for r in USUAL if r[0] <= there[0] and there[1] <= r[1]), there)
     raise InputError(
         f"{image}, outside {low:g} to {high:g}, {said}",
-        hint=f"say it: data.range = [{usual[0]:g}, {usual[1]:g}] in the recipe, or an array range in the .npz",
+        hint=f"say it: --data-range={usual[0]:g}:{usual[1]:g}, in a recipe data.range = [{usual[0]:g}, {usual[1]:g}], "
+        "or an array range in the .npz",
     )
