@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 __all__ = [
+    "LITERAL",
     "OTHER",
     "STUDENT",
     "TEACHER",
@@ -22,6 +23,7 @@ __all__ = [
     "as_svg",
     "energy_bars",
     "layer_bars",
+    "literal",
     "picture",
     "raster",
 ]
@@ -30,10 +32,13 @@ TEACHER, STUDENT, OTHER = "#8a8f98", "#3b82c4", "#d9822b"  # told apart by the c
 OTHER_TEXT = "#808080"
 MOST_ROWS = 128  # of a raster: of larger populations, neurons side by side share one
 WIDTH = 5.2  # inches: then letters can be read on a phone, too
+LITERAL: Any = {"text.parse_math": False}  # names of classes and layers are no formulas, whatever is in them
+literal = rc_context(LITERAL)  # around what makes texts: a text asks for the setting when it is made
 _SEEN = LinearSegmentedColormap.from_list("seen", [f"{STUDENT}10", STUDENT])  # whatever the page's colour below it
 _BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8}
 
 
+@literal
 def accuracy_intervals(rows: Sequence[dict[str, Any]], width: float = WIDTH) -> Figure:
     """Accuracies on the same number of images, each a point with its 95 % interval. No bars: the axis has no zero."""
     figure = Figure(figsize=(width, 0.3 * len(rows) + 0.6), layout="constrained")
@@ -51,6 +56,7 @@ def accuracy_intervals(rows: Sequence[dict[str, Any]], width: float = WIDTH) -> 
     return figure
 
 
+@literal
 def answers_in_time(curve: dict[str, Any], width: float = WIDTH) -> Figure:
     """Accuracy after each time step, the share of answers that are final, and rules to stop by as points."""
     figure = Figure(figsize=(width, 2.6), layout="constrained")
@@ -69,6 +75,7 @@ def answers_in_time(curve: dict[str, Any], width: float = WIDTH) -> Figure:
     return figure
 
 
+@literal
 def layer_bars(layers: Sequence[dict[str, Any]], width: float = WIDTH) -> Figure:
     """Firing rate and synaptic operations of each layer."""
     figure = Figure(figsize=(width, 0.3 * len(layers) + 1.0), layout="constrained")
@@ -87,6 +94,7 @@ def layer_bars(layers: Sequence[dict[str, Any]], width: float = WIDTH) -> Figure
     return figure
 
 
+@literal
 def energy_bars(reports: Sequence[dict[str, Any]], width: float = WIDTH) -> Figure:
     """Energy per sample under models of one account: dynamic, static hatched, and the teacher's where it is known.
 
@@ -117,6 +125,7 @@ def energy_bars(reports: Sequence[dict[str, Any]], width: float = WIDTH) -> Figu
     return figure
 
 
+@literal
 def raster(image: dict[str, Any], width: float = WIDTH) -> Figure:
     """One image, and the neurons that fired on it, population by population: steps across, neurons up."""
     names = list(image["spikes"])
@@ -165,7 +174,11 @@ def picture(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def as_svg(figure: Figure) -> str:
     """The figure as text that an HTML page can hold."""
     buffer = io.StringIO()
-    letters: Any = {"svg.fonttype": "none", "svg.hashsalt": "kdsnn"}  # as letters, which take the page's colour
+    letters: Any = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "kdsnn",
+        **LITERAL,
+    }  # as letters, which take the page's colour
     with rc_context(letters):
         figure.savefig(buffer, format="svg", dpi=150, transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
