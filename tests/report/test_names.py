@@ -9,9 +9,12 @@ import pytest
 from matplotlib import rc_context
 
 from kdsnn.export.nir import write_nir
+from kdsnn.report.collect import collect
 from kdsnn.report.drawings import draw_figure
 from kdsnn.report.figures import accuracy_intervals, as_svg
 from kdsnn.report.noise_curves import write
+from kdsnn.report.page import render
+from kdsnn.steps.compare import compare
 from kdsnn.steps.evaluate import evaluate_model
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model, load
@@ -63,3 +66,15 @@ def test_noise_curves_have_names_as_they_are_and_levels_as_numbers(tmp_path: Pat
         svg = write(data, tmp_path, tmp_path / "curves.svg").read_text()
     assert {*names, "0.001", "0.1", "1"} <= set(texts(svg))
     assert not [text for text in texts(svg) if "mathdefault" in text]
+
+
+def test_a_run_that_is_named_by_a_dot_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = small_run()
+    assert made.run is not None
+    monkeypatch.chdir(made.run)
+    model = load(".")
+    evaluate_model(model, ReferenceTarget(), select_images(model, samples=5))
+    data = collect(model)
+    assert data["run"] == "small"
+    assert "kdsnn report small" in render(data)
+    assert [row.name for row in compare(".", "model.nir", samples=5).rows] == ["small", "model.nir"]
