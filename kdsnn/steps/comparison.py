@@ -146,7 +146,8 @@ class Comparison(Displayed):
     def _energies(self, first: Compared, row: Compared) -> tuple[float, float]:
         """The totals of both; where a total is not known, UsageError, since a part of it proves nothing."""
         totals = (first.energy.total_j_per_sample, row.energy.total_j_per_sample)
-        hint = f"{self.model.name} does not know all of it here: {'; '.join(row.energy.left_out) or 'no total'}"
+        missing = dict.fromkeys((*first.energy.left_out, *row.energy.left_out))
+        hint = f"{self.model.name} does not know all of it here: {'; '.join(missing) or 'no total'}"
         return _known(totals[0], "energy", hint), _known(totals[1], "energy", hint)
 
     def blocks(self) -> tuple[Block, ...]:
