@@ -60,6 +60,7 @@ def compare(
     """
     if len(models) * len(targets) < 2:
         raise UsageError("one network on one target is nothing to compare", hint="name a second run, file or target")
+    limits = Limits(max_accuracy_drop, max_energy_rise)
     load_energy_model(energy_model)  # a wrong name shall not cost a run
     chosen = [target_of(target, {}) for target in targets]
     opened = [load(model) for model in models]
@@ -69,7 +70,6 @@ def compare(
     for model in opened:
         for target in chosen:
             ran.append(_one(model, target, shown, energy_model, bar, ran[0][1] if ran else None))
-    limits = Limits(max_accuracy_drop, max_energy_rise)
     return Comparison(tuple(row for row, _ in ran), load_energy_model(energy_model), limits, shown.identity)
 
 

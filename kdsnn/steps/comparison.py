@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,10 +24,19 @@ ROUNDING = 1e-12  # a limit that is met exactly is met: the difference of two sh
 
 @dataclass(frozen=True)
 class Limits:
-    """What may be lost against the baseline, as shares; None where nothing is asked."""
+    """What may be lost against the baseline, as shares; None where nothing is asked.
+
+    Raises:
+        UsageError: a share is negative, or no finite number.
+    """
 
     max_accuracy_drop: float | None = None
     max_energy_rise: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, share in asdict(self).items():
+            if share is not None and not 0 <= share < math.inf:
+                raise UsageError(f"{name} is {share}, and must be a finite share, 0 at least", hint="0.1 is 10 %")
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,16 @@ def test_a_limit_on_a_figure_that_is_not_known_is_no_success(cli: Cli, pair: tup
     assert "labels" in done.err
 
 
+@pytest.mark.parametrize("limit", ["max_accuracy_drop", "max_energy_rise"])
+@pytest.mark.parametrize("share", ["inf", "nan", "-0.1"])
+def test_a_limit_that_is_no_share_is_refused(cli: Cli, pair: tuple[Model, Path], limit: str, share: str) -> None:
+    model, file = pair
+    done = cli("compare", model.run, file, f"--{limit.replace('_', '-')}={share}", "-n", 2, "--json")
+    assert (done.code, done.out) == (2, "")
+    with pytest.raises(UsageError, match="must be a finite share"):
+        kdsnn.compare(file, model, **{limit: float(share)})
+
+
 def test_what_cannot_be_compared_is_refused(pair: tuple[Model, Path], tmp_path: Path) -> None:
     model, _ = pair
     with pytest.raises(UsageError, match="nothing to compare"):
