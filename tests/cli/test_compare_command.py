@@ -113,6 +113,41 @@ def test_a_limit_on_a_figure_that_is_not_known_is_no_success(cli: Cli, pair: tup
     assert "labels" in done.err
 
 
+HOPS = """
+title = "t"
+account = "a"
+kind = "estimated"
+source = "s"
+date = "2026-11"
+[[parts]]
+name = "hops"
+count = ["synops_dense", "hops_east_west"]
+energy_pj = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--model", "spinnaker2", "--max-energy-rise", 1), "static power"),
+        (("--model", "xylo", "--max-energy-rise", 1), "dynamic energy"),
+        (("--model", "hops.toml", "--max-energy-rise", 1), "hops: the network is not placed"),
+        (("--images", "plain.npy", "--max-accuracy-drop", 0), "labels"),
+    ],
+)
+def test_a_limit_that_no_figure_can_answer_costs_no_run(
+    cli: Cli, pair: tuple[Model, Path], monkeypatch: pytest.MonkeyPatch, arguments: tuple[object, ...], said: str
+) -> None:
+    model, file = pair
+    Path("hops.toml").write_text(HOPS)
+    np.save("plain.npy", np.zeros((3, 1, 8, 8), np.uint8))
+    ran: list[object] = []
+    monkeypatch.setattr("kdsnn.steps.compare.evaluate_model", lambda *_, **__: ran.append(0))
+    done = cli("compare", model.run, file, "-n", 2, *arguments)
+    assert (done.code, ran) == (2, [])
+    assert said in done.err
+
+
 @pytest.mark.parametrize("limit", ["max_accuracy_drop", "max_energy_rise"])
 @pytest.mark.parametrize("share", ["inf", "nan", "-0.1"])
 def test_a_limit_that_is_no_share_is_refused(cli: Cli, pair: tuple[Model, Path], limit: str, share: str) -> None:

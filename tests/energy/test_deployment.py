@@ -7,6 +7,7 @@ import pytest
 from kdsnn.energy.deployment import Deployment, Traffic, Work, step_s
 from kdsnn.energy.estimate import estimate
 from kdsnn.energy.models import EnergyModel, energy_model_names, load_energy_model
+from kdsnn.energy.whole import never_known
 from kdsnn.errors import InputError
 from tests.energy.test_energy import HEAD, counts
 
@@ -141,3 +142,14 @@ def test_a_model_that_contradicts_itself_is_refused(tmp_path, more: str, problem
 
 def test_an_own_model_that_names_nothing_as_missing_is_whole() -> None:
     assert estimate(own("spikes"), counts(spikes=3)).total_j_per_sample == pytest.approx(6e-12)
+
+
+@pytest.mark.parametrize("name", energy_model_names())
+def test_a_model_that_never_has_a_total_says_so(name: str) -> None:
+    model = load_energy_model(name)
+    assert bool(never_known(model)) == bool(model.missing)
+
+
+def test_whether_a_chip_has_a_total_is_not_known_before() -> None:
+    assert never_known(LOIHI.model_copy(update={"static": None})) == ()
+    assert len(never_known(own("messages"))) == 1
