@@ -12,7 +12,7 @@ import pytest
 import kdsnn
 from kdsnn.errors import InputError, UsageError, VerificationError
 from kdsnn.export.nir import write_nir
-from kdsnn.network import Dense
+from kdsnn.network import Dense, Neuron
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
 from kdsnn.targets.reference import ReferenceTarget
@@ -176,3 +176,15 @@ def test_from_python_the_table_comes_before_the_error(pair: tuple[Model, Path]) 
     with pytest.raises(VerificationError, match="exceeds a limit") as caught:
         found.check()
     assert caught.value.problems == found.failures
+
+
+def test_a_network_that_does_not_fit_the_chip_passes_no_limit_on_energy(cli: Cli, pair: tuple[Model, Path]) -> None:
+    model, file = pair
+    network = kdsnn.load(file).network
+    neuron = Neuron(3000, np.zeros(10, np.int32), reset_by=64 * 3000)  # Loihi 1 has no reset by subtraction
+    other = replace(network.populations[1], model=neuron)
+    write_nir(replace(network, populations=(network.populations[0], other)), file)
+    for first, second in ((model.run, file), (file, model.run)):
+        done = cli("compare", first, second, "-n", 2, "--dataset", "digits", "--max-energy-rise", 1e6)
+        assert done.code == 2
+        assert "does not know all of it here: what does not fit the chip: small: uses 'subtract-reset'" in done.err
