@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kdsnn.cli.common import ModelArgument, output
+from kdsnn.cli.common import DatasetOption, ImagesOption, ModelArgument, output
 
 __all__ = ["figure", "register"]
 
@@ -22,6 +22,8 @@ def figure(
     image: Annotated[
         int, typer.Option(min=0, metavar="N", help="Test image number N, from 0, for figures of one image.")
     ] = 0,
+    dataset: DatasetOption = None,
+    images: ImagesOption = None,
 ) -> None:
     """Draw a figure of a run, as wide as a paper's column.
 
@@ -31,10 +33,13 @@ def figure(
       kdsnn figure energy runs/mine -o energy.pdf
 
       kdsnn figure spike-sequence --image 7 -o sequence.svg
+
+      kdsnn figure spike-sequence model.nir --dataset digits
     """
     from kdsnn.report.drawings import draw_figure
 
-    written = draw_figure(name, model, Path(f"{name}.pdf") if out is None else out, width=width, image=image)
+    file = Path(f"{name}.pdf") if out is None else out
+    written = draw_figure(name, model, file, width=width, image=image, data=images, dataset=dataset)
     output().print(str(written), markup=False, soft_wrap=True)
 
 

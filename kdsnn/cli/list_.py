@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
-from kdsnn.cli.common import JsonOption, emit_json, percent, table
+from kdsnn.cli.common import JsonOption, emit_json, output, percent, table
 from kdsnn.errors import UsageError
 
 __all__ = ["Kind", "list_", "register"]
+
+OLDER_MARK = ", older"  # beside an evaluation that no report takes
 
 
 class Kind(StrEnum):
@@ -98,7 +100,7 @@ def list_(
 def _evaluations(run: str | None, *, json: bool) -> None:
     """All evaluations that a run keeps: of which network, on which target, of which images."""
     from kdsnn.run_folders import find_run, name_of_run
-    from kdsnn.steps.evaluations import data_of, kept, target_of
+    from kdsnn.steps.evaluations import OLDER, data_of, is_of_older_version, kept, target_of
     from kdsnn.steps.models import MODEL_FILE, load
 
     folder = find_run(run)
@@ -106,7 +108,14 @@ def _evaluations(run: str | None, *, json: bool) -> None:
     now = load(str(folder)).network.fingerprint() if (folder / MODEL_FILE).is_file() else None
     if json:
         keys = ("target", "samples", "accuracy", "matches_reference", "fingerprint", "identity")
-        rows = [{**{key: e[key] for key in keys}, "is_of_this_network": e["fingerprint"] == now} for e in found]
+        rows = [
+            {
+                **{key: e[key] for key in keys},
+                "is_of_this_network": e["fingerprint"] == now,
+                "is_of_older_version": is_of_older_version(e),
+            }
+            for e in found
+        ]
         emit_json({"run": name_of_run(folder), "evaluations": rows})
         return
     columns = ["target", "images", "of", "accuracy", "network", "this network"]
@@ -117,11 +126,13 @@ def _evaluations(run: str | None, *, json: bool) -> None:
             data_of(e),
             percent(e["accuracy"]),
             e["fingerprint"][:12],
-            "yes" if e["fingerprint"] == now else "no",
+            ("yes" if e["fingerprint"] == now else "no") + (OLDER_MARK if is_of_older_version(e) else ""),
         ]
         for e in found
     ]
     table(f"evaluations of {name_of_run(folder)}", columns, cells)
+    if any(map(is_of_older_version, found)):
+        output().print(f"{OLDER_MARK.strip(', ')}: {OLDER}", markup=False, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -31,7 +31,7 @@ class EnergyReport(Displayed):
         layers: the same joules per sample, by layer.
         teacher_j_per_sample: of the teacher's multiply-accumulates, where the model has a constant for them.
         static: static power times time, where power, chips and time are known.
-        left_out: terms that are in none of the figures, each with the reason.
+        left_out: terms that are in none of the figures, each with the reason; with any there is no total.
     """
 
     model: EnergyModel
@@ -58,9 +58,9 @@ class EnergyReport(Displayed):
 
     def _total(self, static: float | None) -> float | None:
         dynamic = self.dynamic_j_per_sample
-        if dynamic is None:
+        if dynamic is None or self.left_out:
             return None
-        if self.model.static is None and not self.model.missing:
+        if self.model.static is None:
             return dynamic  # arithmetic alone, or an own model that adds nothing more
         return None if static is None else dynamic + static
 

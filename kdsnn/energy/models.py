@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kdsnn.toml_files import FileModel, load, shipped
 
@@ -57,6 +57,14 @@ class EnergyPart(Sourced):
     counts: Annotated[tuple[Count, ...], Field(min_length=1, alias="count")]
     energy_pj: NotNegative
     at_least: bool = False
+
+    @field_validator("counts")
+    @classmethod
+    def _each_once(cls, counts: tuple[Count, ...]) -> tuple[Count, ...]:
+        twice = [name for name, times in Counter(counts).items() if times > 1]
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is named more than once, and would be charged each time")
+        return counts
 
 
 class Teacher(FileModel):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kdsnn.energy.deployment import Deployment
 from kdsnn.energy.models import TRAFFIC, EnergyModel
 
-__all__ = ["Static", "left_out_of", "static_of"]
+__all__ = ["Static", "left_out_of", "never_known", "static_of"]
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,14 @@ def static_of(model: EnergyModel, deployment: Deployment | None, step_s: float |
     return Static(model.static.chip_w, deployment.chips, step_s * (steps + deployment.depth), step_s * steps)
 
 
+def never_known(model: EnergyModel) -> tuple[str, ...]:
+    """Terms that no network's total has under this model, each with the reason; with any there is never a total."""
+    return left_out_of(model, None) if model.chip is None else tuple(_missing(model))
+
+
 def left_out_of(model: EnergyModel, deployment: Deployment | None) -> tuple[str, ...]:
     """What is in none of the figures of this model and this deployment, each with the reason."""
-    found = [f"{each.term}: {each.why}" for each in model.missing]
+    found = _missing(model)
     charged = {count for part in model.parts for count in part.counts}
     if deployment is None:
         if charged & set(TRAFFIC):
@@ -79,3 +84,7 @@ def left_out_of(model: EnergyModel, deployment: Deployment | None) -> tuple[str,
             )
     found += [f"what does not fit the chip: {problem}" for problem in deployment.problems]
     return tuple(found)
+
+
+def _missing(model: EnergyModel) -> list[str]:
+    return [f"{each.term}: {each.why}" for each in model.missing]

@@ -21,17 +21,17 @@ from kdsnn.report.layers import layer_rows
 from kdsnn.report.left_out import left_out
 from kdsnn.report.shown import shown_images
 from kdsnn.report.verdict import LEADING_MODEL, verdict_of
-from kdsnn.run_folders import RECIPE, name_of_run, read_json
+from kdsnn.run_folders import RECIPE, name_of_run
 from kdsnn.steps.deployment import deployment
 from kdsnn.steps.evaluations import activity_of, judged, target_of
 from kdsnn.steps.figures import FIGURES, figures_of
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
+from kdsnn.steps.teacher import TEACHER, teacher_of
 
 __all__ = ["collect", "counts_of_evaluation"]
 
 SCHEMA = "kdsnn.report/1"
-TEACHER = "teacher.json"
 
 
 def collect(model: Model) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def collect(model: Model) -> dict[str, Any]:
         )
     whole = select_images(model)
     test = whole.identity.as_json()
-    noise, teacher = noise_judged(model), _optional(model.run / TEACHER)
+    noise, teacher = noise_judged(model), teacher_of(model.run)
     quantization = figures_of(model.run, model.network)
     others = [name for name, of in ((TEACHER, teacher), (FIGURES, quantization)) if of and of.get("data", test) != test]
     missed = left_out(found, noise, unknown=quantization is None, of_other_images=others)
@@ -104,10 +104,6 @@ def collect(model: Model) -> dict[str, Any]:
         "recipe": _text(model.run / RECIPE),
         "commands": commands(model),
     }
-
-
-def _optional(path: Path) -> dict[str, Any] | None:
-    return read_json(path) if path.is_file() else None
 
 
 def _text(path: Path) -> str | None:

@@ -22,7 +22,7 @@ from kdsnn.report import figures, noise_curves
 from kdsnn.report.collect import collect
 from kdsnn.report.noise_curves import FORMATS
 from kdsnn.report.shown import one_image
-from kdsnn.run_folders import write_atomic
+from kdsnn.run_folders import RECIPE, write_atomic
 from kdsnn.steps.models import Model, ModelLike, load
 
 __all__ = ["COLUMN", "Asked", "Drawing", "accuracy", "curves", "draw_figure", "energy", "layers", "raster"]
@@ -48,27 +48,48 @@ class Asked:
         model: of a run, or of a file for figures that need nothing else.
         width: of the figure, in inches.
         image: number of a test image.
+        data: that the image is of, see `kdsnn.evaluate`; None takes the model's own test images.
+        dataset: likewise.
     """
 
     model: Model
     width: float = COLUMN
     image: int = 0
+    data: object = None
+    dataset: object = None
 
     @cached_property
     def report(self) -> dict[str, Any]:
         """The report of the run."""
+        self.ensure_own_images()
         return collect(self.model)
 
     @cached_property
     def one_image(self) -> dict[str, Any]:
-        """The test image: pixels, label, and who fired when."""
-        return one_image(self.model, self.image)
+        """The image: pixels, label, and who fired when."""
+        return one_image(self.model, self.image, self.data, dataset=self.dataset)
+
+    def ensure_own_images(self) -> None:
+        """Raises UsageError where other images were named than those that the run was evaluated on."""
+        if self.data is not None or self.dataset is not None:
+            raise UsageError(
+                "this figure is of what the run was evaluated on", hint="leave out the images: only figures of one ask"
+            )
 
 
 Drawing = Callable[[Asked], Figure]
 
 
-def draw_figure(name: str, model: ModelLike, out: Path, *, width: float = COLUMN, image: int = 0) -> Path:
+def draw_figure(
+    name: str,
+    model: ModelLike,
+    out: Path,
+    *,
+    width: float = COLUMN,
+    image: int = 0,
+    data: object = None,
+    dataset: object = None,
+) -> Path:
     """Draws a figure of a run into a file, and returns its path.
 
     Args:
@@ -77,9 +98,11 @@ def draw_figure(name: str, model: ModelLike, out: Path, *, width: float = COLUMN
         out: a .pdf, .svg or .png.
         width: inches.
         image: number of a test image, for figures of one.
+        data: see `kdsnn.evaluate`, for figures of one image; None takes the model's own test images.
+        dataset: likewise.
 
     Raises:
-        UsageError: there is no such figure, or the file has another ending.
+        UsageError: there is no such figure, it is of no image that data name, or the file has another ending.
         InputError: the run has not what is drawn yet.
     """
     drawing: Drawing = FIGURES.get(name)
@@ -88,7 +111,7 @@ def draw_figure(name: str, model: ModelLike, out: Path, *, width: float = COLUMN
     buffer = io.BytesIO()
     kind = out.suffix.removeprefix(".")
     with mpl.rc_context(STYLE):
-        drawn = drawing(Asked(load(model), width, image))
+        drawn = drawing(Asked(load(model), width, image, data, dataset))
         drawn.set_figwidth(width)
         drawn.savefig(buffer, format=kind, dpi=300, metadata=UNDATED.get(kind))
     write_atomic(out, buffer.getvalue())
@@ -127,7 +150,14 @@ def raster(asked: Asked) -> Figure:
 
 def curves(asked: Asked) -> Figure:
     """Accuracy under noise, as the paper's figure 7: of the measurement on the most images and seeds."""
+    asked.ensure_own_images()
+    run = asked.model.run
+    if run is None or not (run / RECIPE).is_file():
+        raise InputError(
+            f"{run or asked.model.path} has no teacher and student that noise could be measured on",
+            hint="draw this figure of a run that kdsnn distill made",
+        )
     measured = [m for m, why_not in noise_judged(asked.model) if why_not is None]
     if not measured:
-        raise InputError("the run has no measurement under noise", hint=f"run: kdsnn noise {asked.model.run}")
+        raise InputError("the run has no measurement under noise", hint=f"run: kdsnn noise {run}")
     return noise_curves.draw(max(measured, key=lambda m: m["samples"] * m["seeds"]), asked.width)

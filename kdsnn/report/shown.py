@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from kdsnn.errors import InputError
 from kdsnn.network import Network
-from kdsnn.steps.images import Selection, select_images
+from kdsnn.steps.images import Selection, selection_of
 from kdsnn.steps.models import Model
 from kdsnn.targets.base import predict
 from kdsnn.targets.reference import simulate
@@ -31,13 +31,13 @@ def shown_images(network: Network, selection: Selection, evaluation: Mapping[str
     return _shown(network, selection, _chosen(selection, evaluation))
 
 
-def one_image(model: Model, number: int) -> dict[str, Any]:
-    """What a test image did, by its number.
+def one_image(model: Model, number: int, data: object = None, *, dataset: object = None) -> dict[str, Any]:
+    """What an image did, by its number: a test image, or one of data that are named as `kdsnn.evaluate` takes them.
 
     Raises:
         InputError: there is no such image.
     """
-    selection = select_images(model)
+    selection = selection_of(model, data, dataset=dataset)
     if not 0 <= number < len(selection.images):
         raise InputError(f"there is no image {number}: {selection.identity.name} has {len(selection.images)}, from 0")
     return _shown(model.network, selection, [number])[0]

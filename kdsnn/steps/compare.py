@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from kdsnn.choices import QUICK_TARGET
-from kdsnn.energy.models import load_energy_model
+from kdsnn.energy.models import EnergyModel, load_energy_model
+from kdsnn.energy.whole import never_known
 from kdsnn.errors import InputError, UsageError
 from kdsnn.evaluation import Evaluation
 from kdsnn.run_folders import names_apart
@@ -61,18 +62,30 @@ def compare(
     """
     if len(models) * len(targets) < 2:
         raise UsageError("one network on one target is nothing to compare", hint="name a second run, file or target")
-    load_energy_model(energy_model)  # a wrong name shall not cost a run
+    limits = Limits(max_accuracy_drop, max_energy_rise)
+    constants = load_energy_model(energy_model)  # a wrong name shall not cost a run
+    if max_energy_rise is not None:
+        _ensure_known(constants)
     chosen = [target_of(target, {}) for target in targets]
     opened = [load(model) for model in models]
     shown = selection_of(opened[0], data, dataset=dataset, samples=samples)
+    if max_accuracy_drop is not None and shown.labels is None:
+        raise UsageError("a limit on accuracy needs a figure, and there is none", hint="give images with labels")
     _ensure_alike(opened)
     ran: list[tuple[Compared, Evaluation]] = []
     names = names_apart([model.run or model.path for model in opened])
     for name, model in zip(names, opened, strict=True):
         for target in chosen:
             ran.append(_one(name, model, target, shown, energy_model, bar, ran[0][1] if ran else None))
-    limits = Limits(max_accuracy_drop, max_energy_rise)
-    return Comparison(tuple(row for row, _ in ran), load_energy_model(energy_model), limits, shown.identity)
+    return Comparison(tuple(row for row, _ in ran), constants, limits, shown.identity)
+
+
+def _ensure_known(model: EnergyModel) -> None:
+    """Raises UsageError where no network has a total under an energy model, before any is run."""
+    if unknown := never_known(model):
+        raise UsageError(
+            f"a limit on energy needs a total, and {model.name} has none for any network", hint="; ".join(unknown)
+        )
 
 
 def _ensure_alike(models: Sequence[Model]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,10 +24,19 @@ ROUNDING = 1e-12  # a limit that is met exactly is met: the difference of two sh
 
 @dataclass(frozen=True)
 class Limits:
-    """What may be lost against the baseline, as shares; None where nothing is asked."""
+    """What may be lost against the baseline, as shares; None where nothing is asked.
+
+    Raises:
+        UsageError: a share is negative, or no finite number.
+    """
 
     max_accuracy_drop: float | None = None
     max_energy_rise: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, share in asdict(self).items():
+            if share is not None and not 0 <= share < math.inf:
+                raise UsageError(f"{name} is {share}, and must be a finite share, 0 at least", hint="0.1 is 10 %")
 
 
 @dataclass(frozen=True)
@@ -146,7 +156,8 @@ class Comparison(Displayed):
     def _energies(self, first: Compared, row: Compared) -> tuple[float, float]:
         """The totals of both; where a total is not known, UsageError, since a part of it proves nothing."""
         totals = (first.energy.total_j_per_sample, row.energy.total_j_per_sample)
-        hint = f"{self.model.name} does not know all of it here: {'; '.join(row.energy.left_out) or 'no total'}"
+        missing = dict.fromkeys((*first.energy.left_out, *row.energy.left_out))
+        hint = f"{self.model.name} does not know all of it here: {'; '.join(missing) or 'no total'}"
         return _known(totals[0], "energy", hint), _known(totals[1], "energy", hint)
 
     def blocks(self) -> tuple[Block, ...]:

@@ -13,7 +13,6 @@ from kdsnn.energy.measured import Measured, NotMeasured, measure
 from kdsnn.energy.meters import meter_for
 from kdsnn.energy.models import load_energy_model
 from kdsnn.evaluation import Evaluation
-from kdsnn.run_folders import read_json
 from kdsnn.steps.deployment import deployment
 from kdsnn.steps.evaluate import evaluate_model
 from kdsnn.steps.evaluations import identity_of
@@ -21,6 +20,7 @@ from kdsnn.steps.images import selection_of
 from kdsnn.steps.models import Model, ModelLike, load
 from kdsnn.steps.simulated_energy import simulated_by
 from kdsnn.steps.targets import target_of
+from kdsnn.steps.teacher import teacher_of
 from kdsnn.targets.base import Images, Progress, Target
 
 __all__ = ["Energy", "energy", "energy_of"]
@@ -116,9 +116,12 @@ def energy_of(model: Model, evaluation: Evaluation, energy_model: str, images: I
         evaluation: of it.
         energy_model: its name, or the path of its file.
         images: that were shown.
+
+    Raises:
+        InputError: what the run tells of its teacher is not readable.
     """
-    teacher = model.run / "teacher.json" if model.run else None
-    macs = int(read_json(teacher)["macs"]) if teacher and teacher.is_file() else None
+    teacher = teacher_of(model.run) if model.run else None
+    macs = None if teacher is None else int(teacher["macs"])
     constants = load_energy_model(energy_model)
     placed = None
     if constants.chip is not None:

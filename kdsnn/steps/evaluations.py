@@ -34,9 +34,11 @@ from kdsnn.targets.registry import load_target
 __all__ = [
     "ACTIVITY",
     "EVALUATIONS",
+    "OLDER",
     "activity_of",
     "data_of",
     "identity_of",
+    "is_of_older_version",
     "judged",
     "keep",
     "kept",
@@ -45,6 +47,7 @@ __all__ = [
 ]
 
 EVALUATIONS, ACTIVITY = "evaluations", "activity"
+OLDER = "of an older version, which counted less: run kdsnn evaluate again"
 KEY_LENGTH = 10  # of the 64 digits: enough for the files of one folder
 DATA = {field.name for field in fields(DataIdentity)}
 NEEDED = {"accuracy", "counts", "fingerprint", "layers", "matches_reference", "samples_per_s", "target", "versions"}
@@ -96,7 +99,7 @@ def _stem(evaluation: Mapping[str, Any]) -> str:
 
 
 def kept(run: Path) -> list[dict[str, Any]]:
-    """All evaluations of a run, those of most images first; files that are none of ours are left out."""
+    """All evaluations of a run, older versions' too, those of most images first; other files are left out."""
     found = []
     for path in sorted((run / EVALUATIONS).glob("*.json")):
         try:
@@ -130,9 +133,17 @@ def judged(model: Model) -> list[tuple[dict[str, Any], str | None]]:
             return "of another network"
         if (data["name"], data["split"]) != (own, "test"):
             return "of other images"
+        if is_of_older_version(evaluation):
+            return OLDER
         return None if data == shown(evaluation["samples"]) else f"of other images than {own} has now"
 
     return [(evaluation, why_not(evaluation)) for evaluation in kept(model.run)]
+
+
+def is_of_older_version(evaluation: Mapping[str, Any]) -> bool:
+    """Whether it was kept by a version that counted less, so that it says nothing of what that left out."""
+    counted = (evaluation["counts"], *evaluation["layers"])
+    return any(not each.keys() >= set(FIELDS) for each in counted)
 
 
 def of_model(model: Model) -> list[dict[str, Any]]:
@@ -177,5 +188,5 @@ def _is_ours(data: Mapping[str, Any]) -> bool:
         return False
     if not isinstance(target.get("settings"), Mapping) or not shown.keys() >= DATA or not data.keys() >= NEEDED:
         return False
-    counted = data["counts"]  # of an older version, which counted less, would say nothing of what it left out
-    return isinstance(counted, Mapping) and counted.keys() >= set(FIELDS)
+    layers = data["layers"]
+    return isinstance(layers, list) and all(isinstance(each, Mapping) for each in (data["counts"], *layers))

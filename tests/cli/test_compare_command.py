@@ -12,7 +12,7 @@ import pytest
 import kdsnn
 from kdsnn.errors import InputError, UsageError, VerificationError
 from kdsnn.export.nir import write_nir
-from kdsnn.network import Dense
+from kdsnn.network import Dense, Neuron
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
 from kdsnn.targets.reference import ReferenceTarget
@@ -113,6 +113,51 @@ def test_a_limit_on_a_figure_that_is_not_known_is_no_success(cli: Cli, pair: tup
     assert "labels" in done.err
 
 
+HOPS = """
+title = "t"
+account = "a"
+kind = "estimated"
+source = "s"
+date = "2026-11"
+[[parts]]
+name = "hops"
+count = ["synops_dense", "hops_east_west"]
+energy_pj = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--model", "spinnaker2", "--max-energy-rise", 1), "static power"),
+        (("--model", "xylo", "--max-energy-rise", 1), "dynamic energy"),
+        (("--model", "hops.toml", "--max-energy-rise", 1), "hops: the network is not placed"),
+        (("--images", "plain.npy", "--max-accuracy-drop", 0), "labels"),
+    ],
+)
+def test_a_limit_that_no_figure_can_answer_costs_no_run(
+    cli: Cli, pair: tuple[Model, Path], monkeypatch: pytest.MonkeyPatch, arguments: tuple[object, ...], said: str
+) -> None:
+    model, file = pair
+    Path("hops.toml").write_text(HOPS)
+    np.save("plain.npy", np.zeros((3, 1, 8, 8), np.uint8))
+    ran: list[object] = []
+    monkeypatch.setattr("kdsnn.steps.compare.evaluate_model", lambda *_, **__: ran.append(0))
+    done = cli("compare", model.run, file, "-n", 2, *arguments)
+    assert (done.code, ran) == (2, [])
+    assert said in done.err
+
+
+@pytest.mark.parametrize("limit", ["max_accuracy_drop", "max_energy_rise"])
+@pytest.mark.parametrize("share", ["inf", "nan", "-0.1"])
+def test_a_limit_that_is_no_share_is_refused(cli: Cli, pair: tuple[Model, Path], limit: str, share: str) -> None:
+    model, file = pair
+    done = cli("compare", model.run, file, f"--{limit.replace('_', '-')}={share}", "-n", 2, "--json")
+    assert (done.code, done.out) == (2, "")
+    with pytest.raises(UsageError, match="must be a finite share"):
+        kdsnn.compare(file, model, **{limit: float(share)})
+
+
 def test_what_cannot_be_compared_is_refused(pair: tuple[Model, Path], tmp_path: Path) -> None:
     model, _ = pair
     with pytest.raises(UsageError, match="nothing to compare"):
@@ -131,3 +176,15 @@ def test_from_python_the_table_comes_before_the_error(pair: tuple[Model, Path]) 
     with pytest.raises(VerificationError, match="exceeds a limit") as caught:
         found.check()
     assert caught.value.problems == found.failures
+
+
+def test_a_network_that_does_not_fit_the_chip_passes_no_limit_on_energy(cli: Cli, pair: tuple[Model, Path]) -> None:
+    model, file = pair
+    network = kdsnn.load(file).network
+    neuron = Neuron(3000, np.zeros(10, np.int32), reset_by=64 * 3000)  # Loihi 1 has no reset by subtraction
+    other = replace(network.populations[1], model=neuron)
+    write_nir(replace(network, populations=(network.populations[0], other)), file)
+    for first, second in ((model.run, file), (file, model.run)):
+        done = cli("compare", first, second, "-n", 2, "--dataset", "digits", "--max-energy-rise", 1e6)
+        assert done.code == 2
+        assert "does not know all of it here: what does not fit the chip: small: uses 'subtract-reset'" in done.err

@@ -19,6 +19,7 @@ from kdsnn.steps.images import select_images
 from kdsnn.steps.models import load
 from tests.cli.conftest import Cli
 from tests.cli.test_errors import assert_error
+from tests.small_run import small_run
 
 
 def report(cli: Cli, run: Path) -> dict[str, Any]:
@@ -210,3 +211,18 @@ def test_accuracies_say_on_which_images_they_were_measured(cli: Cli, run: Path) 
     for data, wanted in ((own, 0.125), ({**own, "sha256": "0" * 64}, told["accuracy"])):
         (run / "student.json").write_text(json.dumps({**told, "accuracy": 0.125, "data": data}))
         assert cli("quantize", run, "--json").json["float_accuracy"] == wanted  # measured anew on the images of now
+
+
+def test_evaluations_of_an_older_version_are_listed_as_such(cli: Cli) -> None:
+    model = small_run()
+    for samples in (4, 3):
+        assert cli("evaluate", model.run, "-t", "gpu", "-n", samples).code == 0
+    (path,) = model.path.parent.glob("evaluations/gpu-4-*.json")
+    older = json.loads(path.read_text())
+    del older["counts"]["leak_updates"]
+    path.write_text(json.dumps(older))
+    rows = cli("list", "evaluations", model.run, "--json").json["evaluations"]
+    assert [(row["samples"], row["is_of_older_version"]) for row in rows] == [(4, True), (3, False)]
+    shown = cli("list", "evaluations", model.run).out
+    assert shown.count("yes, older") == 1
+    assert "older: of an older version, which counted less: run kdsnn evaluate again" in shown

@@ -7,6 +7,7 @@ import pytest
 from kdsnn.energy.deployment import Deployment, Traffic, Work, step_s
 from kdsnn.energy.estimate import estimate
 from kdsnn.energy.models import EnergyModel, energy_model_names, load_energy_model
+from kdsnn.energy.whole import never_known
 from kdsnn.errors import InputError
 from tests.energy.test_energy import HEAD, counts
 
@@ -61,6 +62,34 @@ def test_several_chips_have_static_power_and_no_time() -> None:
 def test_what_does_not_fit_the_chip_is_said() -> None:
     report = estimate(LOIHI, counts(spikes=1), deployment=replace(PLACED, problems=("if1: too large",)))
     assert report.left_out == ("what does not fit the chip: if1: too large",)
+    assert (report.total_j_per_sample, report.streaming_j_per_sample) == (None, None)
+    assert report.static is not None
+    assert ("total, alone", None) in report.blocks()[0].rows
+
+
+def own(*parts: str) -> EnergyModel:
+    """A model of one's own that charges counts, and knows of nothing else."""
+    part = {"energy_pj": 2}
+    data = {"name": "m", "title": "t", "account": "a", "kind": "estimated", "source": "s", "date": "2026-11"}
+    return EnergyModel.model_validate({**data, "parts": tuple({"name": p, "count": (p,), **part} for p in parts)})
+
+
+@pytest.mark.parametrize("count", ["messages", "hops_east_west", "hops_north_south"])
+def test_a_model_without_a_chip_that_charges_traffic_has_no_total(count: str) -> None:
+    report = estimate(own("synops_dense", count), counts(synops_dense=3, spikes=2))
+    assert (report.total_j_per_sample, report.streaming_j_per_sample) == (None, None)
+    assert report.blocks()[0].rows[-1] == ("total", None)
+    assert len(report.left_out) == 1
+    assert estimate(own("synops_dense"), counts(synops_dense=3)).total_j_per_sample == pytest.approx(6e-12)
+
+
+def test_a_chip_without_static_power_has_no_total_on_several_chips() -> None:
+    model = LOIHI.model_copy(update={"static": None})
+    counted = counts(spikes=4, neuron_updates=8)
+    alone, several = (estimate(model, counted, deployment=replace(PLACED, chips=n)) for n in (1, 2))
+    assert alone.total_j_per_sample == alone.dynamic_j_per_sample
+    assert several.dynamic_j_per_sample is not None
+    assert (several.total_j_per_sample, several.streaming_j_per_sample) == (None, None)
 
 
 def test_a_leak_is_a_multiplication_and_weights_of_zero_cost_nothing_in_arithmetic() -> None:
@@ -112,15 +141,15 @@ def test_a_model_that_contradicts_itself_is_refused(tmp_path, more: str, problem
 
 
 def test_an_own_model_that_names_nothing_as_missing_is_whole() -> None:
-    model = EnergyModel.model_validate(
-        {
-            "name": "m",
-            "title": "t",
-            "account": "a",
-            "kind": "estimated",
-            "source": "s",
-            "date": "2026-11",
-            "parts": ({"name": "p", "count": ("spikes",), "energy_pj": 2},),
-        }
-    )
-    assert estimate(model, counts(spikes=3)).total_j_per_sample == pytest.approx(6e-12)
+    assert estimate(own("spikes"), counts(spikes=3)).total_j_per_sample == pytest.approx(6e-12)
+
+
+@pytest.mark.parametrize("name", energy_model_names())
+def test_a_model_that_never_has_a_total_says_so(name: str) -> None:
+    model = load_energy_model(name)
+    assert bool(never_known(model)) == bool(model.missing)
+
+
+def test_whether_a_chip_has_a_total_is_not_known_before() -> None:
+    assert never_known(LOIHI.model_copy(update={"static": None})) == ()
+    assert len(never_known(own("messages"))) == 1

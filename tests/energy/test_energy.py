@@ -69,6 +69,7 @@ def test_an_unknown_model_suggests_a_name() -> None:
             f"{HEAD}count=['spiks']\nenergy_pj=1",
             "parts.0.count.0: Input should be",
         ),
+        (f"{HEAD}count=['spikes', 'synops_dense', 'spikes']\nenergy_pj=1", "spikes is named more than once"),
         (f"{HEAD}count=['spikes']\nenergy_pj=-1", "energy_pj: Input should be greater than or equal to 0"),
         (f"{HEAD}count=['spikes']\nenergy_pj=nan", "energy_pj: Input should be a finite number"),
         (f"{HEAD}count=['spikes']\nenergy_pj=inf", "energy_pj: Input should be a finite number"),

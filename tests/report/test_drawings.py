@@ -3,6 +3,7 @@
 import io
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 from kdsnn.choices import FIGURES
+from kdsnn.data.datasets import load_dataset
 from kdsnn.errors import InputError, UsageError
+from kdsnn.export.nir import write_nir
 from kdsnn.report.drawings import Asked, draw_figure
 from kdsnn.report.paper_figures import noisy_images, spike_sequence
 from kdsnn.run_folders import write_json
@@ -19,7 +22,10 @@ from kdsnn.steps.evaluate import evaluate_model
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
 from kdsnn.targets.reference import ReferenceTarget, simulate
-from tests.small_run import small_run
+from tests.cli.conftest import Cli, cli
+from tests.small_run import one_layer, small_run
+
+__all__ = ["cli"]
 
 WIDTH = 3.25
 
@@ -119,3 +125,32 @@ def test_what_is_not_there_is_said(evaluated: Model, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no image 9999"):
         draw_figure("raster", evaluated, tmp_path / "x.pdf", image=9999)
     assert list(tmp_path.glob("x.*")) == []
+
+
+@pytest.mark.parametrize("named", ["dataset", "images"])
+def test_a_file_is_drawn_with_the_images_that_are_named(cli: Cli, tmp_path: Path, named: str) -> None:
+    network = replace(one_layer(), provenance={})
+    write_nir(network, tmp_path / "mine.nir")
+    out = tmp_path / "made.svg"
+    bare = cli("figure", "spike-sequence", tmp_path / "mine.nir", "-o", out)
+    assert bare.code == 3
+    assert "name one: --dataset or --images" in bare.err
+    np.save(tmp_path / "mine.npy", load_dataset("digits").test.images[:3])
+    data = {"dataset": "digits", "images": tmp_path / "mine.npy"}[named]
+    done = cli("figure", "spike-sequence", tmp_path / "mine.nir", f"--{named}", data, "--image", 2, "-o", out)
+    assert done.code == 0, done.err
+    assert "image" in out.read_text()
+    refused = cli("figure", "noise-curves", tmp_path / "mine.nir", f"--{named}", data, "-o", out)
+    assert refused.code == 2
+
+
+def test_noise_curves_send_nobody_to_a_command_that_cannot(cli: Cli, evaluated: Model) -> None:
+    out = evaluated.path.parent / "x.svg"
+    assert "run: kdsnn noise" in cli("figure", "noise-curves", evaluated.run, "-o", out).err
+    (evaluated.path.parent / "recipe.toml").rename(evaluated.path.parent / "module.json")  # as of a converted module
+    for model in (evaluated.run, evaluated.path):
+        done = cli("figure", "noise-curves", model, "-o", out)
+        assert done.code == 3
+        assert "run: kdsnn noise" not in done.err
+        assert "draw this figure of a run that kdsnn distill made" in done.err
+        assert cli("noise", evaluated.run, "-n", 1).code == 3

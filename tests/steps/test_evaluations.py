@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from kdsnn.data.datasets import load_dataset
+from kdsnn.errors import InputError
 from kdsnn.export.nir import write_nir
 from kdsnn.network import Input
+from kdsnn.report.collect import collect
 from kdsnn.run_folders import write_json
 from kdsnn.steps.evaluate import evaluate_model
 from kdsnn.steps.evaluations import ACTIVITY, EVALUATIONS, activity_of, judged, kept, of_model
@@ -141,11 +143,33 @@ def test_files_that_are_no_evaluations_are_left_out() -> None:
     for part in ("target", "data"):
         write_json(place / f"no-{part}-of.json", {**whole, "identity": {**whole["identity"], part: "gpu"}})
         write_json(place / f"empty-{part}-of.json", {**whole, "identity": {**whole["identity"], part: {}}})
-    for count in ("input_macs_effective", "leak_updates"):  # of a version that did not count it
-        shorter = {k: v for k, v in whole["counts"].items() if k != count}
-        write_json(place / f"no-{count}.json", {**whole, "counts": shorter})
+    for part, wrong in (("counts", 7), ("layers", 7), ("layers", [7])):
+        write_json(place / f"wrong-{part}-{wrong}.json", {**whole, part: wrong})
     assert len(list(place.iterdir())) > 10
     assert kept(folder(model)) == [whole]
+
+
+@pytest.mark.parametrize("count", ["input_macs_effective", "leak_updates"])
+@pytest.mark.parametrize("where", ["counts", "layers"])
+def test_those_of_an_older_version_are_named_and_do_not_count(count: str, where: str) -> None:
+    model = small_run()
+    evaluate_model(model, ReferenceTarget(), select_images(model, samples=4))
+    (path,) = (folder(model) / EVALUATIONS).iterdir()
+    older = json.loads(path.read_text())
+    for counted in [older["counts"]] if where == "counts" else older["layers"]:
+        del counted[count]
+    write_json(path, older)
+    assert kept(folder(model)) == [older]
+    assert of_model(model) == []
+    why = "of an older version, which counted less: run kdsnn evaluate again"
+    assert judged(model) == [(older, why)]
+    with pytest.raises(InputError) as caught:
+        collect(model)
+    assert caught.value.problems == (f"evaluation on reference, 4 images of digits test (random, seed 0): {why}",)
+    evaluate_model(model, ReferenceTarget(), select_images(model, samples=5))
+    assert [(row["samples"], row["why"]) for row in collect(model)["left_out"] if "samples" in row] == [(4, why)]
+    evaluate_model(model, ReferenceTarget(), select_images(model, samples=4))
+    assert [said for _, said in judged(model)] == [None, None]
 
 
 def test_each_neurons_spikes_are_kept_beside_the_counts() -> None:
