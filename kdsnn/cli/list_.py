@@ -97,7 +97,7 @@ def list_(
 
 def _evaluations(run: str | None, *, json: bool) -> None:
     """All evaluations that a run keeps: of which network, on which target, of which images."""
-    from kdsnn.run_folders import find_run
+    from kdsnn.run_folders import find_run, name_of_run
     from kdsnn.steps.evaluations import data_of, kept, target_of
     from kdsnn.steps.models import MODEL_FILE, load
 
@@ -107,7 +107,7 @@ def _evaluations(run: str | None, *, json: bool) -> None:
     if json:
         keys = ("target", "samples", "accuracy", "matches_reference", "fingerprint", "identity")
         rows = [{**{key: e[key] for key in keys}, "is_of_this_network": e["fingerprint"] == now} for e in found]
-        emit_json({"run": folder.name, "evaluations": rows})
+        emit_json({"run": name_of_run(folder), "evaluations": rows})
         return
     columns = ["target", "images", "of", "accuracy", "network", "this network"]
     cells = [
@@ -121,7 +121,7 @@ def _evaluations(run: str | None, *, json: bool) -> None:
         ]
         for e in found
     ]
-    table(f"evaluations of {folder.name}", columns, cells)
+    table(f"evaluations of {name_of_run(folder)}", columns, cells)
 
 
 def register(app: typer.Typer) -> None:

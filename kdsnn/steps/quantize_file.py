@@ -11,6 +11,7 @@ from kdsnn.data.datasets import Dataset
 from kdsnn.data.encoders import DIRECT
 from kdsnn.data.sources.load import is_events, load_calibration
 from kdsnn.data.sources.source import Reading
+from kdsnn.data.sources.values import PIXELS
 from kdsnn.errors import UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT
 from kdsnn.evaluation.edges import MODULE_TO_FLOAT
@@ -79,7 +80,8 @@ def quantize_file(
     if foreign.timesteps is None and is_events(dataset):
         foreign = replace(foreign, timesteps=USUAL_STEPS)
     in_time = (foreign.in_time and encode == DIRECT) or is_events(dataset)
-    reading = Reading(data_range, encode=encode, steps=foreign.timesteps if in_time else None)
+    as_recorded = PIXELS if dataset is None and expect is not None else None  # --input-scale says what a pixel of 1 is
+    reading = Reading(data_range or as_recorded, encode=encode, steps=foreign.timesteps if in_time else None)
     data = None if shown is None else load_calibration(shown, reading)
     if run is not None:
         data = data_of_run(run, shown, data if isinstance(data, Dataset) else None)

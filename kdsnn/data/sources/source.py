@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from kdsnn.data.encoders import DIRECT
 from kdsnn.data.events.binning import STEPS, Binning
-from kdsnn.data.sources.values import PIXELS, UNIT, check_kind, check_range, image_shape, to_pixels
+from kdsnn.data.sources.values import PIXELS, UNIT, check_kind, check_range, check_whites, image_shape, to_pixels
 from kdsnn.errors import InputError
 
 __all__ = ["Part", "Reading", "Source", "encode_of", "range_said", "read", "steps_of", "still"]
@@ -102,7 +102,8 @@ def read(source: Source, value_range: Range | None, places: Labels | None = None
         places: where each goes, `(N,)`; None keeps the order.
 
     Raises:
-        InputError: a file is broken, a value is outside the range, or memory is too small.
+        InputError: a file is broken, a value is outside the range, memory is too small, or pixels are 0 and 1 without
+            a range.
     """
     shape = (source.shape[0], *image_shape(source.name, source.shape, steps))
     check_memory(source.name, int(np.prod(shape, dtype=np.float64)))
@@ -112,6 +113,8 @@ def read(source: Source, value_range: Range | None, places: Labels | None = None
         pixels = to_pixels(chunk, source.value_range or value_range, source.name, begin)
         images[there if places is None else places[there]] = pixels.reshape(len(chunk), *shape[1:])
         begin += len(chunk)
+    if source.dtype == np.uint8 and (source.value_range or value_range) is None:
+        check_whites(images, source.name)
     return images
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from kdsnn.errors import InputError
 
-__all__ = ["PIXELS", "UNIT", "check_kind", "check_range", "image_shape", "to_pixels"]
+__all__ = ["PIXELS", "UNIT", "check_kind", "check_range", "check_whites", "image_shape", "to_pixels"]
 
 PIXELS, UNIT = (0.0, 255.0), (0.0, 1.0)
 USUAL = (UNIT, (-1.0, 1.0), PIXELS)  # ranges to propose, the narrowest first
@@ -65,6 +65,21 @@ def check_kind(name: str, dtype: np.dtype[Any]) -> None:
     """Raises InputError for what are no numbers."""
     if dtype.kind not in "buif":
         raise InputError(f"{name} holds {dtype}, no numbers", hint="write uint8, or float32")
+
+
+def check_whites(images: npt.NDArray[np.uint8], name: str) -> None:
+    """Raises InputError where the largest pixel is 1 of 255: spikes, or a range 0 to 1, that were stored as uint8.
+
+    Args:
+        images: all of a source that says no range; taken as they were stored.
+        name: for messages.
+    """
+    if images.max(initial=0) == 1:
+        raise InputError(
+            f"{name} holds uint8, and the largest value is 1 of 255",
+            hint="say --data-range 0:1 (data.range = [0, 1] in a recipe, an array range in the .npz), or store 255; "
+            "images as dark as that say 0:255",
+        )
 
 
 def to_pixels(
