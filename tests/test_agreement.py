@@ -75,6 +75,19 @@ def test_where_no_accuracy_is_lost_predictions_may_move() -> None:
         ensure_agrees(moved, 0.0, accuracy_lost=0.011)
 
 
+def test_an_output_that_is_silent_on_all_images_agrees_on_nothing() -> None:
+    silent = agreement(FLOAT, SAME, IMAGES * 0, np.zeros(4, np.int64), shown="four black images")
+    assert (silent.fired, silent.disagreement) == (0, 0.0)
+    with pytest.raises(VerificationError, match=r"silent on all 4 images \(four black images\)") as refused:
+        ensure_agrees(silent)
+    assert refused.value.exit_code == 4
+    assert "--max-disagreement 1" in str(refused.value)
+    with pytest.raises(VerificationError, match="silent on all"):
+        ensure_agrees(silent, 0.5, accuracy_lost=0.0)
+    ensure_agrees(silent, 1.0)
+    ensure_agrees(replace(silent, fired=1))
+
+
 def test_potentials_decide_where_they_are_read() -> None:
     integrator = Neuron(np.inf, np.zeros(2), decay_u=1.0, fires=False)
     reading = replace(FLOAT, populations=(FLOAT.input, replace(FLOAT.output, model=integrator)))

@@ -20,7 +20,7 @@ import nir
 from kdsnn.errors import InputError, LoweringError
 from kdsnn.export.foreign.loops import Edge, Key, in_order, loops_of
 from kdsnn.export.foreign.nodes import lower_node
-from kdsnn.export.foreign.reader import Foreign, Port, Reader, shown
+from kdsnn.export.foreign.reader import USUAL_STEPS, Foreign, Port, Reader, shown
 from kdsnn.export.foreign.writers import doubts, settled
 from kdsnn.export.lowering import linear_stream as streams
 from kdsnn.export.lowering.linear_stream import Stream
@@ -74,7 +74,7 @@ def from_graph(graph: nir.NIRGraph, options: Foreign, *, name: str = "foreign") 
         name=name,
         populations=tuple(reader.found.populations),
         projections=tuple(reader.found.projections),
-        timesteps=options.timesteps,
+        timesteps=USUAL_STEPS if options.timesteps is None else options.timesteps,
         labels=tuple(map(str, range(output.neurons)) if options.labels is None else options.labels),
         integer=False,
         provenance=_said(options, doubt),

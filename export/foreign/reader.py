@@ -19,8 +19,9 @@ from kdsnn.export.lowering.linear_stream import FloatArray, Stream
 from kdsnn.export.lowering.network_builder import STEADY, Builder
 from kdsnn.network import Input, Population, Shape
 
-__all__ = ["Foreign", "Port", "Reader", "shown"]
+__all__ = ["USUAL_STEPS", "Foreign", "Port", "Reader", "shown"]
 
+USUAL_STEPS = 4
 NAME_LENGTH = 80  # leaves room for what is added to a name
 CHOICES = {"fires_at": (">", ">="), "solve": ("euler", "exact"), "reset": ("zero", "subtract", "none")}
 
@@ -43,7 +44,7 @@ class Foreign:
     """What a NIR file leaves open.
 
     Attributes:
-        timesteps: T, for which an image is shown.
+        timesteps: T, for which an image is shown; None is `USUAL_STEPS`, or as many as the images in time have.
         dt: seconds in a step. Needed where a neuron leaks, and where an IF has r other than 1.
         input_scale: what the writer's network saw for a pixel of 1. Folds into the first weights.
         input_shape: `(C, H, W)` of an image, where the graph's Input is flat or has no shape.
@@ -60,7 +61,7 @@ class Foreign:
         InputError: a value that makes no sense.
     """
 
-    timesteps: int
+    timesteps: int | None = None
     dt: float | None = None
     input_scale: float = 1 / 255
     input_shape: Shape | None = None

@@ -1,8 +1,9 @@
 """Edge (1) of the road, measured: a module, run by torch as it is, against the float network that was made of it.
 
 Every spike of every neuron at every step, and what the module returns. The tolerance is 0, but for potentials that sit
-on the threshold within float rounding: where the first difference in an image is such a one, the image was decided by
-rounding, and is counted. Nothing here looks at how the module was lowered but the list of its neurons' calls.
+on the threshold within float rounding: where the first difference in an image is such a one, the image is judged until
+there, and nothing from there on is counted as equal. Nothing here looks at how the module was lowered but the list of
+its neurons' calls.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ __all__ = ["ModuleAgreement", "check_module", "trial_images"]
 
 AT_ONCE = 16  # images in a batch
 FLOAT64_ROUNDING = 1e-12
+MANY_TIED = 0.25  # share of the images: where more are decided by rounding, the verdict warns
 SCORE_ROUNDING = 1e-4  # of the largest score: what float32 loses in a sum over all steps
 Images = npt.NDArray[np.uint8]
 Array = npt.NDArray[Any]
@@ -43,10 +45,11 @@ class ModuleAgreement:
 
     Attributes:
         images: that both were shown.
-        neuron_steps: whose spikes were compared.
+        neuron_steps: that were compared and found equal.
         spikes: among them.
-        output_spikes: of the output.
-        decided_by_rounding: images in which a potential on the threshold, within float rounding, fired in one only.
+        output_spikes: of the output, among them.
+        decided_by_rounding: images in which a potential on the threshold, within float rounding, fired in one only;
+            they are judged until there.
     """
 
     images: int
@@ -56,8 +59,17 @@ class ModuleAgreement:
     decided_by_rounding: int
 
     def __str__(self) -> str:
-        rounding = f", {self.decided_by_rounding} images decided by float rounding" if self.decided_by_rounding else ""
-        return f"{self.spikes:,} spikes equal in {self.neuron_steps:,} neuron-steps, on {self.images} images{rounding}"
+        equal = f"{self.spikes:,} spikes equal in {self.neuron_steps:,} neuron-steps"
+        tied = self.decided_by_rounding
+        if not tied:
+            return f"{equal}, on {self.images} images"
+        said = (
+            f"{equal}, on {self.images - tied} images to the last step; {tied} of {self.images} images stop at a "
+            "potential that sits on its threshold, within float rounding, and are judged until there"
+        )
+        if tied <= MANY_TIED * self.images:
+            return said
+        return f"{said} (warning: they are more than a quarter of the images, and little is known of the rest)"
 
 
 def trial_images(shape: tuple[int, ...], count: int = 32, seed: int = 0) -> Images:
@@ -89,16 +101,15 @@ def check_module(module: nn.Module, lowered: Lowered, network: Network, images: 
         batch = images[begin : begin + AT_ONCE]
         spikes, returned = run_module(module, lowered, batch)
         made = simulate_float(network, batch, rounding=rounding)
-        rounded = _rounded(network, spikes, made)
-        _check_returned(lowered, network, returned, made, ~rounded)
-        own = [made.spikes[name] for name in spikes]
+        found = _judged(network, spikes, made)
+        _check_returned(lowered, network, returned, made, ~found.tied)
         total = replace(
             total,
             images=total.images + len(batch),
-            neuron_steps=total.neuron_steps + sum(trains.size for trains in own),
-            spikes=total.spikes + sum(int(trains.sum()) for trains in own),
-            output_spikes=total.output_spikes + int(made.spikes[network.output.name].sum()),
-            decided_by_rounding=total.decided_by_rounding + int(rounded.sum()),
+            neuron_steps=total.neuron_steps + found.neuron_steps,
+            spikes=total.spikes + sum(found.spikes.values()),
+            output_spikes=total.output_spikes + found.spikes.get(network.output.name, 0),
+            decided_by_rounding=total.decided_by_rounding + int(found.tied.sum()),
         )
     return total
 
@@ -191,8 +202,17 @@ def _first_hook(layer: nn.Module, hook: Any) -> Any:
     return layer.register_forward_hook(hook, prepend=True)
 
 
-def _rounded(network: Network, spikes: Mapping[str, Array], made: FloatActivity) -> npt.NDArray[np.bool_]:
-    """Which images were decided by rounding, `(N,)`.
+@dataclass(frozen=True)
+class _Judged:
+    """What was found equal in a batch: `tied` are the images judged until a potential on its threshold, `(N,)`."""
+
+    tied: npt.NDArray[np.bool_]
+    neuron_steps: int
+    spikes: Mapping[str, int]
+
+
+def _judged(network: Network, spikes: Mapping[str, Array], made: FloatActivity) -> _Judged:
+    """How far a batch is equal: each image to its last step, or until it was decided by rounding.
 
     Raises:
         VerificationError: an image differs otherwise.
@@ -203,6 +223,7 @@ def _rounded(network: Network, spikes: Mapping[str, Array], made: FloatActivity)
         wanted = spikes[name].reshape(made.spikes[name].shape)
         differs[name] = (wanted != made.spikes[name]).reshape(*wanted.shape[:2], -1)
     found: npt.NDArray[np.bool_] = np.zeros(len(next(iter(made.spikes.values()))), dtype=np.bool_)
+    neuron_steps, counts = 0, dict.fromkeys(order, 0)
     for step in range(network.timesteps):
         for name in order:
             here = differs[name][:, step]
@@ -216,7 +237,9 @@ def _rounded(network: Network, spikes: Mapping[str, Array], made: FloatActivity)
                     hint="something changes what the module computes that its operations do not show",
                 )
             found |= new
-    return found
+            neuron_steps += int((~found).sum()) * here.shape[1]
+            counts[name] += int(made.spikes[name][~found, step].sum())
+    return _Judged(found, neuron_steps, counts)
 
 
 def _check_returned(

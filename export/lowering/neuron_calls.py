@@ -36,6 +36,7 @@ STATES: dict[type[nn.Module], tuple[str, ...]] = {  # of the neurons of snnTorch
     snntorch.RSynaptic: ("spk", "syn", "mem"),
     snntorch.Synaptic: ("syn", "mem"),
 }
+IN_ORDER = "take every frame once, from the first to the last: leave out, repeat and turn round frames in the data"
 SAME = 1e-6  # relative: a bias that is added in float32 at the first step, and in float64 later
 
 
@@ -170,9 +171,7 @@ class Calls:
         if drive.step is not None and drive.step == cell.steps - 1:
             stream = self.tracing.delayed(stream)
         elif drive.step not in (None, cell.steps):
-            raise LoweringError(
-                f"at its step {cell.steps + 1} it is driven by spikes of step {drive.step + 1}", hint=ONE_STEP
-            )
+            raise self._out_of_step(cell.steps, drive)
         if stream is (cell.recurrent or cell.drive):
             return
         late = tuple(term for term in stream.terms if term.late)
@@ -183,6 +182,13 @@ class Calls:
         cell.recurrent = stream
         fed = replace(stream, terms=late, offset=np.zeros(stream.shape))
         builder.recur(cell.name, _in_thresholds(fed, cell.settings)[0])
+
+    def _out_of_step(self, step: int, drive: Drive) -> LoweringError:
+        """That a neuron at a step is driven by what was sent at another."""
+        assert drive.step is not None  # noqa: S101  else it would be the same at each step
+        of_images = {term.source for term in drive.stream.terms} == {self.tracing.builder.populations[0].name}
+        what, hint = ("frames", IN_ORDER) if of_images else ("spikes", ONE_STEP)
+        return LoweringError(f"at its step {step + 1} it is driven by {what} of step {drive.step + 1}", hint=hint)
 
     def _cell_of(self, neuron: nn.Module, drive: Traced, state: list[torch.Tensor]) -> Cell | None:
         """The population that a state is of; None from rest."""
@@ -208,7 +214,7 @@ class Calls:
                 hint="keep its state: init_hidden=True, or loop over the time steps inside of forward",
             )
         if drive.step not in (None, 0):
-            raise LoweringError(f"at its step 1 it is driven by spikes of step {drive.step + 1}", hint=ONE_STEP)
+            raise self._out_of_step(0, drive)
         try:
             stream, threshold = _in_thresholds(drive.stream, settings)
         except ValueError:

@@ -58,7 +58,7 @@ def export(
     chips: Annotated[int | None, typer.Option("--chips", min=1, help="On at most so many chips of it.")] = None,
     calibrate: CalibrateOption = None,
     data_range: DataRangeOption = None,
-    timesteps: StepsOption = 4,
+    timesteps: StepsOption = None,
     in_time: InTimeOption = False,
     dt: StepOption = None,
     input_scale: ScaleOption = 1 / 255,
@@ -86,10 +86,11 @@ def export(
 
     A float NIR graph of anybody's is quantized first, to other-int8.nir; kdsnn quantize has more options for that.
     """
-    from kdsnn.errors import UsageError
+    from kdsnn.errors import InputError, UsageError
+    from kdsnn.export.nir import write_nir
     from kdsnn.hardware.limits import load_hardware
     from kdsnn.steps.export import export as write
-    from kdsnn.steps.quantize_file import foreign_of, open_or_quantize
+    from kdsnn.steps.quantize_file import foreign_of, is_foreign, open_or_quantize
     from kdsnn.targets.placement.place import ensure_placeable, place
 
     if chips is not None and hardware is None:
@@ -106,13 +107,19 @@ def export(
         writer,
         in_time=in_time,
     )
-    ends = range_of(data_range)
+    ends, quantized = range_of(data_range), is_foreign(model)
+    shown: object = images or ((calibrate or expect) if quantized else None)
+    if quantized and chosen is not None and not dry_run and shown is None:
+        raise InputError(
+            f"a bundle is run before it counts, and no images for {model} are named",
+            hint="name them: --calibrate or --images",
+        )
     opened, notes = open_or_quantize(
         model,
         foreign,
         dataset=calibrate,
         expect=expect,
-        keep=not dry_run,
+        keep=False,
         max_disagreement=limit,
         encode=encode,
         data_range=None if calibrate is None else ends,
@@ -126,7 +133,9 @@ def export(
     if limits is not None:
         ensure_placeable(opened.network, limits, chips=chips)
     of_images = None if images is None and calibrate is not None else ends
-    bundle = write(opened, "nir" if chosen is None else chosen, out, data=images, encode=encode, data_range=of_images)
+    bundle = write(opened, "nir" if chosen is None else chosen, out, data=shown, encode=encode, data_range=of_images)
+    if quantized:
+        write_nir(opened.network, opened.path)
     if json:
         emit_json(bundle.as_json())
     else:

@@ -37,7 +37,8 @@ CalibrateOption = Annotated[
     typer.Option("--calibrate", metavar="DATA", help="NIR: data to calibrate on and to be tested on (docs/data.md)."),
 ]
 StepsOption = Annotated[
-    int, typer.Option("-T", "--timesteps", min=1, help="NIR: time steps that an image is shown for.")
+    int | None,
+    typer.Option("-T", "--timesteps", min=1, help="NIR: time steps of an image; as the data have, or 4."),
 ]
 InTimeOption = Annotated[
     bool, typer.Option("--in-time", help="NIR: each step has a frame of its own; data in time say it themselves.")

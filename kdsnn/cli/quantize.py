@@ -55,7 +55,7 @@ def quantize(
     calibrate: CalibrateOption = None,
     data_range: DataRangeOption = None,
     encode: EncodeOption = None,
-    timesteps: StepsOption = 4,
+    timesteps: StepsOption = None,
     in_time: InTimeOption = False,
     dt: StepOption = None,
     input_scale: ScaleOption = 1 / 255,

@@ -51,7 +51,10 @@ def encoded(images: Images, name: str, timesteps: int) -> Images:
 def check_still(name: str, encode: str) -> None:
     """Raises InputError where data that are in time already, of this name, shall be encoded."""
     if encode != DIRECT:
-        raise InputError(f"{name} is in time already, and encoders take still images", hint=f"leave out {encode!r}")
+        raise InputError(
+            f"{name} is in time already, and encoders take still images",
+            hint=f"leave out --encode {encode} (in a recipe: data.encode)",
+        )
 
 
 def holds_spikes(images: Images) -> bool:

@@ -161,19 +161,26 @@ def agreement(
 
 
 def ensure_agrees(found: Agreement, limit: float = MAX_DISAGREEMENT, accuracy_lost: float | None = None) -> None:
-    """Raises unless two networks agree.
+    """Raises unless two networks agree, and there was something to agree on.
 
     Args:
         found: on the calibration images.
-        limit: share of the predictions that may differ.
+        limit: share of the predictions that may differ; 1 takes every network, one whose output is silent too.
         accuracy_lost: on labelled images, where it is known better than from `found`; a network that lost
             `ACCURACY_ROOM` at most is taken, however many predictions moved.
 
     Raises:
-        VerificationError: with the layer in which they part, and what to do.
+        VerificationError: with the layer in which they part, or that the output is silent, and what to do.
     """
     if accuracy_lost is None and found.float_accuracy is not None and found.accuracy is not None:
         accuracy_lost = found.float_accuracy - found.accuracy
+    if found.fired == 0 and limit < 1:  # where a potential is read, all images count as fired
+        raise VerificationError(
+            f"the float network's output is silent on all {found.images} images ({found.shown}), so that nothing is "
+            "known of how far the integer network agrees",
+            hint="brighter images, or with the right range (--data-range); other images (--calibrate, --images); lower "
+            "thresholds, more time steps or more epochs; or take it as it is: --max-disagreement 1",
+        )
     if found.disagreement <= limit or (accuracy_lost is not None and accuracy_lost <= ACCURACY_ROOM):
         return
     raise VerificationError(

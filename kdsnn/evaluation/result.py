@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,12 @@ SCHEMA = "kdsnn.evaluation/1"
 IN_TIME = "in_time"  # a key that is there where it was asked for
 HIGHEST = ("fill_steps", "lanes", "memory_mib", "peak_process_mib", "processes", "static_w", "workers")
 Array = npt.NDArray[Any]
+WHITE = 255
+CUT_TO_ONE_BIT = "images_cut_to_one_bit"  # a note that is there where there are any
+_CUT = (
+    "note: the network's input has one bit, and {:.0f} of {} images hold other values than 0 and 255: each is cut, "
+    "below 128 nothing is sent"
+)
 _UNCOMPARED = "this is the reference itself: nothing was compared"
 
 
@@ -103,7 +109,20 @@ class Evaluation(Displayed):
         found = f"every spike equal, {populations}" if self.compared else _UNCOMPARED
         said = f"accuracy {percent(self.accuracy)}, {self.samples / self.wall_s:.1f} images/s"
         answers = () if self.in_time is None else self.in_time.blocks()
-        return layers, *answers, f"{said}\n{verdict(self.edges, self.target, found)}"
+        cut = f"\n{_CUT.format(self.notes[CUT_TO_ONE_BIT], self.samples)}" if self.notes.get(CUT_TO_ONE_BIT) else ""
+        return layers, *answers, f"{said}\n{verdict(self.edges, self.target, found)}{cut}"
+
+    def noting_cut(self, network: Network, images: Array) -> Evaluation:
+        """The same, with a note of how many images an input of one bit does not send as they are.
+
+        Args:
+            network: that was evaluated.
+            images: that it was shown, `(N, *image_shape)` uint8.
+        """
+        if network.input_bits > 1:
+            return self
+        grey = ((images > 0) & (images < WHITE)).reshape(len(images), -1).any(axis=1)
+        return replace(self, notes={**self.notes, CUT_TO_ONE_BIT: float(grey.sum())}) if grey.any() else self
 
     def arrays(self) -> dict[str, Array]:
         """The arrays of `--dump`."""

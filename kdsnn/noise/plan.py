@@ -20,7 +20,7 @@ from kdsnn.errors import InputError, UsageError
 from kdsnn.network import WEIGHT_BITS, Network
 from kdsnn.recipes.load import load_recipe
 from kdsnn.recipes.schema import Recipe
-from kdsnn.run_folders import find_run, recipe_path
+from kdsnn.run_folders import MODULE, find_run, recipe_path
 from kdsnn.steps.images import READ, Selection, select_images
 from kdsnn.steps.models import load
 from kdsnn.targets.base import Target
@@ -128,6 +128,8 @@ def open_study(
         raise UsageError(
             f"{folders[0]} is compared with itself", hint="name the run of the baseline, a student without a teacher"
         )
+    for folder in folders:
+        _check_has_student(folder)
     recipes = [load_recipe(recipe_path(folder)) for folder in folders]
     if len({r.data.model_dump_json(include={"dataset", "sha256", *READ}) for r in recipes}) > 1:
         sets = " and ".join(repr(recipe.data.dataset) for recipe in recipes)
@@ -149,6 +151,16 @@ def open_study(
         if shown.images.ndim == 5 and is_on_images(kind) and not NOISES.get(kind).frames:
             raise InputError(f"noise {kind!r} is on photographs, and {shown.identity.name} holds frames in time")
     return Study(tuple(subjects), shown, wanted, seeds, target, recipes[0].data.encode)
+
+
+def _check_has_student(run: Path) -> None:
+    """Raises InputError for the run of a converted module or file: it has a network alone."""
+    if (run / MODULE).is_file():
+        raise InputError(
+            f"run {run} is of a module that was converted, and noise compares teacher, student and integer "
+            "network of a run that was distilled",
+            hint="name such a run; kdsnn distill makes one of a recipe (kdsnn list recipes)",
+        )
 
 
 def _levels(levels: Sequence[float]) -> tuple[float, ...]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from kdsnn.data.datasets import Dataset
 from kdsnn.data.encoders import DIRECT
 from kdsnn.data.sources.load import ImageSet
+from kdsnn.data.sources.source import still
 from kdsnn.errors import InputError
 from kdsnn.export.foreign.convert import Foreign, read_foreign
 from kdsnn.export.lowering.module_agreement import trial_images
@@ -23,6 +24,7 @@ from kdsnn.steps.images import said_of
 __all__ = [
     "Shown",
     "bits_of",
+    "check_steps",
     "images_to_agree_on",
     "images_to_calibrate_on",
     "images_to_check",
@@ -104,10 +106,11 @@ def read_with(
     if data is None:
         return read_foreign(path, foreign)
     _check_scale(path, foreign, data)
+    check_steps(data, foreign.timesteps)
     shape = data.frame_shape
     in_time, steps = data.steps is not None or data.encode != DIRECT, data.steps or foreign.timesteps
     if foreign.in_time and not in_time:
-        raise InputError(f"{data.name} holds still images, not frames in time", hint="encode them: --encode")
+        raise still(f"{data.name} does not say that its images {data.image_shape} are frames in time")
     read = read_foreign(path, replace(foreign, input_shape=shape, in_time=in_time, timesteps=steps))
     if read.input.shape != shape:
         raise InputError(f"{path} takes images of {read.input.shape}, and {data.name} has {shape}")
@@ -126,6 +129,14 @@ def synthetic_images(shape: tuple[int, ...], count: int, bits: int, *, seed: int
     lit = rng.random((count, *shape)) < density
     light = 255 if bits == 1 else rng.integers(1, 256, lit.shape)
     return (lit * light).astype(np.uint8)
+
+
+def check_steps(data: Dataset | ImageSet, said: int | None) -> None:
+    """Raises InputError where data in time have another number of steps than was said."""
+    if None not in (said, data.steps) and said != data.steps:
+        raise InputError(
+            f"{data.name} has {data.steps} time steps, and -T says {said}", hint="leave out -T, or say the same"
+        )
 
 
 def _check_scale(path: Path, foreign: Foreign, data: Dataset | ImageSet) -> None:

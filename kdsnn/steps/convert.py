@@ -135,10 +135,10 @@ def convert(
         raise UsageError("a run has its network in it: either a file to write, or a run")
     path = _nir_path(out if out is not None else f"{name}.nir") if folder is None else folder / MODEL_FILE
     ENCODERS.get(encode or DIRECT)
-    steps = timesteps if in_time or is_events(data) else None
-    if in_time and timesteps is None:
-        raise UsageError("images in time have a number of steps, and none is said", hint="say it: timesteps, -T")
+    as_frames = in_time and encode in (None, DIRECT)
+    steps = timesteps if as_frames or is_events(data) else None
     shown = load_calibration(data, Reading(data_range, encode=encode or DIRECT, steps=steps))
+    _check_in_time(shown, timesteps, in_time=in_time)
     dataset = shown if isinstance(shown, Dataset) else None
     if folder is not None:
         shown = dataset = data_of_run(folder, data, dataset)
@@ -167,6 +167,26 @@ def convert(
     return made
 
 
+def _check_in_time(shown: Dataset | ImageSet, timesteps: int | None, *, in_time: bool) -> None:
+    """Checks that images in time have a number of steps.
+
+    Raises:
+        UsageError: neither the data nor the user say it.
+    """
+    if shown.steps is not None or timesteps is not None:
+        return
+    if shown.encode != DIRECT:
+        raise UsageError(
+            f"{shown.name} holds still images, and --encode {shown.encode} makes frames of them: how many?",
+            hint="say it: -T (in Python: timesteps)",
+        )
+    if in_time:
+        raise UsageError(
+            f"{shown.name} does not say how many time steps it has",
+            hint="say it: -T (in Python: timesteps); or leave out --in-time, if the images are still",
+        )
+
+
 def _lowered(
     module: nn.Module,
     shown: Dataset | ImageSet,
@@ -176,7 +196,9 @@ def _lowered(
 ) -> Lowered:
     """The float network of a module, by how it takes the images."""
     if shown.steps is not None and timesteps not in (None, shown.steps):
-        raise InputError(f"{shown.name} has {shown.steps} time steps, not {timesteps}", hint="leave out timesteps, -T")
+        raise InputError(
+            f"{shown.name} has {shown.steps} time steps, not {timesteps}", hint="leave out -T (in Python: timesteps)"
+        )
     return lower_module(
         module,
         input_shape=shown.frame_shape,

@@ -87,8 +87,7 @@ def evaluate_model(
             time_limit_s=time_limit_s,
             progress=progress,
         )
-        _keep(model, target, shown, result)
-        return result
+        return _keep(model, target, shown, result)
     (outcome,) = evaluate_on_targets(model, [target], shown, curve=curve, time_limit_s=time_limit_s, progress=progress)
     if isinstance(outcome, KdsnnError):
         raise outcome
@@ -112,12 +111,15 @@ def evaluate_on_targets(
     outcomes = evaluate_each(
         model.network, targets, shown.images, shown.labels, curve=curve, time_limit_s=time_limit_s, progress=progress
     )
-    for target, outcome in zip(targets, outcomes, strict=True):
-        if isinstance(outcome, Evaluation):
-            _keep(model, target, shown, outcome)
-    return outcomes
+    return [
+        _keep(model, target, shown, outcome) if isinstance(outcome, Evaluation) else outcome
+        for target, outcome in zip(targets, outcomes, strict=True)
+    ]
 
 
-def _keep(model: Model, target: Target, shown: Selection, result: Evaluation) -> None:
+def _keep(model: Model, target: Target, shown: Selection, result: Evaluation) -> Evaluation:
+    """What is known of the images is noted, and all of it kept where there is a run."""
+    result = result.noting_cut(model.network, shown.images)
     if model.run is not None:
         keep(model.run, result, target, shown.identity)
+    return result

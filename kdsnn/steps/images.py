@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from kdsnn.choices import DATASETS, ENCODERS
 from kdsnn.data.datasets import Dataset
-from kdsnn.data.encoders import DIRECT
+from kdsnn.data.encoders import DIRECT, check_still
 from kdsnn.data.identity import DataIdentity, identify
 from kdsnn.data.sources.load import ImageSet, load_data, load_images
 from kdsnn.data.sources.source import Range, Reading
@@ -84,10 +84,14 @@ def select_images(
     if data_range is not None and images is None and dataset is None:
         raise UsageError("a range is said of data that are named", hint="name them: --images or --dataset")
     reading = _reading(model.network, encode)
+    if encode not in (None, DIRECT):
+        reading = replace(reading, steps=None)  # what shall be encoded is still, unless it says otherwise itself
     if data_range is not None:
         reading = replace(reading, value_range=data_range)
     if images is not None:
         shown = load_images(images, reading)
+        if encode is not None and shown.steps is not None:
+            check_still(shown.name, encode)
         labels = _numbered(shown.labels, shown.classes, model.network, shown.name)
         how = "all" if samples is None or samples >= len(shown.images) else "first"
         frames = shown.shown(shown.images[:samples], model.network.timesteps)

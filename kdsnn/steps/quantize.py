@@ -26,7 +26,7 @@ def quantize(
     qat_epochs: int | None = None,
     sensitivity: bool = False,
     data: object = None,
-    timesteps: int = 4,
+    timesteps: int | None = None,
     dt: float | None = None,
     input_scale: float = 1 / 255,
     fires_at_threshold: bool | None = None,
@@ -50,7 +50,7 @@ def quantize(
         qat_epochs: of a run: fine-tune for so long; None is what the recipe says.
         sensitivity: of a run: whether to measure what quantizing each layer alone costs.
         data: of a file: images to calibrate on and to be tested on (docs/data.md).
-        timesteps: of a file: for which an image is shown.
+        timesteps: of a file: T, for which an image is shown; None is that of data in time, and else 4.
         dt: of a file: seconds in a time step, needed where a neuron leaks.
         input_scale: of a file: what the writer's network saw for a pixel of 1.
         fires_at_threshold: of a file: whether its neurons fire at `v >= threshold`; None: as the writer's do.

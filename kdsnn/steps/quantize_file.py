@@ -11,11 +11,13 @@ from kdsnn.data.datasets import Dataset
 from kdsnn.data.encoders import DIRECT
 from kdsnn.data.sources.load import is_events, load_calibration
 from kdsnn.data.sources.source import Reading
+from kdsnn.data.sources.values import PIXELS
 from kdsnn.errors import UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT
 from kdsnn.evaluation.edges import MODULE_TO_FLOAT
 from kdsnn.export.foreign.convert import Foreign
 from kdsnn.export.foreign.expectation import check_recorded
+from kdsnn.export.foreign.reader import USUAL_STEPS
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import is_ours, write_nir
 from kdsnn.recipes.schema import QuantizeSection
@@ -26,7 +28,7 @@ from kdsnn.steps.models import MODEL_FILE, Model, load
 from kdsnn.steps.module_runs import claim_for_module, data_of_run, write_module
 from kdsnn.steps.post_training import Quantized, quantize_network
 
-__all__ = ["foreign_of", "open_or_quantize", "quantize_file"]
+__all__ = ["foreign_of", "is_foreign", "open_or_quantize", "quantize_file"]
 
 
 def quantize_file(
@@ -75,8 +77,11 @@ def quantize_file(
     if encode != DIRECT and dataset is None:
         raise UsageError("what is to be encoded are images of a data set", hint="name one: --calibrate")
     shown = expect if dataset is None else dataset
-    in_time = foreign.in_time or is_events(dataset)
-    reading = Reading(data_range, encode=encode, steps=foreign.timesteps if in_time else None)
+    if foreign.timesteps is None and is_events(dataset):
+        foreign = replace(foreign, timesteps=USUAL_STEPS)
+    in_time = (foreign.in_time and encode == DIRECT) or is_events(dataset)
+    as_recorded = PIXELS if dataset is None and expect is not None else None  # --input-scale says what a pixel of 1 is
+    reading = Reading(data_range or as_recorded, encode=encode, steps=foreign.timesteps if in_time else None)
     data = None if shown is None else load_calibration(shown, reading)
     if run is not None:
         data = data_of_run(run, shown, data if isinstance(data, Dataset) else None)
@@ -99,7 +104,7 @@ def quantize_file(
 
 
 def foreign_of(
-    timesteps: int,
+    timesteps: int | None,
     dt: float | None,
     input_scale: float,
     fires_at_threshold: bool | None,
@@ -113,6 +118,11 @@ def foreign_of(
     if fires_at_threshold is not None:
         ties = ">=" if fires_at_threshold else ">"
     return Foreign(timesteps, dt, input_scale, fires_at=ties, reset=reset, writer=writer, in_time=in_time)
+
+
+def is_foreign(model: str | None) -> bool:
+    """Whether a model is a NIR file that kdsnn did not write."""
+    return model is not None and model.endswith(".nir") and not is_ours(Path(model))
 
 
 def open_or_quantize(
@@ -131,7 +141,7 @@ def open_or_quantize(
     Returns:
         The model, and what is not known of the file.
     """
-    if model is not None and model.endswith(".nir") and not is_ours(Path(model)):
+    if model is not None and is_foreign(model):
         done = quantize_file(
             Path(model),
             foreign,

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from kdsnn.data.datasets import load_dataset
 from kdsnn.errors import InputError
 from kdsnn.export.nir import write_nir
+from kdsnn.network import Input
 from kdsnn.report.collect import collect
 from kdsnn.run_folders import write_json
 from kdsnn.steps.evaluate import evaluate_model
@@ -78,7 +80,7 @@ def test_images_and_labels_decide_the_checksum(tmp_path: Path) -> None:
     model = small_run()
     x, y = np.zeros((3, 1, 8, 8), np.uint8), np.zeros(3, np.int64)
     sums = []
-    for images, labels in ((x, y), (x + np.uint8(1), y), (x, y + 1), (x, None), (x, y)):
+    for images, labels in ((x, y), (x + np.uint8(2), y), (x, y + 1), (x, None), (x, y)):
         np.savez(tmp_path / "mine.npz", x=images, **({} if labels is None else {"y": labels}))
         shown = select_images(model, images=tmp_path / "mine.npz")
         sums.append(shown.identity.sha256)
@@ -200,3 +202,30 @@ def test_a_run_can_be_copied_and_moved(tmp_path: Path) -> None:
         assert len(files(there)) == 1  # the same question, the same file
         for path in place.rglob("*.*"):
             assert str(tmp_path).encode() not in path.read_bytes()
+
+
+def test_grey_images_before_an_input_of_one_bit_are_noted(tmp_path: Path) -> None:
+    """Three of five images hold a value that is neither black nor white, each but one pixel."""
+    x = np.zeros((5, 1, 8, 8), np.uint8)
+    x[1:, 0, 2, 3] = 255
+    x[0, 0, 0, 0], x[2, 0, 7, 7], x[4, 0, 1, 1] = 1, 254, 128
+    whole = one_layer()
+    bits = replace(whole.input, model=Input(1))
+    one_bit = Model(replace(whole, populations=(bits, whole.output)), tmp_path / "one.nir", None)
+    shown = select_images(one_bit, images=x)
+    found = evaluate_model(one_bit, ReferenceTarget(), shown)
+    assert found.as_json()["notes"]["images_cut_to_one_bit"] == 3
+    assert "input has one bit, and 3 of 5 images hold other values than 0 and 255" in str(found)
+    for model, images in ((one_bit, x[[1, 3]]), (Model(whole, tmp_path / "four.nir", None), x)):
+        exact = evaluate_model(model, ReferenceTarget(), select_images(model, images=images))
+        assert "images_cut_to_one_bit" not in exact.as_json()["notes"]
+        assert "one bit" not in str(exact)
+
+
+def test_the_note_of_grey_images_is_kept() -> None:
+    model = small_run()
+    whole = model.network
+    one_bit = replace(whole, populations=(replace(whole.input, model=Input(1)), whole.output))
+    evaluate_model(replace(model, network=one_bit), ReferenceTarget(), select_images(model, samples=4))
+    (found,) = kept(folder(model))
+    assert found["notes"]["images_cut_to_one_bit"] == 4

@@ -87,8 +87,11 @@ def test_one_of_a_recipe_and_one_of_a_module_do_not_mix(tmp_path: Path) -> None:
         distill(load_recipe("digits-2conv"), run=tmp_path / "mine")
     with pytest.raises(InputError, match=refused):
         kdsnn.quantize(tmp_path / "mine")
-    with pytest.raises(InputError, match=refused):
-        open_study(str(tmp_path / "mine"), target=ReferenceTarget())
+    for runs in ((str(tmp_path / "mine"),), (str(of_recipe), str(tmp_path / "mine"))):
+        with pytest.raises(InputError, match=refused) as raised:
+            open_study(*runs, target=ReferenceTarget())
+        assert "kdsnn distill" in raised.value.hint
+        assert "kdsnn convert" not in raised.value.hint
 
 
 def test_what_cannot_be_a_run(tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray]) -> None:

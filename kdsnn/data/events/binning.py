@@ -62,11 +62,16 @@ def to_frames(
         raise InputError(f"{name}: x, y, t and p have {len(columns)}, {len(rows)}, {len(t)} and {len(polarity)} values")
     if len(rows) == 0:
         return np.zeros((binning.steps, 2, height, width), np.uint8)
-    if min(rows.min(), columns.min()) < 0 or rows.max() >= height or columns.max() >= width:
+    out = [
+        f"{axis} is {int(outside[0])}"
+        for axis, values, end in (("x", columns, width), ("y", rows, height))
+        if len(outside := values[(values < 0) | (values >= end)])
+    ]
+    if out:
         raise InputError(
-            f"{name}: an event lies outside the {height} x {width} pixels: rows reach to {rows.max()}, columns to "
-            f"{columns.max()}",
-            hint="say the size of the sensor, or leave such events out",
+            f"{name}: an event lies outside the {height} x {width} pixels: {', '.join(out)}",
+            hint=f"x counts the columns, 0 to {width - 1}, and y the rows, 0 to {height - 1}: say the size of the "
+            "sensor, or leave such events out",
         )
     if not set(np.unique(polarity).tolist()) <= {-1, 0, 1}:
         raise InputError(f"{name}: a polarity is neither 0 nor 1 (nor -1): {np.unique(polarity)[:5].tolist()}")

@@ -25,6 +25,7 @@ from kdsnn.data.sources.source import (
     range_said,
     read,
     steps_of,
+    still,
 )
 from kdsnn.data.sources.splits import dataset_of
 from kdsnn.errors import InputError, UsageError
@@ -138,7 +139,8 @@ def _dataset(part: Part | Dataset, name: str, reading: Reading) -> Dataset:
         return dataset_of(part, name, reading)
     if (reading.value_range, reading.test_share) != (None, None) and reading.binding:
         raise InputError(
-            f"data set {name!r} has its range and its test split itself", hint="leave out data.range, data.test_share"
+            f"data set {name!r} has its range and its test split itself",
+            hint="leave out --data-range (in a recipe: data.range, data.test_share)",
         )
     return _read_as(part, name, reading)
 
@@ -146,8 +148,12 @@ def _dataset(part: Part | Dataset, name: str, reading: Reading) -> Dataset:
 def _read_as(dataset: Dataset, name: str, reading: Reading) -> Dataset:
     """A data set that has its splits, shown as the reading says."""
     if reading.steps not in (None, dataset.steps) and reading.binding:
-        there = "no time steps" if dataset.steps is None else f"{dataset.steps} time steps"
-        raise InputError(f"{name} has {there}, not {reading.steps}", hint="leave out data.steps")
+        if dataset.steps is None:
+            raise still(f"{name} has no time steps, and {reading.steps} are declared")
+        raise InputError(
+            f"{name} has {dataset.steps} time steps, not {reading.steps}",
+            hint="leave out -T (in a recipe: data.steps), or say the same",
+        )
     encode = encode_of(dataset.steps, reading)
     return dataset if (dataset.name, dataset.encode) == (name, encode) else replace(dataset, name=name, encode=encode)
 

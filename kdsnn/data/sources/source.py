@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from kdsnn.data.encoders import DIRECT
 from kdsnn.data.events.binning import STEPS, Binning
-from kdsnn.data.sources.values import PIXELS, UNIT, check_kind, check_range, image_shape, to_pixels
+from kdsnn.data.sources.values import PIXELS, UNIT, check_kind, check_range, check_whites, image_shape, to_pixels
 from kdsnn.errors import InputError
 
-__all__ = ["Part", "Reading", "Source", "encode_of", "range_said", "read", "steps_of"]
+__all__ = ["Part", "Reading", "Source", "encode_of", "range_said", "read", "steps_of", "still"]
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -102,7 +102,8 @@ def read(source: Source, value_range: Range | None, places: Labels | None = None
         places: where each goes, `(N,)`; None keeps the order.
 
     Raises:
-        InputError: a file is broken, a value is outside the range, or memory is too small.
+        InputError: a file is broken, a value is outside the range, memory is too small, or pixels are 0 and 1 without
+            a range.
     """
     shape = (source.shape[0], *image_shape(source.name, source.shape, steps))
     check_memory(source.name, int(np.prod(shape, dtype=np.float64)))
@@ -112,6 +113,8 @@ def read(source: Source, value_range: Range | None, places: Labels | None = None
         pixels = to_pixels(chunk, source.value_range or value_range, source.name, begin)
         images[there if places is None else places[there]] = pixels.reshape(len(chunk), *shape[1:])
         begin += len(chunk)
+    if source.dtype == np.uint8 and (source.value_range or value_range) is None:
+        check_whites(images, source.name)
     return images
 
 
@@ -125,12 +128,24 @@ def steps_of(source: Source, reading: Reading) -> int | None:
     said = reading.steps
     if own is not None and said is not None and own != said and reading.binding:
         raise InputError(
-            f"{source.name} has {own} time steps, not {said}", hint="leave out data.steps, or say the same"
+            f"{source.name} has {own} time steps, not {said}",
+            hint="leave out -T (in a recipe: data.steps), or say the same",
         )
-    if own is None and said is not None and (reading.binding or _may_be_in_time(source.shape, said)):
-        image_shape(source.name, source.shape, said)
-        return said
-    return own
+    if own is not None or said is None or (not reading.binding and not _may_be_in_time(source.shape, said)):
+        return own
+    if not _may_be_in_time(source.shape, said):
+        raise still(f"{source.name} has shape {source.shape}, and {said} time steps are declared")
+    image_shape(source.name, source.shape, said)
+    return said
+
+
+def still(message: str) -> InputError:
+    """The error of still images, or of those that do not say otherwise, where frames in time are asked for."""
+    return InputError(
+        message,
+        hint="still images: leave out --in-time, or encode them: --encode (in a recipe: data.steps, data.encode); "
+        "of frames (N, T, C, H, W), (N, T, H, W) or (N, T, F), the second axis is time: -T",
+    )
 
 
 def encode_of(steps: int | None, reading: Reading) -> str:

@@ -98,7 +98,7 @@ def _range(source: Source, reading: Reading) -> Range | None:
     if reading.binding and own is not None and said is not None and tuple(own) != tuple(said):
         raise InputError(
             f"{source.name} has values from {own[0]:g} to {own[1]:g}, not from {said[0]:g} to {said[1]:g} as was said",
-            hint="leave out data.range",
+            hint="leave out --data-range (in a recipe: data.range)",
         )
     return said
 

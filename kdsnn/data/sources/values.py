@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from kdsnn.errors import InputError
 
-__all__ = ["PIXELS", "UNIT", "check_kind", "check_range", "image_shape", "to_pixels"]
+__all__ = ["PIXELS", "UNIT", "check_kind", "check_range", "check_whites", "image_shape", "to_pixels"]
 
 PIXELS, UNIT = (0.0, 255.0), (0.0, 1.0)
 USUAL = (UNIT, (-1.0, 1.0), PIXELS)  # ranges to propose, the narrowest first
@@ -67,6 +67,21 @@ def check_kind(name: str, dtype: np.dtype[Any]) -> None:
         raise InputError(f"{name} holds {dtype}, no numbers", hint="write uint8, or float32")
 
 
+def check_whites(images: npt.NDArray[np.uint8], name: str) -> None:
+    """Raises InputError where the largest pixel is 1 of 255: spikes, or a range 0 to 1, that were stored as uint8.
+
+    Args:
+        images: all of a source that says no range; taken as they were stored.
+        name: for messages.
+    """
+    if images.max(initial=0) == 1:
+        raise InputError(
+            f"{name} holds uint8, and the largest value is 1 of 255",
+            hint="say --data-range 0:1 (data.range = [0, 1] in a recipe, an array range in the .npz), or store 255; "
+            "images as dark as that say 0:255",
+        )
+
+
 def to_pixels(
     values: npt.NDArray[Any], value_range: tuple[float, float] | None, name: str, first: int
 ) -> npt.NDArray[np.uint8]:
@@ -84,7 +99,8 @@ def to_pixels(
     kind = values.dtype.kind
     if value_range is None and values.dtype != np.uint8 and kind in "ui":
         raise InputError(
-            f"{name} holds {values.dtype} without a range", hint="write x.astype(np.uint8), or say data.range"
+            f"{name} holds {values.dtype} without a range",
+            hint="write x.astype(np.uint8), or say --data-range LOW:HIGH (in a recipe: data.range)",
         )
     if values.dtype == np.uint8 and value_range in (None, PIXELS):
         return values
@@ -113,5 +129,6 @@ def _check_within(
     usual = next((r for r in USUAL if r[0] <= there[0] and there[1] <= r[1]), there)
     raise InputError(
         f"{image}, outside {low:g} to {high:g}, {said}",
-        hint=f"say it: data.range = [{usual[0]:g}, {usual[1]:g}] in the recipe, or an array range in the .npz",
+        hint=f"say it: --data-range={usual[0]:g}:{usual[1]:g}, in a recipe data.range = [{usual[0]:g}, {usual[1]:g}], "
+        "or an array range in the .npz",
     )

@@ -72,8 +72,10 @@ def test_times_may_be_fractions() -> None:  # these are exact
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"x": X + 1}, "lies outside the 2 x 3 pixels"),
-        ({"y": Y - 1}, "lies outside"),
+        ({"x": X + 1}, "lies outside the 2 x 3 pixels: x is 3\\n"),
+        ({"x": X - 1}, "lies outside the 2 x 3 pixels: x is -1\\n"),
+        ({"y": Y - 1}, "lies outside the 2 x 3 pixels: y is -1\\n"),
+        ({"x": X - 1, "y": Y + 1}, "lies outside the 2 x 3 pixels: x is -1, y is 2\\n"),
         ({"p": P + 1}, "a polarity is neither 0 nor 1"),
         ({"t": T * np.nan}, "is no number"),
         ({"t": T[:4]}, "have 5, 5, 4 and 5 values"),

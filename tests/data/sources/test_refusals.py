@@ -126,6 +126,24 @@ def test_true_and_false_and_the_ends_of_a_range() -> None:
     assert to_pixels(np.array([[0, 16, 8]], np.uint8), (0, 16), "x", 0).tolist() == [[0, 255, 128]]
 
 
+SPIKES = (X > 128).astype(np.uint8)
+
+
+def test_spikes_stored_as_0_and_1_need_a_range(tmp_path: Path) -> None:
+    """Taken for pixels they would be all but black."""
+    np.savez(tmp_path / "a.npz", x=SPIKES, y=Y)
+    for data in (tmp_path / "a.npz", (SPIKES, Y), SPIKES):
+        with pytest.raises(InputError, match=r"the largest value is 1 of 255\n.*--data-range 0:1 \(data.range"):
+            load_images(data)
+    with pytest.raises(InputError, match="the largest value is 1 of 255"):
+        load_data(tmp_path / "a.npz")
+    assert np.array_equal(load_images(SPIKES, Reading((0, 1))).images[:, 0], SPIKES * 255)
+    assert np.array_equal(load_images(SPIKES, Reading((0, 255))).images[:, 0], SPIKES)
+    assert np.array_equal(load_images({"x": SPIKES, "range": np.array([0, 1])}).images[:, 0], SPIKES * 255)
+    for dark in (SPIKES * 0, SPIKES * 2):
+        assert np.array_equal(load_images(dark).images[:, 0], dark)
+
+
 def test_pickled_and_broken_files(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple[Any, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -268,3 +268,32 @@ def test_what_is_wrong_with_frames_at_once_is_said_of_them() -> None:
 
     with pytest.raises(LoweringError, match="'clamp'"):
         lowered(Clipped(NEURONS["Leaky"](), in_time=True), SHAPES["vector"], in_time=True)
+
+
+class Ordered(nn.Module):
+    """Takes the frames that it is told, in that order."""
+
+    def __init__(self, order: list[int]) -> None:
+        super().__init__()
+        self.order, self.fc, self.lif = order, nn.Linear(10, CLASSES), snntorch.Leaky(0.8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mem, out = self.lif.reset_mem(), []
+        for step in self.order:
+            spk, mem = self.lif(self.fc(x[step]), mem)
+            out.append(spk)
+        return torch.stack(out)
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (range(1, T), "at its step 1 it is driven by frames of step 2"),
+        (range(0, T, 2), "at its step 2 it is driven by frames of step 3"),
+        (reversed(range(T)), f"at its step 1 it is driven by frames of step {T}"),
+    ],
+)
+def test_frames_that_are_left_out_or_turned_round_are_called_frames(order: Iterable[int], message: str) -> None:
+    with pytest.raises(LoweringError, match=message) as raised:
+        lowered(Ordered(list(order)).eval(), (10,), in_time=True)
+    assert "take every frame once, from the first to the last" in str(raised.value)

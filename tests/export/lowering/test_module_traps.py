@@ -306,15 +306,21 @@ def test_what_is_returned_is_compared_too() -> None:
         check_module(net, made, made.network, trial_images(SHAPE))
 
 
-def test_spikes_that_rounding_decides_are_counted_and_shown() -> None:
-    """Eight times 0.05, each rounded to float32, add up to more than 0.4 in float32, and to less in float64."""
+def test_an_image_that_rounding_decides_is_judged_until_there_and_no_further() -> None:
+    """Eight times 0.05, each rounded to float32, add up to more than 0.4 in float32, and to less in float64: of 255 the
+    first 7 of 12 steps are equal. Eleven times 200/255 of that are more than 0.4 in both: one spike."""
     net = nn.Sequential(nn.Linear(1, 1, bias=False), snntorch.Leaky(1.0, 0.4, reset_mechanism="zero", init_hidden=True))
     with torch.no_grad():
         net[0].weight.fill_(0.05)
     made = lowered(net, (1,), 12)
     found = check_module(net, made, made.network, np.array([[255], [200], [0]], np.uint8))
-    assert found.decided_by_rounding == 1
-    assert "1 images decided by float rounding" in str(found)
+    assert (found.images, found.decided_by_rounding) == (3, 1)
+    assert (found.neuron_steps, found.spikes, found.output_spikes) == (7 + 12 + 12, 1, 1)
+    assert "on 2 images to the last step; 1 of 3 images stop at a potential that sits on its threshold" in str(found)
+    assert "warning: they are more than a quarter of the images" in str(found)
+    of_four = check_module(net, made, made.network, np.array([[255], [200], [0], [0]], np.uint8))
+    assert "1 of 4 images" in str(of_four)
+    assert "warning" not in str(of_four)
 
 
 def test_a_module_that_fails_says_where() -> None:
