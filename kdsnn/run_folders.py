@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,8 @@ __all__ = [
     "RECIPE",
     "find_run",
     "lock",
+    "name_of_run",
+    "names_apart",
     "new_run",
     "read_json",
     "recipe_path",
@@ -134,6 +136,29 @@ def find_run(run: str | None) -> Path:
     names = [folder.name for folder in found]
     hint = suggestion(Path(run).name, names, "runs") if names else "make one with: kdsnn distill mnist5k-2conv"
     raise InputError(f"there is no run {run!r}, neither as a path nor under {runs_root()}", hint=hint)
+
+
+def name_of_run(folder: Path) -> str:
+    """The name of a run's folder, for `.` and `..` too. A link keeps its own."""
+    return _whole(folder).name
+
+
+def names_apart(paths: Sequence[Path]) -> list[str]:
+    """What folders or files are called beside each other: by name, with as much of the path before it as differs."""
+    whole = [_whole(path) for path in paths]
+    return [_apart(path, set(whole) - {path}) for path in whole]
+
+
+def _apart(path: Path, others: Set[Path]) -> str:
+    for length in range(1, len(path.parts)):
+        end = path.parts[-length:]
+        if all(other.parts[-length:] != end for other in others):
+            return Path(*end).as_posix()
+    return path.as_posix()
+
+
+def _whole(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow links
 
 
 def write_atomic(path: Path, data: bytes) -> None:

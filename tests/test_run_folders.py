@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 from kdsnn.errors import InputError, UsageError
-from kdsnn.run_folders import find_run, lock, new_run, read_json, run_names, runs_root, write_atomic, write_json
+from kdsnn.run_folders import (
+    find_run,
+    lock,
+    name_of_run,
+    names_apart,
+    new_run,
+    read_json,
+    run_names,
+    runs_root,
+    write_atomic,
+    write_json,
+)
 
 
 def made(name: str, age: int) -> Path:
@@ -162,3 +173,30 @@ def test_a_lock_on_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is no folder that can be written to"), lock(tmp_path / "file"):
         pass
+
+
+def test_a_name_is_that_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine" / "in").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    monkeypatch.chdir(tmp_path / "mine" / "in")
+    assert [name_of_run(Path(path)) for path in (".", "..", "../../link", "x/")] == ["in", "mine", "link", "x"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["a/x", "b/x"], ["a/x", "b/x"]),
+        (["a/x", "b/y"], ["x", "y"]),
+        (["a/m/model.nir", "b/m/model.nir", "other.nir"], ["a/m/model.nir", "b/m/model.nir", "other.nir"]),
+        (["x", "a/x"], ["here/x", "a/x"]),
+        (["x", "./x"], ["x", "x"]),
+        (["."], ["here"]),
+        (["/x", "/a/x"], ["/x", "a/x"]),
+    ],
+)
+def test_what_has_the_same_name_is_told_apart_by_its_path(
+    paths: list[str], names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert names_apart([Path(path) for path in paths]) == names

@@ -99,7 +99,7 @@ def list_(
 
 def _evaluations(run: str | None, *, json: bool) -> None:
     """All evaluations that a run keeps: of which network, on which target, of which images."""
-    from kdsnn.run_folders import find_run
+    from kdsnn.run_folders import find_run, name_of_run
     from kdsnn.steps.evaluations import OLDER, data_of, is_of_older_version, kept, target_of
     from kdsnn.steps.models import MODEL_FILE, load
 
@@ -116,7 +116,7 @@ def _evaluations(run: str | None, *, json: bool) -> None:
             }
             for e in found
         ]
-        emit_json({"run": folder.name, "evaluations": rows})
+        emit_json({"run": name_of_run(folder), "evaluations": rows})
         return
     columns = ["target", "images", "of", "accuracy", "network", "this network"]
     cells = [
@@ -130,7 +130,7 @@ def _evaluations(run: str | None, *, json: bool) -> None:
         ]
         for e in found
     ]
-    table(f"evaluations of {folder.name}", columns, cells)
+    table(f"evaluations of {name_of_run(folder)}", columns, cells)
     if any(map(is_of_older_version, found)):
         output().print(f"{OLDER_MARK.strip(', ')}: {OLDER}", markup=False, soft_wrap=True)
 

@@ -20,7 +20,7 @@ from kdsnn.errors import InputError, UsageError
 from kdsnn.network import WEIGHT_BITS, Network
 from kdsnn.recipes.load import load_recipe
 from kdsnn.recipes.schema import Recipe
-from kdsnn.run_folders import MODULE, find_run, recipe_path
+from kdsnn.run_folders import MODULE, find_run, name_of_run, names_apart, recipe_path
 from kdsnn.steps.images import READ, Selection, select_images
 from kdsnn.steps.models import load
 from kdsnn.targets.base import Target
@@ -137,10 +137,10 @@ def open_study(
     students = [load_student(folder)[1] for folder in folders]
     models = [load(str(folder)) for folder in folders]
     taught = [f for f, recipe in zip(folders, recipes, strict=True) if loss_of(recipe.distill).needs_teacher]
-    subjects = [Subject("teacher", folder.name, load_teacher(folder)) for folder in taught[:1]]
+    subjects = [Subject("teacher", name_of_run(folder), load_teacher(folder)) for folder in taught[:1]]
     for title, folder, student, model in zip(_titles(folders, recipes), folders, students, models, strict=True):
-        subjects.append(Subject(f"{title}, float", folder.name, student))
-        subjects.append(Subject(f"{title}, integer", folder.name, model.network, _weight_bits(model.network)))
+        subjects.append(Subject(f"{title}, float", name_of_run(folder), student))
+        subjects.append(Subject(f"{title}, integer", name_of_run(folder), model.network, _weight_bits(model.network)))
     for subject in subjects:
         if isinstance(subject.network, Network):
             ensure_runnable(target, subject.network)
@@ -175,8 +175,7 @@ def _titles(folders: Sequence[Path], recipes: Sequence[Recipe]) -> list[str]:
     titles = ["KDSNN" if loss_of(recipe.distill).needs_teacher else "baseline" for recipe in recipes]
     if len(set(titles)) == len(titles):
         return titles
-    names = [folder.name for folder in folders]
-    names = names if len(set(names)) == len(names) else list(map(str, folders))
+    names = names_apart(folders)
     return [f"{title} ({name})" for title, name in zip(titles, names, strict=True)]
 
 

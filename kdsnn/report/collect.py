@@ -21,7 +21,7 @@ from kdsnn.report.layers import layer_rows
 from kdsnn.report.left_out import left_out
 from kdsnn.report.shown import shown_images
 from kdsnn.report.verdict import LEADING_MODEL, verdict_of
-from kdsnn.run_folders import RECIPE
+from kdsnn.run_folders import RECIPE, name_of_run
 from kdsnn.steps.deployment import deployment
 from kdsnn.steps.evaluations import activity_of, judged, target_of
 from kdsnn.steps.figures import FIGURES, figures_of
@@ -75,7 +75,7 @@ def collect(model: Model) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "name": model.network.name,
-        "run": model.run.name,
+        "run": name_of_run(model.run),
         "fingerprint": model.network.fingerprint(),
         "timesteps": timesteps,
         "classes": list(model.network.labels),

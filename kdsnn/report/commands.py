@@ -29,10 +29,15 @@ def commands(model: Model) -> list[str]:
     figures = figures_of(model.run, model.network)
     if figures is not None and not (model.run / MODULE).is_file():
         made.append(f"kdsnn quantize RUN{_quantization(model.network, figures)}")
-    for evaluation in of_model(model):
-        options = "".join(f" -O {key}={shlex.quote(value)}" for key, value in _unusual(evaluation).items())
-        made.append(f"kdsnn evaluate RUN --target {evaluation['target']} -n {evaluation['samples']}{options}")
-    return [*made, "kdsnn energy RUN", "kdsnn report RUN"]
+    shown = [_shown(evaluation) for evaluation in of_model(model)]  # energy is of the counts of the first
+    made += [f"kdsnn evaluate RUN{each}" for each in shown]
+    return [*made, *(f"kdsnn energy RUN{each}" for each in shown[:1]), "kdsnn report RUN"]
+
+
+def _shown(evaluation: Mapping[str, Any]) -> str:
+    """Options: where, on how many images, and settings that are not the usual ones."""
+    options = "".join(f" -O {key}={shlex.quote(value)}" for key, value in _unusual(evaluation).items())
+    return f" --target {evaluation['target']} -n {evaluation['samples']}{options}"
 
 
 def _quantization(network: Network, figures: Mapping[str, Any]) -> str:

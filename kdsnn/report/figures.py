@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 __all__ = [
+    "LITERAL",
     "OTHER",
     "STUDENT",
     "TEACHER",
@@ -22,6 +25,7 @@ __all__ = [
     "as_svg",
     "energy_bars",
     "layer_bars",
+    "literal",
     "picture",
     "raster",
 ]
@@ -30,10 +34,14 @@ TEACHER, STUDENT, OTHER = "#8a8f98", "#3b82c4", "#d9822b"  # told apart by the c
 OTHER_TEXT = "#808080"
 MOST_ROWS = 128  # of a raster: of larger populations, neurons side by side share one
 WIDTH = 5.2  # inches: then letters can be read on a phone, too
+GAP = 4  # pixels of 1/100 inch, at least, between a number and the frame
+LITERAL: Any = {"text.parse_math": False}  # names of classes and layers are no formulas, whatever is in them
+literal = rc_context(LITERAL)  # around what makes texts: a text asks for the setting when it is made
 _SEEN = LinearSegmentedColormap.from_list("seen", [f"{STUDENT}10", STUDENT])  # whatever the page's colour below it
 _BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8}
 
 
+@literal
 def accuracy_intervals(rows: Sequence[dict[str, Any]], width: float = WIDTH) -> Figure:
     """Accuracies on the same number of images, each a point with its 95 % interval. No bars: the axis has no zero."""
     figure = Figure(figsize=(width, 0.3 * len(rows) + 0.6), layout="constrained")
@@ -47,10 +55,12 @@ def accuracy_intervals(rows: Sequence[dict[str, Any]], width: float = WIDTH) -> 
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.margins(x=0.15)
     axes.grid(axis="x", color=OTHER_TEXT, alpha=0.25)
-    axes.set_xlabel(f"accuracy (%) with 95 % interval, {rows[0]['samples']:,} images")
+    figure.supxlabel(f"accuracy (%) with 95 % interval, {rows[0]['samples']:,} images", fontsize="medium")
+    _make_room(axes)
     return figure
 
 
+@literal
 def answers_in_time(curve: dict[str, Any], width: float = WIDTH) -> Figure:
     """Accuracy after each time step, the share of answers that are final, and rules to stop by as points."""
     figure = Figure(figsize=(width, 2.6), layout="constrained")
@@ -69,6 +79,7 @@ def answers_in_time(curve: dict[str, Any], width: float = WIDTH) -> Figure:
     return figure
 
 
+@literal
 def layer_bars(layers: Sequence[dict[str, Any]], width: float = WIDTH) -> Figure:
     """Firing rate and synaptic operations of each layer."""
     figure = Figure(figsize=(width, 0.3 * len(layers) + 1.0), layout="constrained")
@@ -87,6 +98,7 @@ def layer_bars(layers: Sequence[dict[str, Any]], width: float = WIDTH) -> Figure
     return figure
 
 
+@literal
 def energy_bars(reports: Sequence[dict[str, Any]], width: float = WIDTH) -> Figure:
     """Energy per sample under models of one account: dynamic, static hatched, and the teacher's where it is known.
 
@@ -101,7 +113,9 @@ def energy_bars(reports: Sequence[dict[str, Any]], width: float = WIDTH) -> Figu
     axes.barh(position - 0.2, dynamic, 0.4, color=STUDENT, label="student, dynamic")
     if static.any():
         label = "student, static (a sample alone)"
-        axes.barh(position - 0.2, static, 0.4, left=dynamic, color="none", edgecolor=STUDENT, hatch="///", label=label)
+        some = static > 0
+        at, left = position[some] - 0.2, dynamic[some]
+        axes.barh(at, static[some], 0.4, left=left, color="none", edgecolor=STUDENT, hatch="///", label=label)
     for place, energy, joules in zip(position, known, dynamic + static, strict=True):
         whole = "" if energy["total_j_per_sample"] is not None else " + unknown"
         axes.annotate(f"{joules:.3g}{whole}", (joules, place - 0.2), (3, 0), textcoords="offset points", va="center")
@@ -114,9 +128,11 @@ def energy_bars(reports: Sequence[dict[str, Any]], width: float = WIDTH) -> Figu
     axes.margins(x=0.25)
     axes.set_xlabel("estimated energy (µJ per sample)")
     figure.legend(loc="outside upper left", frameon=False, fontsize=8)
+    _make_room(axes)
     return figure
 
 
+@literal
 def raster(image: dict[str, Any], width: float = WIDTH) -> Figure:
     """One image, and the neurons that fired on it, population by population: steps across, neurons up."""
     names = list(image["spikes"])
@@ -162,10 +178,27 @@ def picture(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return picture
 
 
+def _make_room(axes: Axes) -> None:
+    """Moves the right end of an axis until each number beside a point or bar stands inside the frame."""
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # now everything has a size
+    left, right = axes.get_xlim()
+    width = axes.get_window_extent().width
+    for text in axes.texts:
+        if isinstance(text, Annotation) and text.get_text():
+            x = text.xy[0]
+            beyond = text.get_window_extent().x1 - axes.transData.transform((x, 0))[0]
+            right = max(right, left + (x - left) * width / max(width - beyond - GAP, width / 10))
+    axes.set_xlim(left, right)
+
+
 def as_svg(figure: Figure) -> str:
     """The figure as text that an HTML page can hold."""
     buffer = io.StringIO()
-    letters: Any = {"svg.fonttype": "none", "svg.hashsalt": "kdsnn"}  # as letters, which take the page's colour
+    letters: Any = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "kdsnn",
+        **LITERAL,
+    }  # as letters, which take the page's colour
     with rc_context(letters):
         figure.savefig(buffer, format="svg", dpi=150, transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from kdsnn.errors import UsageError
 from kdsnn.noise.measurements import record_name
-from kdsnn.report.figures import OTHER, STUDENT, TEACHER
+from kdsnn.report.figures import OTHER, STUDENT, TEACHER, literal
 from kdsnn.run_folders import write_atomic, write_json
 
 __all__ = ["check_out", "draw", "write"]
@@ -30,6 +30,7 @@ def check_out(out: Path | None) -> None:
         raise UsageError(f"{out} is no figure and no folder", hint=f"figures end in {', '.join(FORMATS)}")
 
 
+@literal
 def write(data: Mapping[str, Any], run: Path, out: Path | None) -> Path:
     """Writes what was measured into the run, which keeps all its measurements, and its curves; returns their path.
 
@@ -54,6 +55,7 @@ def write(data: Mapping[str, Any], run: Path, out: Path | None) -> Path:
     return picture
 
 
+@literal
 def draw(data: Mapping[str, Any], width: float | None = None) -> Figure:
     """A panel for each kind of noise, a curve for each network, with the spread over the seeds.
 
@@ -102,6 +104,7 @@ def _panel(axes: Axes, kind: Mapping[str, Any], colours: Mapping[str, str]) -> N
     levels = sorted({p["level"] for curve in kind["curves"] for p in curve["points"]} - {0})
     if levels and levels[-1] / levels[0] > SPREAD:
         axes.set_xscale("symlog", linthresh=levels[0])
+        axes.xaxis.set_major_formatter("{x:g}")  # the usual one writes formulas
     axes.set_title(kind["kind"], fontsize=10)
     axes.set_xlabel(kind["level"], fontsize=8)
     axes.grid(alpha=0.3)

@@ -11,7 +11,7 @@ from kdsnn.data.image_noise import ImageNoise
 from kdsnn.errors import InputError
 from kdsnn.noise.measurements import judged as noise_judged
 from kdsnn.report.drawings import Asked
-from kdsnn.report.figures import OTHER, STUDENT, picture
+from kdsnn.report.figures import OTHER, STUDENT, literal, picture
 
 __all__ = ["noisy_images", "spike_sequence"]
 
@@ -20,6 +20,7 @@ IMAGES = 4  # dimensions of a batch of them
 LONGEST = 12  # characters of a class name that are shown
 
 
+@literal
 def noisy_images(asked: Asked) -> Figure:
     """A test image under each kind and level of noise that was measured on images: a row each, clean first."""
     levels: dict[str, list[float]] = {}
@@ -48,6 +49,7 @@ def noisy_images(asked: Asked) -> Figure:
     return figure
 
 
+@literal
 def spike_sequence(asked: Asked) -> Figure:
     """A test image, and the output's spikes over time: a row an output neuron, and how often each fired."""
     image, network = asked.one_image, asked.model.network

@@ -21,7 +21,7 @@ RIGHT, WRONG = 2, 2  # images of each kind
 
 
 def shown_images(network: Network, selection: Selection, evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What each of the chosen images did.
+    """What each of the chosen images did, by its number among all test images.
 
     Args:
         network: that runs.
@@ -50,7 +50,7 @@ def _shown(network: Network, selection: Selection, chosen: list[int]) -> list[di
     winners = predict(spikes[network.output.name], read)
     return [
         {
-            "number": int(number),
+            "number": int(number if selection.chosen is None else selection.chosen[number]),
             "pixels": _still(network, selection.images[number]).tolist(),
             "frames": 1 if network.static else network.timesteps,
             "label": None if selection.labels is None else network.labels[int(selection.labels[number])],

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdsnn.report.page import template_of, write_report
-from kdsnn.run_folders import write_atomic, write_json
+from kdsnn.run_folders import names_apart, write_atomic, write_json
 from kdsnn.steps.compare import compare
 from kdsnn.steps.models import Model
 
@@ -28,7 +28,9 @@ def write_side_by_side(models: Sequence[Model]) -> Path:
     written = [write_report(model) for model in models]
     comparison = compare(*models).as_json()
     folder = written[0].parent
-    pages = [{"name": path.parent.name, "href": Path(os.path.relpath(path, folder)).as_posix()} for path in written]
+    links = [Path(os.path.relpath(path, folder)).as_posix() for path in written]
+    names = names_apart([path.parent for path in written])
+    pages = [{"name": name, "href": link} for name, link in zip(names, links, strict=True)]
     write_json(folder / DATA, comparison)
     write_atomic(folder / PAGE, template_of("side_by_side.html").render(comparison=comparison, pages=pages).encode())
     return folder / PAGE

@@ -11,6 +11,7 @@ from kdsnn.energy.models import EnergyModel, load_energy_model
 from kdsnn.energy.whole import never_known
 from kdsnn.errors import InputError, UsageError
 from kdsnn.evaluation import Evaluation
+from kdsnn.run_folders import names_apart
 from kdsnn.steps.comparison import Compared, Comparison, Limits
 from kdsnn.steps.energy import energy_of
 from kdsnn.steps.evaluate import evaluate_model
@@ -72,9 +73,10 @@ def compare(
         raise UsageError("a limit on accuracy needs a figure, and there is none", hint="give images with labels")
     _ensure_alike(opened)
     ran: list[tuple[Compared, Evaluation]] = []
-    for model in opened:
+    names = names_apart([model.run or model.path for model in opened])
+    for name, model in zip(names, opened, strict=True):
         for target in chosen:
-            ran.append(_one(model, target, shown, energy_model, bar, ran[0][1] if ran else None))
+            ran.append(_one(name, model, target, shown, energy_model, bar, ran[0][1] if ran else None))
     return Comparison(tuple(row for row, _ in ran), constants, limits, shown.identity)
 
 
@@ -98,10 +100,15 @@ def _ensure_alike(models: Sequence[Model]) -> None:
 
 
 def _one(
-    model: Model, target: Target, shown: Selection, energy_model: str, bar: Bar | None, baseline: Evaluation | None
+    name: str,
+    model: Model,
+    target: Target,
+    shown: Selection,
+    energy_model: str,
+    bar: Bar | None,
+    baseline: Evaluation | None,
 ) -> tuple[Compared, Evaluation]:
     """A network on a target."""
-    name = model.path.parent.name if model.run else model.path.name
     with bar(f"{name} on {target.name}", len(shown.images)) if bar else nullcontext() as progress:
         result = evaluate_model(replace(model, run=None), target, shown, progress=progress)
     same = None if baseline is None else float((result.predictions == baseline.predictions).mean())

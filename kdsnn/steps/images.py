@@ -39,11 +39,19 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Images `(N, *image_shape)` of a network, uint8, their labels `(N,)` where they have any, and which these are."""
+    """Images that are shown to a network.
+
+    Attributes:
+        images: `(N, *image_shape)` uint8.
+        labels: `(N,)`, where they have any.
+        identity: which these are.
+        chosen: `(N,)`, the number of each among all of the data, from 0; None where they are the first of them.
+    """
 
     images: Images
     labels: Labels | None
     identity: DataIdentity
+    chosen: Labels | None = None
 
 
 def said_of(data: Dataset | ImageSet, data_range: Range | None = None) -> dict[str, str]:
@@ -103,9 +111,9 @@ def select_images(
     if samples is None or samples >= len(found.test.images):
         return _selection(found.shown(found.test.images, steps), labels, found.name, "test", "all")
     chosen = np.random.default_rng(SAMPLE_SEED).permutation(len(found.test.images))[:samples]
-    return _selection(
-        found.shown(found.test.images[chosen], steps), labels[chosen], found.name, "test", f"random, seed {SAMPLE_SEED}"
-    )
+    frames = found.shown(found.test.images[chosen], steps)
+    taken = _selection(frames, labels[chosen], found.name, "test", f"random, seed {SAMPLE_SEED}")
+    return replace(taken, chosen=chosen)
 
 
 def selection_of(

@@ -28,7 +28,7 @@ from kdsnn.export.quantization.quantize import QuantizationReport
 from kdsnn.models.students import Student
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QuantizeSection
-from kdsnn.run_folders import find_run, lock, read_json, remove
+from kdsnn.run_folders import find_run, lock, name_of_run, read_json, remove
 from kdsnn.steps.calibration import images_to_agree_on, images_to_check
 from kdsnn.steps.figures import write_quantized
 from kdsnn.steps.images import READ, READING
@@ -114,7 +114,12 @@ def _lowered(folder: Path, prepared: Preparation, student: Student) -> Network:
         timesteps=recipe.student.timesteps,
         labels=prepared.dataset.labels,
         name=recipe.name,
-        provenance={"recipe": recipe.name, "dataset": title_of(recipe.data.dataset), "run": folder.name, **said},
+        provenance={
+            "recipe": recipe.name,
+            "dataset": title_of(recipe.data.dataset),
+            "run": name_of_run(folder),
+            **said,
+        },
         in_time=Order.FOLDED if student.in_time else None,
     )
     network = balance(lowered.network)

@@ -9,6 +9,7 @@ from kdsnn.report.accuracies import interval
 from kdsnn.report.collect import collect, counts_of_evaluation
 from kdsnn.report.layers import layer_rows
 from kdsnn.report.page import render
+from kdsnn.report.shown import one_image
 from kdsnn.steps.evaluate import evaluate_model
 from kdsnn.steps.evaluations import activity_of, of_model
 from kdsnn.steps.images import select_images
@@ -96,9 +97,10 @@ def test_images_that_are_shown_are_right_ones_and_wrong_ones() -> None:
     winners = spikes["out"].sum(axis=1).argmax(axis=1)
     right, wrong = np.flatnonzero(winners == labels)[:2], np.flatnonzero(winners != labels)[:2]
     shown = collect(model)["images"]
-    assert [image["number"] for image in shown] == [*right, *wrong]
-    for image in shown:
-        number = image["number"]
+    everything = select_images(model).images
+    for number, image in zip((*right, *wrong), shown, strict=True):
+        assert image["pixels"] == everything[image["number"]].tolist()  # a number among all test images
+        assert image == one_image(model, image["number"])  # which is what kdsnn figure --image draws
         assert image["pixels"] == images[number].tolist()
         assert (image["label"], image["winner"]) == (str(labels[number]), str(winners[number]))
         assert image["scores"] == spikes["out"][number].sum(axis=0).tolist()
@@ -144,5 +146,5 @@ def test_the_commands_that_make_it_again() -> None:
     assert commands[0] == "kdsnn distill RUN/recipe.toml --run RUN"
     assert "kdsnn evaluate RUN --target gpu -n 20 -O device=cpu" in commands
     assert "kdsnn evaluate RUN --target gpu -n 5 -O device=cpu -O arithmetic=float32" in commands
-    assert commands[-1] == "kdsnn report RUN"
+    assert commands[-2:] == ["kdsnn energy RUN --target gpu -n 20 -O device=cpu", "kdsnn report RUN"]
     assert "kdsnn report small" in render(collect(model))

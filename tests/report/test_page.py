@@ -1,19 +1,25 @@
 """The page of a report in a real browser: `uv run --group browser pytest -m browser`, with Chromium installed."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from shutil import which
 from typing import Any
 
 import pytest
 
+from kdsnn.evaluation.in_time import Curve
+from kdsnn.export.nir import write_nir
 from kdsnn.report.page import write_report
 from kdsnn.steps.evaluate import evaluate_model
 from kdsnn.steps.images import select_images
+from kdsnn.steps.models import load
 from kdsnn.targets.gpu import GpuTarget
 from tests.small_run import small_run
 
 pytestmark = pytest.mark.browser
+TEXT_ENDS = """caption => { const range = document.createRange(); range.selectNodeContents(caption);
+  const box = range.getBoundingClientRect(); return [box.left, box.right] }"""
 SIZES = {"desk": (1280, 800), "phone": (390, 844)}
 
 
@@ -35,6 +41,38 @@ def page_file() -> Path:
     for samples in (40, 10):
         evaluate_model(model, GpuTarget("cpu"), select_images(model, samples=samples))
     return write_report(model)
+
+
+@pytest.fixture
+def long_names() -> Path:
+    """A page whose classes have long names."""
+    model = small_run()
+    labels = tuple(f"{name} pneumonoultramicroscopicsilicovolcanoconiosis" for name in model.network.labels)
+    write_nir(replace(model.network, labels=labels), model.path)
+    model = load(str(model.run))
+    evaluate_model(model, GpuTarget("cpu"), select_images(model, samples=40), curve=Curve(margins=(1,)))
+    return write_report(model)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_captions_and_names_of_classes_are_seen_whole(browser: Any, long_names: Path, size: str) -> None:
+    width, height = SIZES[size]
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto(long_names.absolute().as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("caption").count() >= 2
+    for place in ("0", "each.scrollWidth"):  # wherever a table is scrolled to
+        page.evaluate(f"document.querySelectorAll('.wide').forEach(each => each.scrollLeft = {place})")
+        for caption in page.locator("caption").all():
+            left, right = caption.evaluate(TEXT_ENDS)
+            frame = caption.locator("xpath=ancestor::div[1]").bounding_box()
+            assert frame["x"] - 0.5 <= left < right <= frame["x"] + frame["width"] + 0.5
+    for name in page.locator(".matrix th span").all():
+        assert name.evaluate("each => each.scrollWidth <= each.clientWidth && each.scrollHeight <= each.clientHeight")
+    heads = [head.bounding_box() for head in page.locator(".matrix thead th").all()]
+    assert max(head["width"] for head in heads) < 100  # ten columns, and not ten times a long name
+    assert max(head["height"] for head in heads) < 240
+    page.close()
 
 
 @pytest.mark.parametrize("size", SIZES)

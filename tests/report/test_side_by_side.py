@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,3 +36,15 @@ def test_two_runs_side_by_side() -> None:
 def test_a_run_that_was_not_evaluated_is_named() -> None:
     with pytest.raises(InputError, match="was not evaluated"):
         write_side_by_side([small_run("one"), small_run("other", seed=1)])
+
+
+def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    made = [small_run("a/same"), small_run("b/same", seed=1)]
+    for model in made:
+        evaluate_model(model, GpuTarget("cpu"), select_images(model, samples=10))
+    page = write_side_by_side(made)
+    links = re.findall(r'<a href="(.*?)">(.*?)</a>', page.read_text())
+    assert [name for _, name in links] == ["a/same", "b/same"]
+    rows = json.loads((page.parent / "side-by-side.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == ["a/same", "b/same"]
+    assert str(tmp_path) not in page.read_text()
