@@ -46,7 +46,7 @@ def test_our_synops_are_those_of_an_evaluated_run(tmp_path: Path, monkeypatch: p
         keys = ("accuracy", "layers", "matches_reference", "samples_per_s", "target", "versions")
         identity = {"target": {"name": "gpu", "settings": {}}, "data": shown}
         counts = {**dict.fromkeys(FIELDS, 0), "synops_dense": round(samples * synops)}
-        return {**dict.fromkeys(keys), "samples": samples, "counts": counts, "identity": identity}
+        return {**dict.fromkeys(keys), "layers": [], "samples": samples, "counts": counts, "identity": identity}
 
     network = one_layer(dataset="cifar10")
     for name, width in (("wide", 1.0), ("narrow", 0.5)):
