@@ -88,10 +88,10 @@ class Registry(Generic[T]):
         value: Any = self.own[name] if name in self.own else self._added().get(name)
         if value is None:
             raise UsageError(f"there is no {self.singular} {name!r}", hint=self.suggestion(name))
-        if not isinstance(value, str | EntryPoint):
+        if name in self.own and not isinstance(value, str):
             return cast(T, value)
         where = value if isinstance(value, str) else value.value
-        try:
+        try:  # whatever class an entry point has: where importlib_metadata is imported, it is of that package
             return cast(T, _imported(value) if isinstance(value, str) else value.load())
         except Exception as error:
             raise PluginError(
