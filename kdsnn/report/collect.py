@@ -102,7 +102,7 @@ def collect(model: Model) -> dict[str, Any]:
         "image": images[0],
         "images": images,
         "recipe": _text(model.run / RECIPE),
-        "commands": commands(model),
+        "commands": commands(model, evaluations, quantization),
     }
 
 

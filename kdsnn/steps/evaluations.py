@@ -44,6 +44,7 @@ __all__ = [
     "kept",
     "of_model",
     "target_of",
+    "unusual_settings",
 ]
 
 EVALUATIONS, ACTIVITY = "evaluations", "activity"
@@ -153,13 +154,19 @@ def of_model(model: Model) -> list[dict[str, Any]]:
 
 def target_of(evaluation: Mapping[str, Any]) -> str:
     """The target, with its settings where they are not the usual ones: `gpu (arithmetic=float32)`."""
-    target, settings = evaluation["target"], evaluation["identity"]["target"]["settings"]
-    try:
-        usual = load_target(target, {}).settings
-    except KdsnnError:  # of a package that is not installed here
-        usual = {}
-    special = [f"{key}={value}" for key, value in settings.items() if usual.get(key) != value]
+    target = evaluation["target"]
+    special = [f"{key}={value}" for key, value in unusual_settings(evaluation).items()]
     return f"{target} ({', '.join(special)})" if special else str(target)
+
+
+def unusual_settings(evaluation: Mapping[str, Any]) -> dict[str, str]:
+    """The settings of an evaluation's target that are not the usual ones."""
+    settings: dict[str, str] = evaluation["identity"]["target"]["settings"]
+    try:
+        usual = load_target(evaluation["target"], {}).settings
+    except KdsnnError:  # of a package that is not installed here
+        return settings
+    return {key: value for key, value in settings.items() if usual.get(key) != value}
 
 
 def data_of(evaluation: Mapping[str, Any]) -> str:
