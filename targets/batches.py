@@ -29,7 +29,8 @@ class Activity:
     Attributes:
         name: of the population.
         tally: what it did, as counted by the program.
-        train: its spikes `(N, T, *shape)`, where they are recorded.
+        train: its spikes `(N, T, *shape)`, where they are recorded; read before the next activity is asked for, since
+            the next batch may take their memory.
         potentials: after the last step, `(N, *shape)`, where it is an integrator.
     """
 

@@ -75,7 +75,8 @@ class GpuProgram(BatchProgram):
     def simulate(self, images: npt.NDArray[np.uint8], recorded: Collection[str]) -> Iterator[Activity]:
         """What each population but the input does on a batch; see `BatchProgram.simulate`."""
         network, end = self.network, 0
-        kept = {name: _trains(network, name, len(images)) for name in recorded}
+        once = self.block == network.timesteps  # spikes of one block are read where they lie
+        kept = {} if once else {name: _trains(network, name, len(images)) for name in recorded}
         emitted: dict[str, torch.Tensor] = {}
         states: dict[str, State] = {}
         with _exact(), torch.inference_mode():
@@ -87,8 +88,12 @@ class GpuProgram(BatchProgram):
                 for population, train in self._simulate(frames, end - begin, states):
                     name = population.name
                     _add(emitted, name, _counted(train))
-                    if name in kept:
-                        kept[name][:, begin:end] = channels_first(train.transpose(0, 1).view(torch.uint8), population)
+                    if name in recorded:
+                        spikes = channels_first(train.transpose(0, 1).view(torch.uint8), population)
+                        if once:
+                            kept[name] = spikes
+                        else:
+                            kept[name][:, begin:end] = spikes
                     if end == network.timesteps:
                         v = None if neuron_of(population).fires else states[name].v
                         read = None if v is None else channels_first(v, population).copy()
