@@ -129,7 +129,7 @@ def copied(name: str) -> Path:
                 shutil.copy2(ROOT / path, folder / inside)
     with (folder / "pyproject.toml").open("a") as config:
         deselected = [f"--deselect={test}" for test in NOT_FOR_MUTANTS.get(name, ())]
-        arguments = ["-p", "no:randomly", "-p", "no:cacheprovider", "-x", *deselected]
+        arguments = ["-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider", "-x", *deselected]
         config.write(CONFIG.format(files=files, tests=tests, arguments=arguments))
     return folder
 
