@@ -63,7 +63,7 @@ class Chip(ReferenceTarget):
 
 def register(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
     points = EntryPoints(EntryPoint(name.split("__")[0], value, "kdsnn.targets") for name, value in values.items())
-    monkeypatch.setattr(registry, "entry_points", lambda group: points.select(group=group))
+    monkeypatch.setattr(registry, "_entry_points", lambda group: points.select(group=group))
 
 
 def test_ours_are_registered() -> None:
