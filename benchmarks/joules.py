@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+
+from kdsnn.energy.meters import NvmlMeter
 
 __all__ = ["Counter", "counter_of", "joules_of"]
 
@@ -12,15 +15,13 @@ LONG_ENOUGH_S = 2.0  # NVML looks at its sensor every 20 to 100 ms
 
 
 def counter_of(device: str) -> Counter | None:
-    """The counter of a torch device."""
+    """The counter of a torch device; ends the program where a GPU has none that can be read."""
     if not device.startswith("cuda"):
         return None
-    import pynvml
-    import torch
-
-    pynvml.nvmlInit()
-    handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
-    return lambda: float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000
+    meter = NvmlMeter(device)
+    if why_not := meter.why_not():
+        sys.exit(why_not)
+    return meter.joules
 
 
 def joules_of(run: Callable[[], object], counter: Counter, long_enough_s: float = LONG_ENOUGH_S) -> float:

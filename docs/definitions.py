@@ -1,16 +1,10 @@
 """Counts the SynOps of one layer on the same spikes as others count them, and writes what each finds.
 
-Two of the tools are in no group, for they bring much that counting does not need:
-
-    uv pip install --no-deps --target peers neurobench==2.3.0 syops==0.0.5 progress
-    PYTHONPATH=peers uv run --group peers python docs/definitions.py [--check]
-
-With --check a page that is not fresh is an error.
+`uv run --group peers python docs/definitions.py [--check]`; with --check a page that is not fresh is an error.
 """
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from fresh import write_or_check
 from torch import nn
 
 from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection
@@ -226,8 +221,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    text = page()
-    if "--check" not in sys.argv:
-        PAGE.write_text(text)
-    elif not PAGE.is_file() or PAGE.read_text() != text:
-        sys.exit(f"{PAGE} is not fresh: run docs/definitions.py")
+    write_or_check({PAGE: page()}, "uv run --group peers python docs/definitions.py")

@@ -14,6 +14,7 @@ from typing import Any
 
 from architecture import architecture_page
 from energy_validation import validation_page
+from fresh import write_or_check
 from measured import peers_page
 from notebook import notebook
 
@@ -122,19 +123,5 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
-def main() -> None:
-    """Writes or checks all pages."""
-    stale = []
-    for name, make in PAGES.items():
-        path, text = DOCS / name, make()
-        if "--check" in sys.argv:
-            if not path.is_file() or path.read_text() != text:
-                stale.append(name)
-        else:
-            path.write_text(text)
-    if stale:
-        sys.exit(f"not fresh: {', '.join(stale)}; run: uv run python docs/generate.py")
-
-
 if __name__ == "__main__":
-    main()
+    write_or_check({DOCS / name: make() for name, make in PAGES.items()}, "uv run python docs/generate.py")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any
 import nir
 import numpy as np
 import torch
+from fresh import write_or_check
 
 from kdsnn.export.nir import write_nir
 from kdsnn.network import MEMBRANE_SHIFT, Conv2d, Dense, Input, Network, Neuron, Population, Projection
@@ -219,8 +219,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    text = page()
-    if "--check" not in sys.argv:
-        PAGE.write_text(text)
-    elif not PAGE.is_file() or PAGE.read_text() != text:
-        sys.exit(f"{PAGE} is not fresh: run docs/interchange.py")
+    write_or_check({PAGE: page()}, "uv run --group peers python docs/interchange.py")

@@ -139,6 +139,26 @@ def carried(network: Any, projection: Any, images: np.ndarray, trains: Any) -> n
     return sent.sum(axis=(0, 1), dtype=np.int64).reshape(shape)
 
 
+def messages(op: Any, source: tuple[int, ...], sent: np.ndarray, cores: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Messages over a projection, and their hops east or west and north or south, on a chip of Loihi's mesh.
+
+    A source neuron sends each of its messages once to every core that holds one of its targets. Four cores make a tile,
+    four tiles a column, and columns lie side by side.
+
+    Args:
+        op: the synapses.
+        source: shape of the source population.
+        sent: how many messages each source neuron sends, flat.
+        cores: number of the core of each source neuron, and of each target neuron, flat.
+    """
+    targets, sources, _ = synapses(op, source)
+    found = np.zeros(3)
+    for neuron, core in sorted({(int(s), int(c)) for s, c in zip(sources, cores[1][targets], strict=True)}):
+        (from_x, from_y), (to_x, to_y) = (divmod(int(c) // 4, 4) for c in (cores[0][neuron], core))
+        found += sent[neuron] * np.array([1, abs(from_x - to_x), abs(from_y - to_y)])
+    return found
+
+
 def _left(x: np.ndarray, amount: float) -> np.ndarray:
     """What a decay leaves: cut towards zero."""
     return np.sign(x) * (np.abs(x) * (UNITY - int(amount)) // UNITY)

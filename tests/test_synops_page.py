@@ -1,9 +1,7 @@
 """docs/synops.md: our columns by enumeration of every synapse, and what is bold is one of them."""
 
-import importlib.util
+import importlib
 import re
-import sys
-from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
@@ -19,15 +17,10 @@ ROWS = {
 }
 
 
-@pytest.fixture(scope="module")
-def script() -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("definitions", ROOT / "docs" / "definitions.py")
-    assert spec is not None and spec.loader is not None  # noqa: PT018
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    return importlib.import_module("definitions")
 
 
 def test_our_counts_are_those_of_every_synapse(script: ModuleType) -> None:

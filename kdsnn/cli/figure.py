@@ -17,7 +17,7 @@ def figure(
     model: ModelArgument = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A .pdf, .svg or .png; left out: NAME.pdf.")] = None,
     width: Annotated[
-        float, typer.Option(min=1, max=50, metavar="INCHES", help="3.25 is a column of a CVPR paper.")
+        float, typer.Option(min=3, max=50, metavar="INCHES", help="3.25 is a column of a CVPR paper.")
     ] = 3.25,
     image: Annotated[
         int, typer.Option(min=0, metavar="N", help="Test image number N, from 0, for figures of one image.")

@@ -6,6 +6,7 @@ What `kdsnn.choices.FIGURES` names takes what was asked and gives a figure; `pap
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +29,8 @@ from kdsnn.steps.models import Model, ModelLike, load
 __all__ = ["COLUMN", "Asked", "Drawing", "accuracy", "curves", "draw_figure", "energy", "layers", "raster"]
 
 COLUMN = 3.25  # inches: a column of a CVPR paper, whose text is 10 points
+NARROWEST, WIDEST = 3.0, 50.0  # inches: below, panels that stand side by side have no room for their axes
+EDGE = 0.02  # inches over the edge that nobody sees
 STYLE: Any = {
     "font.size": 7,
     "axes.titlesize": 7,
@@ -96,26 +99,46 @@ def draw_figure(
         name: one of `kdsnn list figures`.
         model: see `kdsnn.load`.
         out: a .pdf, .svg or .png.
-        width: inches.
+        width: inches, 3 at least.
         image: number of a test image, for figures of one.
         data: see `kdsnn.evaluate`, for figures of one image; None takes the model's own test images.
         dataset: likewise.
 
     Raises:
-        UsageError: there is no such figure, it is of no image that data name, or the file has another ending.
+        UsageError: there is no such figure, it is of no image that data name, the file has another ending, or what
+            is drawn has no room in this width.
         InputError: the run has not what is drawn yet.
     """
     drawing: Drawing = FIGURES.get(name)
     if out.suffix not in FORMATS:
         raise UsageError(f"{out} is no figure", hint=f"figures end in {', '.join(FORMATS)}")
+    if not NARROWEST <= width <= WIDEST:
+        said = f"a figure is {NARROWEST:g} to {WIDEST:g} inches wide, not {width:g}"
+        raise UsageError(said, hint=f"{COLUMN} is a column of a CVPR paper")
     buffer = io.BytesIO()
     kind = out.suffix.removeprefix(".")
     with mpl.rc_context(STYLE):
-        drawn = drawing(Asked(load(model), width, image, data, dataset))
-        drawn.set_figwidth(width)
+        drawn = _whole(drawing, Asked(load(model), width, image, data, dataset))
+        if drawn is None:
+            said = f"{width:g} inches are too narrow for the figure {name!r} of this network: it would be cut"
+            raise UsageError(said, hint="give it more: --width")
         drawn.savefig(buffer, format=kind, dpi=300, metadata=UNDATED.get(kind))
     write_atomic(out, buffer.getvalue())
     return out
+
+
+def _whole(drawing: Drawing, asked: Asked) -> Figure | None:
+    """The figure as wide as asked; None where its axes find no room, or a text goes over the edge."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "constrained_layout not applied")
+        try:
+            figure = drawing(asked)
+            figure.set_figwidth(asked.width)
+            figure.draw_without_rendering()
+        except UserWarning:
+            return None
+    box = figure.get_tightbbox()  # of all that is drawn, in inches
+    return figure if box.x0 >= -EDGE and box.x1 <= asked.width + EDGE else None
 
 
 def accuracy(asked: Asked) -> Figure:

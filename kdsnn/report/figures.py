@@ -108,20 +108,21 @@ def energy_bars(reports: Sequence[dict[str, Any]], width: float = WIDTH) -> Figu
     figure = Figure(figsize=(width, 0.55 * max(1, len(known)) + 1.3), layout="constrained")
     axes = figure.add_subplot()
     position = np.arange(len(known))
+    teacher = [1e6 * (r["teacher_j_per_sample"] or np.nan) for r in known]
+    beside = 0.2 if not np.isnan(teacher).all() else 0  # two bars a model, or one in the middle
     dynamic = np.array([1e6 * r["dynamic_j_per_sample"] for r in known])
     static = np.array([1e6 * r["static"]["alone_j_per_sample"] if r["static"] else 0.0 for r in known])
-    axes.barh(position - 0.2, dynamic, 0.4, color=STUDENT, label="student, dynamic")
+    axes.barh(position - beside, dynamic, 0.4, color=STUDENT, label="student, dynamic")
     if static.any():
         label = "student, static (a sample alone)"
         some = static > 0
-        at, left = position[some] - 0.2, dynamic[some]
+        at, left = position[some] - beside, dynamic[some]
         axes.barh(at, static[some], 0.4, left=left, color="none", edgecolor=STUDENT, hatch="///", label=label)
     for place, energy, joules in zip(position, known, dynamic + static, strict=True):
         whole = "" if energy["total_j_per_sample"] is not None else " + unknown"
-        axes.annotate(f"{joules:.3g}{whole}", (joules, place - 0.2), (3, 0), textcoords="offset points", va="center")
-    teacher = [1e6 * (r["teacher_j_per_sample"] or np.nan) for r in known]
-    if not np.isnan(teacher).all():
-        bars = axes.barh(position + 0.2, teacher, 0.4, color=TEACHER, label="teacher's multiply-accumulates")
+        axes.annotate(f"{joules:.3g}{whole}", (joules, place - beside), (3, 0), textcoords="offset points", va="center")
+    if beside:
+        bars = axes.barh(position + beside, teacher, 0.4, color=TEACHER, label="teacher's multiply-accumulates")
         axes.bar_label(bars, labels=["" if np.isnan(t) else f"{t:.3g}" for t in teacher], padding=3)
     axes.set_yticks(position, [r["model"] for r in known])
     axes.invert_yaxis()
@@ -160,7 +161,7 @@ def raster(image: dict[str, Any], width: float = WIDTH) -> Figure:
             extent=(-0.5, len(steps) - 0.5, 0, neurons),
             interpolation="nearest",
         )
-        axis.set_title(f"{name}: {neurons:,}", fontsize=7)
+        axis.set_title(f"{name}\n{neurons:,}", fontsize=7)
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axis.tick_params(labelsize=6)
         axis.yaxis.set_major_locator(MaxNLocator(3, integer=True))

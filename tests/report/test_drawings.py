@@ -127,6 +127,31 @@ def test_what_is_not_there_is_said(evaluated: Model, tmp_path: Path) -> None:
     assert list(tmp_path.glob("x.*")) == []
 
 
+def test_a_figure_that_would_be_cut_is_refused(cli: Cli, tmp_path: Path) -> None:
+    model = small_run()
+    network = model.network
+    long = "a-layer-with-a-name-that-is-as-long-as-a-column-of-a-paper-is-wide-and-longer"
+    last = replace(network.output, name=long)
+    projections = tuple(replace(p, target=long) for p in network.projections)
+    write_nir(replace(network, populations=(network.input, last), projections=projections), model.path)
+    out = tmp_path / "cut.png"
+    refused = cli("figure", "raster", model.run, "-o", out)
+    assert refused.code == 2
+    assert "3.25 inches are too narrow for the figure 'raster' of this network: it would be cut" in refused.err
+    assert "--width" in refused.err
+    assert not out.exists()
+    assert cli("figure", "raster", model.run, "-o", out, "--width", 10).code == 0
+    edges = matplotlib.image.imread(out)[:, [0, -1], :3]
+    assert (edges == 1).all()  # nothing runs over the edge
+    for width in (1, 2.9, 51):
+        done = cli("figure", "raster", model.run, "-o", tmp_path / "x.png", "--width", width)
+        assert done.code == 2
+        assert "3" in done.err
+        with pytest.raises(UsageError, match="3 to 50 inches wide"):
+            draw_figure("raster", model, tmp_path / "x.png", width=width)
+    assert not (tmp_path / "x.png").exists()
+
+
 @pytest.mark.parametrize("named", ["dataset", "images"])
 def test_a_file_is_drawn_with_the_images_that_are_named(cli: Cli, tmp_path: Path, named: str) -> None:
     network = replace(one_layer(), provenance={})

@@ -1,5 +1,6 @@
 """Hardware to place on, and a slow count of what a core needs, synapse by synapse."""
 
+import math
 from dataclasses import replace
 from functools import lru_cache
 from itertools import product
@@ -50,6 +51,21 @@ def members(tile: Tile, shape: tuple[int, ...]) -> list[int]:
     _, positions = layout(shape)
     channels = range(tile.first_channel, tile.end_channel)
     return [c * positions + p for c, p in product(channels, range(tile.first_position, tile.end_position))]
+
+
+def core_numbers(placement: Placement, network: Network) -> dict[str, np.ndarray]:
+    """Of each neuron of each population; the input's neurons lie on the first tile."""
+    found, used = {network.input.name: np.zeros(network.input.neurons, np.int64)}, 0
+    for layer in placement.layers:
+        shape = network.population(layer.name).shape
+        channels, positions = (shape[0], math.prod(shape[1:])) if len(shape) == 3 else (shape[0], 1)
+        numbers = np.full((channels, positions), -1)
+        for core in layer.cores:
+            tile = core.tile
+            numbers[tile.first_channel : tile.end_channel, tile.first_position : tile.end_position] = used
+            used += 1
+        found[layer.name] = numbers.reshape(-1)
+    return found
 
 
 @lru_cache(maxsize=64)

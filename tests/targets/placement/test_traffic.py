@@ -1,7 +1,5 @@
 """What cores of a placed network do, against an enumeration of every synapse."""
 
-import math
-
 import numpy as np
 import pytest
 
@@ -10,28 +8,14 @@ from kdsnn.hardware.limits import Hardware, load_hardware
 from kdsnn.network import Network
 from kdsnn.network.counters import Counts
 from kdsnn.steps.deployment import deployment
-from kdsnn.targets.placement.place import Placement, place
+from kdsnn.targets.placement.place import place
 from kdsnn.targets.reference import ReferenceTarget
 from kdsnn.testing import example_networks, random_images
 from tests import oracles
+from tests.targets.placement.placing import core_numbers
 
 CHIP = load_energy_model("loihi1").chip
 IMAGES = 3
-
-
-def core_numbers(placement: Placement, network: Network) -> dict[str, np.ndarray]:
-    """Of each neuron of each population; the input's neurons lie on the first tile."""
-    found, used = {network.input.name: np.zeros(network.input.neurons, np.int64)}, 0
-    for layer in placement.layers:
-        shape = network.population(layer.name).shape
-        channels, positions = (shape[0], math.prod(shape[1:])) if len(shape) == 3 else (shape[0], 1)
-        numbers = np.full((channels, positions), -1)
-        for core in layer.cores:
-            tile = core.tile
-            numbers[tile.first_channel : tile.end_channel, tile.first_position : tile.end_position] = used
-            used += 1
-        found[layer.name] = numbers.reshape(-1)
-    return found
 
 
 def ran(network: Network) -> tuple[np.ndarray, Counts, dict[str, np.ndarray]]:
@@ -66,19 +50,17 @@ def test_messages_hops_and_work_are_those_of_every_synapse(
     sent = {**spikes, network.input.name: shown}
     synops = np.zeros(placement.cores)
     for population in network.spiking:
-        messages = east_west = north_south = 0.0
+        traffic_by_hand = np.zeros(3)
         for projection in network.incoming(population.name):
-            targets, sources, _ = oracles.synapses(projection.op, network.population(projection.source).shape)
-            core, emitted = cores[population.name][targets], sent[projection.source].astype(float)
+            shape = network.population(projection.source).shape
+            targets, sources, _ = oracles.synapses(projection.op, shape)
+            emitted = sent[projection.source].astype(float)
             if projection.source == projection.target:
                 emitted *= 1 - 1 / network.timesteps  # of the last step's, which never arrive, a mean is taken off
-            np.add.at(synops, core, emitted[sources])
-            for source, target in {(int(s), int(c)) for s, c in zip(sources, core, strict=True)}:
-                from_x, from_y = divmod(cores[projection.source][source] // 4, 4)
-                to_x, to_y = divmod(target // 4, 4)
-                messages += emitted[source]
-                east_west += emitted[source] * abs(from_x - to_x)
-                north_south += emitted[source] * abs(from_y - to_y)
+            where = cores[projection.source], cores[population.name]
+            np.add.at(synops, where[1][targets], emitted[sources])
+            traffic_by_hand += oracles.messages(projection.op, shape, emitted, where)
+        messages, east_west, north_south = traffic_by_hand
         traffic = found.traffic[population.name]
         assert traffic.messages * IMAGES == pytest.approx(messages)
         if placement.chips > 1:  # between chips nothing is known
