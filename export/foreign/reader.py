@@ -106,7 +106,12 @@ class Reader:
             )
         shape = said if input_shape is None else tuple(input_shape)
         if prod(shape) != prod(said) or (len(said) == 3 and shape != said):
-            raise InputError(f"node {shown(name)} (Input) has shape {said}, and an image {shape}")
+            raise InputError(
+                f"node {shown(name)} (Input) has shape {said}, and an image {shape}",
+                hint=""
+                if self.options.in_time
+                else "of frames in time say that they are: --in-time, and -T; their second axis is time",
+            )
         self.found = Builder([], self.options.input_scale)
         self.found.populations.append(
             Population(self.free_name(name), shape, Input(8, static=not self.options.in_time))

@@ -48,7 +48,10 @@ def _conv2d(
 
 def _linear(_tracing: Tracing, stream: Stream, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Stream:
     if len(stream.shape) != 1:
-        raise LoweringError(f"its input has shape {stream.shape}", hint="put a Flatten before it")
+        raise LoweringError(
+            f"its input has shape {stream.shape}",
+            hint="put a Flatten before it; of vectors in time (N, T, F) say that they are: --in-time, and -T",
+        )
     if weight.shape[1] != stream.shape[0]:
         raise LoweringError(f"it takes {weight.shape[1]} inputs and gets {stream.shape[0]}")
     return streams.multiply(stream, numbers_of(weight), None if bias is None else numbers_of(bias))

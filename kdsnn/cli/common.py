@@ -33,6 +33,7 @@ __all__ = [
     "PoolOption",
     "RecipeArgument",
     "SamplesOption",
+    "SensorOption",
     "StockOption",
     "TargetOption",
     "TimeLimitOption",
@@ -44,6 +45,7 @@ __all__ = [
     "percent",
     "progress_bar",
     "range_of",
+    "sensor_of",
     "show",
     "show_error",
     "table",
@@ -100,6 +102,12 @@ DataRangeOption = Annotated[
         "--data-range", metavar="LO:HI", help="What becomes 0 and what becomes 255 in the data, if they do not say it."
     ),
 ]
+SensorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sensor", metavar="HxW", help="Height and width in pixels of the sensor, of recordings of events in a folder."
+    ),
+]
 SamplesOption = Annotated[int | None, typer.Option("--samples", "-n", min=1, help="At most so many images.")]
 TimeLimitOption = Annotated[
     float | None, typer.Option("--time-limit", min=0, metavar="SECONDS", help="Give up after so long (exit 7).")
@@ -153,6 +161,20 @@ def range_of(text: str | None) -> tuple[float, float] | None:
         raise UsageError(
             f"--data-range {text!r} is not LO:HI", hint="two numbers, the smaller first, such as --data-range=-1:1"
         ) from None
+
+
+def sensor_of(text: str | None) -> tuple[int, int] | None:
+    """The two numbers of `HxW`.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if text is None:
+        return None
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise UsageError(f"--sensor {text!r} is not HxW", hint="height and width in pixels, such as --sensor 34x34")
+    return int(height), int(width)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

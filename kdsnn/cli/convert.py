@@ -13,8 +13,10 @@ from kdsnn.cli.common import (
     DisagreementOption,
     EncodeOption,
     JsonOption,
+    SensorOption,
     emit_json,
     range_of,
+    sensor_of,
     show,
 )
 
@@ -34,6 +36,7 @@ def convert(
         bool, typer.Option("--in-time", help="The data are frames in time, (N, T, ...), and do not say it.")
     ] = False,
     data_range: DataRangeOption = None,
+    sensor: SensorOption = None,
     weights: Annotated[Path | None, typer.Option(metavar="FILE.safetensors", help="To load into the module.")] = None,
     weight_bits: Annotated[int | None, typer.Option(min=2, max=8, help="Of the integer network; 8.")] = None,
     input_bits: Annotated[
@@ -57,7 +60,8 @@ def convert(
     written (exit 4). What cannot be carried is refused by name, all of it at once (exit 3). Float and integer network
     are compared as in kdsnn quantize.
 
-    DATA is the name of a data set, an .npz file with x and y, a folder of images by class, or a function.
+    DATA is the name of a data set, an .npz file with x and y, a folder of images or of recordings of events by class,
+    or a function.
 
     With --run, the network and its figures go into a run, which keeps evaluations and can be reported.
 
@@ -67,6 +71,8 @@ def convert(
       kdsnn convert my_net.py:make --weights my_net.safetensors --images photos/ -T 8 -o my_net.nir
 
       kdsnn convert my_net.py:make --weights my_net.safetensors --images photos/ -T 8 --run runs/mine
+
+      kdsnn convert my_net.py:make --images recordings/ --sensor 128x128 -T 20
     """
     from kdsnn.recipes.schema import QuantizeSection
     from kdsnn.steps.convert import convert as make
@@ -88,6 +94,7 @@ def convert(
         encode=encode,
         in_time=in_time,
         data_range=range_of(data_range),
+        sensor=sensor_of(sensor),
     )
     if json:
         emit_json(done.as_json())

@@ -16,11 +16,13 @@ from kdsnn.cli.common import (
     JsonOption,
     ModelArgument,
     OptionOption,
+    SensorOption,
     emit_json,
     errors,
     make_target,
     output,
     range_of,
+    sensor_of,
     show,
     table,
 )
@@ -58,6 +60,7 @@ def export(
     chips: Annotated[int | None, typer.Option("--chips", min=1, help="On at most so many chips of it.")] = None,
     calibrate: CalibrateOption = None,
     data_range: DataRangeOption = None,
+    sensor: SensorOption = None,
     timesteps: StepsOption = None,
     in_time: InTimeOption = False,
     dt: StepOption = None,
@@ -123,6 +126,7 @@ def export(
         max_disagreement=limit,
         encode=encode,
         data_range=None if calibrate is None else ends,
+        sensor=sensor_of(sensor),
     )
     for note in notes:
         errors().print(f"note: {note}", markup=False, soft_wrap=True)

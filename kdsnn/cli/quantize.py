@@ -13,9 +13,11 @@ from kdsnn.cli.common import (
     DisagreementOption,
     EncodeOption,
     JsonOption,
+    SensorOption,
     emit_json,
     errors,
     range_of,
+    sensor_of,
     show,
 )
 from kdsnn.cli.nir_options import (
@@ -54,6 +56,7 @@ def quantize(
     sensitivity: Annotated[bool, typer.Option("--sensitivity", help="What quantizing each layer alone costs.")] = False,
     calibrate: CalibrateOption = None,
     data_range: DataRangeOption = None,
+    sensor: SensorOption = None,
     encode: EncodeOption = None,
     timesteps: StepsOption = None,
     in_time: InTimeOption = False,
@@ -109,6 +112,7 @@ def quantize(
         encode=encode,
         in_time=in_time,
         data_range=range_of(data_range),
+        sensor=sensor_of(sensor),
         run=run,
         out=out,
     )

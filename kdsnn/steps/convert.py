@@ -95,6 +95,7 @@ def convert(
     encode: str | None = None,
     in_time: bool = False,
     data_range: tuple[float, float] | None = None,
+    sensor: tuple[int, int] | None = None,
 ) -> Converted:
     """The integer network of a module of snnTorch's neurons, proven on the way.
 
@@ -118,6 +119,7 @@ def convert(
             and data in time, are given a frame at each call, or as `(T, B, ...)` where it takes these.
         in_time: whether the data are frames in time, `(N, T, ...)`, where they do not say it themselves.
         data_range: what becomes 0 and what becomes 255 in the data, where they do not say it.
+        sensor: height and width in pixels, of recordings of events in a folder.
 
     Raises:
         LoweringError: the module holds something that cannot be carried exactly; with all that was found.
@@ -137,7 +139,7 @@ def convert(
     ENCODERS.get(encode or DIRECT)
     as_frames = in_time and encode in (None, DIRECT)
     steps = timesteps if as_frames or is_events(data) else None
-    shown = load_calibration(data, Reading(data_range, encode=encode or DIRECT, steps=steps))
+    shown = load_calibration(data, Reading(data_range, encode=encode or DIRECT, steps=steps, sensor=sensor))
     _check_in_time(shown, timesteps, in_time=in_time)
     dataset = shown if isinstance(shown, Dataset) else None
     if folder is not None:
@@ -163,7 +165,7 @@ def convert(
         with lock(folder):
             claim_for_module(folder)
             write_quantized(made.network, made.as_json(), folder)
-            write_module(folder, name, data, dataset, data_range)
+            write_module(folder, name, data, dataset, data_range, sensor)
     return made
 
 

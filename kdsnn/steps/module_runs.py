@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from kdsnn.run_folders import MODULE, RECIPE, read_json, remove, write_json
 __all__ = ["claim_for_module", "data_of_run", "ensure_for_module", "section_of_module", "write_module"]
 
 SCHEMA = "kdsnn.module/1"
+KEPT = {"dataset", "sha256", "steps", "range", "sensor"}  # of the data's section of a recipe
 
 
 def ensure_for_module(run: Path) -> None:
@@ -55,7 +57,12 @@ def claim_for_module(run: Path) -> None:
 
 
 def write_module(
-    run: Path, name: str, data: object, dataset: Dataset, data_range: tuple[float, float] | None = None
+    run: Path,
+    name: str,
+    data: object,
+    dataset: Dataset,
+    data_range: tuple[float, float] | None = None,
+    sensor: tuple[int, int] | None = None,
 ) -> None:
     """Makes a folder a run; data that were in memory alone go with it.
 
@@ -65,15 +72,16 @@ def write_module(
         data: as they were given.
         dataset: what they are.
         data_range: what becomes 0 and what becomes 255 in them, where they do not say it.
+        sensor: height and width in pixels, of recordings of events.
     """
     if isinstance(data, str | Path):
-        section = DataSection(dataset=str(data), steps=dataset.steps, range=data_range)
+        section = DataSection(dataset=str(data), steps=dataset.steps, range=data_range, sensor=sensor)
     else:
         save_data(dataset, run / IN_MEMORY)
         section = DataSection.model_validate({"dataset": IN_MEMORY}, context={"placed": True})
     if section.dataset not in DATASETS:
         section = section.model_copy(update={"sha256": dataset.sha256})
-    said = section.model_dump(mode="json", include={"dataset", "sha256", "steps", "range"}, exclude_none=True)
+    said = section.model_dump(mode="json", include=KEPT, exclude_none=True)
     if dataset.encode != DIRECT:
         said["encode"] = dataset.encode
     write_json(run / MODULE, {"schema": SCHEMA, "module": name, "data": said})
@@ -87,7 +95,8 @@ def section_of_module(run: Path) -> DataSection:
     """
     path = run / MODULE
     try:
-        section = DataSection.model_validate(read_json(path).get("data"), context={"placed": True})
+        kept = json.dumps(read_json(path).get("data"))  # as JSON: a strict model takes its lists for tuples then
+        section = DataSection.model_validate_json(kept, context={"placed": True})
     except ValidationError as error:
         raise InputError(f"{path} does not say its data: {error}") from error
     inside = {"dataset": str(run.absolute() / IN_MEMORY)} if section.dataset == IN_MEMORY else {}

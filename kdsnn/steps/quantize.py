@@ -37,6 +37,7 @@ def quantize(
     encode: str | None = None,
     in_time: bool = False,
     data_range: tuple[float, float] | None = None,
+    sensor: tuple[int, int] | None = None,
     run: str | Path | None = None,
     out: str | Path | None = None,
 ) -> Quantized:
@@ -61,6 +62,7 @@ def quantize(
         encode: of a file: how still images are shown to it, one of `kdsnn list encoders`; None is `direct`.
         in_time: of a file: whether each time step has a frame of its own; data in time say it themselves.
         data_range: of a file: what becomes 0 and what becomes 255 in the data, where they do not say it.
+        sensor: of a file: height and width in pixels, where the data are recordings of events in a folder.
         run: of a file: a folder to make a run instead, with labelled data; it keeps evaluations and can be reported.
         out: of a file: what to write; None is `NAME-intBITS.nir` beside it.
 
@@ -71,10 +73,10 @@ def quantize(
     if method is not None:
         METHODS.get(method)
     if model is None or not str(model).endswith(".nir"):
-        if expect or reset or writer or encode or in_time or data_range or run:
+        if expect or reset or writer or encode or in_time or data_range or sensor or run:
             raise UsageError(
-                "a run says all of itself: --expect, --reset, --writer, --encode, --in-time, --data-range and --run are"
-                " for NIR files of others"
+                "a run says all of itself: --expect, --reset, --writer, --encode, --in-time, --data-range, --sensor and"
+                " --run are for NIR files of others"
             )
         return quantize_run(
             None if model is None else str(model),
@@ -99,5 +101,6 @@ def quantize(
         max_disagreement=max_disagreement,
         encode=encode or DIRECT,
         data_range=data_range,
+        sensor=sensor,
         run=None if run is None else Path(run),
     )

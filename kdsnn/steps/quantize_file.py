@@ -43,6 +43,7 @@ def quantize_file(
     max_disagreement: float = MAX_DISAGREEMENT,
     encode: str = DIRECT,
     data_range: tuple[float, float] | None = None,
+    sensor: tuple[int, int] | None = None,
     run: Path | None = None,
 ) -> Quantized:
     """Quantizes anybody's float NIR graph, and writes the integer network.
@@ -58,6 +59,7 @@ def quantize_file(
         max_disagreement: share of the predictions in which the integer network may differ from the float network.
         encode: how still images of the data set are shown to it, one of `kdsnn.choices.ENCODERS`.
         data_range: what becomes 0 and what becomes 255 in the data set, where it does not say it.
+        sensor: height and width in pixels, of recordings of events in a folder.
         run: a folder to make a run instead of a file, which keeps evaluations and can be reported.
 
     Raises:
@@ -76,12 +78,15 @@ def quantize_file(
         raise UsageError(f"{out} is the float graph itself", hint="write the integer network to another file")
     if encode != DIRECT and dataset is None:
         raise UsageError("what is to be encoded are images of a data set", hint="name one: --calibrate")
+    if sensor is not None and dataset is None:
+        raise UsageError("a sensor is said of recordings that are named", hint="name them: --calibrate")
     shown = expect if dataset is None else dataset
     if foreign.timesteps is None and is_events(dataset):
         foreign = replace(foreign, timesteps=USUAL_STEPS)
     in_time = (foreign.in_time and encode == DIRECT) or is_events(dataset)
     as_recorded = PIXELS if dataset is None and expect is not None else None  # --input-scale says what a pixel of 1 is
-    reading = Reading(data_range or as_recorded, encode=encode, steps=foreign.timesteps if in_time else None)
+    steps = foreign.timesteps if in_time else None
+    reading = Reading(data_range or as_recorded, encode=encode, steps=steps, sensor=sensor)
     data = None if shown is None else load_calibration(shown, reading)
     if run is not None:
         data = data_of_run(run, shown, data if isinstance(data, Dataset) else None)
@@ -99,7 +104,7 @@ def quantize_file(
         with lock(run):
             claim_for_module(run)
             write_quantized(done.model.network, done.as_json(), run)
-            write_module(run, path.stem, shown, data, data_range)
+            write_module(run, path.stem, shown, data, data_range, sensor)
     return done
 
 
@@ -135,6 +140,7 @@ def open_or_quantize(
     max_disagreement: float = MAX_DISAGREEMENT,
     encode: str | None = None,
     data_range: tuple[float, float] | None = None,
+    sensor: tuple[int, int] | None = None,
 ) -> tuple[Model, tuple[str, ...]]:
     """Opens a run, or a NIR file: one that kdsnn wrote as it is, anybody else's float graph by quantizing it first.
 
@@ -151,8 +157,9 @@ def open_or_quantize(
             max_disagreement=max_disagreement,
             encode=encode or DIRECT,
             data_range=data_range,
+            sensor=sensor,
         )
         return done.model, done.notes
-    if expect is not None:
-        raise UsageError("--expect is for float NIR files of others")
+    if expect is not None or sensor is not None:
+        raise UsageError("--expect and --sensor are for float NIR files of others")
     return load(model), ()

@@ -52,6 +52,9 @@ def test_a_recurrent_file_of_frames_is_made_and_run(cli: Cli, recurrent: Path, t
         assert run.code == 0, run.err
         assert run.json["counts"]["spikes"] > 100
     np.save(tmp_path / "bare.npy", frames())  # (N, T, F), which looks like (N, H, W)
+    undeclared = cli("quantize", recurrent, "--calibrate", tmp_path / "bare.npy")
+    assert undeclared.code == 3
+    assert "of frames in time say that they are: --in-time, and -T" in undeclared.err
     shown = cli("quantize", recurrent, *common, "--calibrate", tmp_path / "bare.npy", "--json")
     assert shown.code == 0, shown.err
     assert shown.json["agreement"]["images"] > 0
@@ -126,6 +129,21 @@ class Net(nn.Module):
             made.append(spk)
         return torch.stack(made)
 """
+
+
+def test_a_module_of_vectors_is_told_how_to_say_that_they_are_in_time(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "import snntorch\nfrom torch import nn\n\n\ndef make():\n    return nn.Sequential(nn.Linear(64, 10), "
+        "snntorch.Leaky(0.9, threshold=0.3, init_hidden=True, output=True))\n"
+    )
+    np.savez(tmp_path / "mine.npz", x=frames(), y=np.arange(40) % 10)
+    ask = ("convert", f"{tmp_path}/net.py:make", "--images", tmp_path / "mine.npz", "-T", T, "--max-disagreement", 1)
+    undeclared = cli(*ask)
+    assert undeclared.code == 3
+    assert "of vectors in time (N, T, F) say that they are: --in-time, and -T" in undeclared.err
+    done = cli(*ask, "--in-time", "-o", tmp_path / "m.nir")
+    assert done.code == 0, done.err
+    assert read_nir(tmp_path / "m.nir").image_shape == (T, 64)
 
 
 def test_a_module_is_shown_frames_in_a_range(cli: Cli, tmp_path: Path) -> None:

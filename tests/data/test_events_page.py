@@ -58,14 +58,16 @@ def test_the_page_about_events(
     (tmp_path / "gestures.toml").write_text(gestures)
     write_recordings(tmp_path / "recordings")
     write_network(tmp_path / "other.nir")
-    encoded, foreign, recorded, spoken = blocks(PAGE, "sh")
-    arrays, dense, saccades = blocks(PAGE, "python")
+    encoded, foreign, recorded, converted, spoken = blocks(PAGE, "sh")
+    arrays, moving, dense, saccades = blocks(PAGE, "python")
     assert "1-bit input" in run(encoded, monkeypatch, capfd)
     told = run(foreign, monkeypatch, capfd)
     assert told.count("T = 8") == 2
     run(recorded, monkeypatch, capfd)
     assert read_json(tmp_path / "runs" / "gestures" / "student.json")["accuracy"] > 0.9
     assert (tmp_path / "runs" / "gestures" / "report.html").is_file()
+    (tmp_path / "moving.py").write_text(moving)
+    assert "lead of 1" in run(converted, monkeypatch, capfd)
     monkeypatch.setenv("KDSNN_DATA", str(tmp_path))
     (tmp_path / "shd.toml").write_text(shd)
     (tmp_path / "dense.py").write_text(dense)

@@ -45,6 +45,14 @@ def test_it_is_the_latest_run_with_its_figures(tmp_path: Path) -> None:
     assert figures["integer_accuracy"] == made.quantized.integer_accuracy
 
 
+def test_a_range_that_was_said_is_kept(tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray]) -> None:
+    np.savez(tmp_path / "mine.npz", x=arrays[0] / 255 * 4, y=arrays[1])
+    made = kdsnn.convert(
+        module(), tmp_path / "mine.npz", timesteps=3, run=tmp_path / "run", max_disagreement=1, data_range=(0, 4)
+    )
+    assert kdsnn.evaluate(tmp_path / "run", "reference").accuracy == made.quantized.integer_accuracy
+
+
 def test_evaluations_and_report_are_of_its_data_even_where_these_were_in_memory(
     tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray]
 ) -> None:

@@ -88,9 +88,12 @@ def _chunks(files: Sequence[Path], binning: Binning, size: Size) -> Iterator[npt
 
 
 def _proposal(files: Sequence[Path]) -> str:
-    some = [read_recording(file) for file in files[:TRIED]]
+    some = [read_recording(file) for file in files[:: -(-len(files) // TRIED)]]  # of all classes
     height, width = (max((int(e[axis].max(initial=0)) for e in some), default=0) + 1 for axis in (1, 0))
-    return f"say it: data.sensor = [HEIGHT, WIDTH]; the first recordings reach to [{height}, {width}]"
+    return (
+        "say it: --sensor HxW (in a recipe: data.sensor = [H, W]); some of the recordings reach to "
+        f"{height}x{width}, [{height}, {width}]"
+    )
 
 
 def _folders(path: Path) -> list[Path]:

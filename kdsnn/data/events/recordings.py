@@ -2,11 +2,10 @@
 
     .npy              a table with columns x, y, t, p, or an array whose fields have these names
     .npz              arrays x, y, t and p
-    .bin              as N-MNIST and N-Caltech101 are published                    (extra events)
-    .aedat            versions 2 and 3.1, of a DVS128, as DVS128 Gesture was recorded   (extra events)
-    .aedat4           version 4, as CIFAR10-DVS is published                       (extra events)
+    .aedat, .aedat4   AEDAT 2.0 of a DVS128, 3.1, and 4 (extra events, where it is packed); see `aedat`
+    .bin              as N-MNIST and N-Caltech101 are published (extra events: tonic's reader)
 
-The extra is tonic's readers. Nothing in a file is unpickled.
+Nothing in a file is unpickled.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.data.events.aedat import read_aedat
 from kdsnn.errors import InputError, MissingExtraError
 
 __all__ = ["RECORDINGS", "Events", "check_tonic", "fields_of", "read_recording"]
@@ -33,17 +33,17 @@ def read_recording(file: Path) -> Events:
 
     Raises:
         InputError: it cannot be read, or holds no events.
-        MissingExtraError: its format needs tonic, which is not installed.
+        MissingExtraError: its format needs a package that is not installed.
     """
     suffix = file.suffix.lower()
-    if suffix not in (".npy", ".npz"):
+    if suffix == ".bin":
         check_tonic(f"{suffix} files")
     try:
         if suffix == ".npz":
             with np.load(file, allow_pickle=False) as arrays:
                 return _checked(tuple(np.asarray(arrays[name]) for name in NAMES), file)
         return _checked(_read(file, suffix), file)
-    except InputError:
+    except (InputError, MissingExtraError):
         raise
     except Exception as error:
         raise InputError(
@@ -73,19 +73,11 @@ def _read(file: Path, suffix: str) -> Events:
             raise InputError(f"{file} has shape {table.shape}: no columns x, y, t, p (events, 4)")
         x, y, t, p = table.T
         return x, y, t, p
+    if suffix in (".aedat", ".aedat4"):
+        return read_aedat(file)
     from tonic import io
 
-    if suffix == ".bin":
-        return fields_of(io.read_mnist_file(str(file), np.dtype([(name, np.int64) for name in NAMES])))
-    if suffix == ".aedat4":
-        table = io.read_aedat4(str(file))
-        return table["x"], table["y"], table["t"], table["on" if "on" in (table.dtype.names or ()) else "p"]
-    version, begin, *_ = io.read_aedat_header_from_file(str(file))
-    words = io.get_aer_events_from_file(str(file), version, begin)
-    address, t = words["address"].astype(np.int64), words["timeStamp"].astype(np.int64)
-    if version < 3:  # of a DVS128: x, y and polarity in 15 bits
-        return (address >> 8) & 0x7F, (address >> 1) & 0x7F, t, address & 1
-    return (address >> 17) & 0x1FFF, (address >> 2) & 0x1FFF, t, (address >> 1) & 1
+    return fields_of(io.read_mnist_file(str(file), np.dtype([(name, np.int64) for name in NAMES])))
 
 
 def _checked(events: tuple[npt.NDArray[Any], ...], file: Path) -> Events:

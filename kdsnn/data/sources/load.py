@@ -174,7 +174,10 @@ def _check_events(data: object, name: str, reading: Reading) -> None:
     """Raises InputError where it is said how events become frames, and the data are frames."""
     said = (reading.bin_by, reading.event_bits, reading.sensor) != (None, None, None)
     if said and reading.binding and not is_events(data):
-        raise InputError(f"{name} holds no events", hint="leave out data.bin_by, data.event_bits, data.sensor")
+        raise InputError(
+            f"{name} holds no events",
+            hint="leave out --sensor (in a recipe: data.sensor, data.bin_by, data.event_bits)",
+        )
 
 
 def _checked(data: str | Path) -> str:

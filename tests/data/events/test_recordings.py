@@ -13,8 +13,8 @@ from kdsnn.data.sources.source import Reading
 from kdsnn.errors import InputError, MissingExtraError
 from tests.data.events.made import (
     Events,
+    by_hand,
     some_events,
-    write_aedat2,
     write_aedat3,
     write_gesture,
     write_nmnist,
@@ -22,14 +22,6 @@ from tests.data.events.made import (
 )
 
 SIZE = (12, 16)
-
-
-def by_hand(events: Events, size: tuple[int, int], steps: int) -> np.ndarray:
-    frames = np.zeros((steps, 2, *size), np.uint8)
-    first, last = events["t"].min(), events["t"].max()
-    for x, y, t, p in zip(*(events[k] for k in "xytp"), strict=True):
-        frames[min((t - first) * steps // (last - first), steps - 1), p, y, x] = 255
-    return frames
 
 
 def write(kind: str, path: Path, events: Events) -> None:
@@ -54,13 +46,6 @@ def test_every_format_has_the_same_events(kind: str, suffix: str, tmp_path: Path
     for name, values in zip("xytp", read, strict=True):
         assert np.array_equal(values, events[name])
     assert np.array_equal(to_frames(*read, SIZE, Binning(4)), by_hand(events, SIZE, 4))
-
-
-def test_the_second_version_of_aedat(tmp_path: Path) -> None:
-    events = some_events(1, (128, 128))
-    write_aedat2(tmp_path / "one.aedat", events)
-    for name, values in zip("xytp", read_recording(tmp_path / "one.aedat"), strict=True):
-        assert np.array_equal(values, events[name])
 
 
 def test_a_folder_of_recordings_is_a_data_set(tmp_path: Path) -> None:
@@ -103,7 +88,8 @@ def test_a_folder_with_a_split(tmp_path: Path) -> None:
         ("a.npz", {k: np.zeros((3, 1), int) for k in "xytp"}, r"x is int64 of shape \(3, 1\)"),
         ("a.npy", np.zeros((5, 3), int), "no columns x, y, t, p"),
         ("a.npy", np.array([{"a": 1}], dtype=object), "cannot be read as events"),
-        ("a.aedat4", b"nothing", "cannot be read as events"),
+        ("a.aedat4", b"nothing", "it is no AEDAT file"),
+        ("a.bin", bytes(23), "cannot be read as events"),
     ],
 )
 def test_what_is_no_recording_is_refused(name: str, content: object, message: str, tmp_path: Path) -> None:
