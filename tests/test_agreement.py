@@ -67,6 +67,20 @@ def test_a_lost_class_is_counted_and_refused_by_its_layer() -> None:
     ensure_agrees(found, 0.25)
 
 
+def test_what_the_float_network_ties_on_is_told_apart() -> None:
+    """Two steps of pixels that drive both classes alike: 2 spikes each, and the first class is taken."""
+    tied = network(np.array([[1.0, 0.0], [1.0, 2.0]]) / 255, 0.9, integer=False)
+    only_b = network(np.array([[0, 0], [10, 20]], dtype=np.int16), 9, integer=True)
+    found = agreement(tied, only_b, IMAGES, shown="four images")
+    assert (found.agreeing, found.ties) == (2, 2)  # both answer b to the third, and the fourth is black
+    assert str(found) == (
+        "50.0 % of 4 predictions agree (four images, the output silent on 1 of them; 2 of the 2 others are ties in the "
+        "float network)"
+    )
+    lost = agreement(FLOAT, WITHOUT_B, IMAGES, shown="four images")
+    assert (lost.agreeing, lost.ties) == (3, 0)  # b alone fired for the third: no tie
+
+
 def test_where_no_accuracy_is_lost_predictions_may_move() -> None:
     moved = agreement(FLOAT, WITHOUT_B, IMAGES, np.array([0, 0, 0, 0]), shown="four images")
     assert (moved.float_accuracy, moved.accuracy) == (0.75, 1.0)

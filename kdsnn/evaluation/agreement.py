@@ -73,6 +73,8 @@ class Agreement:
         images: number of them.
         shown: which images these are, in words.
         agreeing: images to which both gave the same class.
+        ties: of the others, those on which the float network itself scored the integer network's class as high as its
+            own, so that the order of the classes decided.
         fired: images on which the output of the float network spiked at all; all of them where a potential is read.
         float_accuracy: share of right classes of the float network; None without labels.
         accuracy: of the integer network.
@@ -82,6 +84,7 @@ class Agreement:
     images: int
     shown: str
     agreeing: int
+    ties: int
     fired: int
     float_accuracy: float | None
     accuracy: float | None
@@ -94,8 +97,10 @@ class Agreement:
 
     def __str__(self) -> str:
         silent = "" if self.fired == self.images else f", the output silent on {self.images - self.fired} of them"
+        others = self.images - self.agreeing
+        ties = f"; {self.ties} of the {others} others are ties in the float network" if self.ties else ""
         share = 100 * self.agreeing / self.images
-        return f"{share:.1f} % of {self.images} predictions agree ({self.shown}{silent})"
+        return f"{share:.1f} % of {self.images} predictions agree ({self.shown}{silent}{ties})"
 
     def as_json(self) -> dict[str, Any]:
         """All by name, `disagreement` with them."""
@@ -123,7 +128,7 @@ def agreement(
     float_tally = {p.name: np.zeros(p.neurons, dtype=np.int64) for p in network.spiking}
     tally, differing = {n: np.zeros_like(t) for n, t in float_tally.items()}, dict.fromkeys(float_tally, 0)
     near = dict.fromkeys(float_tally, 0)
-    float_classes, classes, fired = [], [], 0
+    float_classes, classes, ties, fired = [], [], 0, 0
     for _, chunk in chunks(images, max(1, most_images(network) // 8)):  # potentials and drives are float64
         activity, result = simulate_float(float_network, chunk), program.run(chunk, record="all")
         for name, train in activity.spikes.items():
@@ -135,6 +140,7 @@ def agreement(
         read = activity.potentials if network.readout == "membrane" else None
         float_classes.append(predict(output, read))
         classes.append(result.predictions)
+        ties += _ties(output.sum(axis=1, dtype=np.int64) if read is None else read, float_classes[-1], classes[-1])
         fired += len(chunk) if read is not None else int(output.reshape(len(chunk), -1).any(axis=1).sum())
     steps = len(images) * network.timesteps
     float_class, integer_class = np.concatenate(float_classes), np.concatenate(classes)
@@ -142,6 +148,7 @@ def agreement(
         images=len(images),
         shown=shown,
         agreeing=int((float_class == integer_class).sum()),
+        ties=ties,
         fired=fired,
         float_accuracy=None if labels is None else float((float_class == labels).mean()),
         accuracy=None if labels is None else float((integer_class == labels).mean()),
@@ -202,6 +209,12 @@ def agreement_of(network: Network) -> dict[str, Any] | None:
     """The figures that a network keeps of how far it agrees with its float network; None where it keeps none."""
     kept = network.provenance.get(KEPT)
     return None if kept is None else dict(json.loads(kept))
+
+
+def _ties(scores: npt.NDArray[Any], own: Labels, other: Labels) -> int:
+    """How many images have two classes, the network's own and another one, of the same score in `(N, *shape)`."""
+    flat, image = scores.reshape(len(scores), -1), np.arange(len(scores))
+    return int(((own != other) & (flat[image, own] == flat[image, other])).sum())
 
 
 def _parting(layers: Sequence[LayerAgreement]) -> list[LayerAgreement]:

@@ -13,7 +13,7 @@ from kdsnn.data.events.folder import holds_recordings, of_recordings
 from kdsnn.data.sources.arrays import of_npy, of_npz
 from kdsnn.data.sources.folder import of_folder, stamp_of
 from kdsnn.data.sources.objects import of_object
-from kdsnn.data.sources.reference import ARRAYS, absolute, is_function, problem_of, title_of
+from kdsnn.data.sources.reference import ARRAYS, absolute, is_function, nearest_path, problem_of, title_of
 from kdsnn.data.sources.source import (
     Images,
     Labels,
@@ -203,9 +203,11 @@ def _opened(data: object, reading: Reading) -> tuple[Part | Dataset, str]:
         recordings = holds_recordings(path)
         return (of_recordings(path, reading.binning, reading.sensor) if recordings else of_folder(path)), name
     if not path.is_file():
-        raise InputError(f"there is no file or folder {text}")
+        near = nearest_path(path)
+        raise InputError(f"there is no file or folder {text}", hint="" if near is None else f"did you mean {near}?")
     if path.suffix not in ARRAYS:
-        raise InputError(f"{text} is no data", hint=f"what can be read: a folder of images, {', '.join(ARRAYS)}")
+        own = f", or a function: {name}:FUNCTION" if path.suffix == ".py" else ""
+        raise InputError(f"{text} is no data", hint=f"what can be read: a folder of images, {', '.join(ARRAYS)}{own}")
     return (of_npz if path.suffix == ".npz" else of_npy)(path), name
 
 

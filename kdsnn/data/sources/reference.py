@@ -14,8 +14,9 @@ from pathlib import Path
 
 from kdsnn.choices import DATASETS
 from kdsnn.own_code.functions import anchored, is_reference
+from kdsnn.registry import nearest
 
-__all__ = ["ARRAYS", "absolute", "is_function", "is_path", "problem_of", "title_of"]
+__all__ = ["ARRAYS", "absolute", "is_function", "is_path", "nearest_path", "problem_of", "title_of"]
 
 ARRAYS = (".npz", ".npy")
 
@@ -38,8 +39,19 @@ def problem_of(text: str) -> str | None:
     """Why an absolute reference is wrong by its looks, with what to do; None where only reading it can tell."""
     if is_path(text) or is_function(text):
         return None
-    problem = DATASETS.problem(text)
-    return None if problem is None else f"{problem} (nor a file or folder of that name)"
+    if text in DATASETS:
+        return None
+    if text.endswith(".py:"):
+        return f"{text!r} names no function: FILE.py:FUNCTION"
+    near = nearest(text, [*DATASETS, *_data_in(Path())])
+    what_to_do = DATASETS.suggestion(text) if near is None else f"did you mean {near!r}?"
+    return f"there is no data set {text!r}; {what_to_do} (nor a file or folder of that name)"
+
+
+def nearest_path(path: Path) -> str | None:
+    """What lies in the folder of a path that does not exist, may be data, and has the name most like it, if any has."""
+    near = nearest(path.name, _data_in(path.parent))
+    return None if near is None else str(path.with_name(near))
 
 
 def is_function(text: str) -> bool:
@@ -59,6 +71,15 @@ def title_of(text: str) -> str:
         return text
     name = Path(text).name
     return f"./{name}" if name in DATASETS else name
+
+
+def _data_in(folder: Path) -> list[str]:
+    """The names of the folders and the files of arrays in a folder; none where it cannot be looked into."""
+    try:
+        found = [p.name for p in folder.iterdir() if p.suffix in ARRAYS or p.is_dir()]
+    except OSError:
+        return []
+    return sorted(name for name in found if not name.startswith("."))
 
 
 def _exists(base: Path, text: str) -> bool:
