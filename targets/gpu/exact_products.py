@@ -162,7 +162,7 @@ def _convolution(op: Conv2d, shift: int, arithmetic: Arithmetic) -> Weighted:
 def _depthwise(op: Conv2d, bits: int, arithmetic: Arithmetic) -> Weighted:
     """A convolution of each channel alone, such as a pool: tap by tap; in bytes, where they hold the sum."""
     taps = torch.from_numpy(op.weight[:, 0].astype(np.int32).transpose(1, 2, 0).copy()).to(arithmetic.scratch.device)
-    plain = bool((taps == 1).all())
+    plain = bool((op.weight == 1).all())
     dtype = torch.uint8 if plain and taps[..., 0].numel() * (2**bits - 1) < 2 * MIDDLE else torch.int32
 
     def weighted(messages: torch.Tensor) -> torch.Tensor:
