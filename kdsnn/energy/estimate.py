@@ -67,12 +67,16 @@ class EnergyReport(Displayed):
     def blocks(self) -> tuple[Block, ...]:
         """Joules by part and as a whole, what is left out, and where the constants are from."""
         model = self.model
-        least = {part.name for part in model.parts if part.at_least}
+        least = self.minima()
         rows = [(f"{name}, at least" if name in least else name, microjoules(j)) for name, j in self.parts.items()]
         rows += [(name, microjoules(joules)) for name, joules in self._sums()]
         table = Table(f"{model.title} ({model.kind})", ("part", "µJ per sample"), rows)
         notes = [*(f"Not in it: {each}" for each in self.left_out), *model.notes, f"Source: {model.source}"]
         return table, "\n".join(notes)
+
+    def minima(self) -> list[str]:
+        """Names of the parts whose constant is a minimum."""
+        return [part.name for part in self.model.parts if part.at_least and part.name in self.parts]
 
     def _sums(self) -> list[tuple[str, float | None]]:
         rows: list[tuple[str, float | None]] = []
@@ -100,6 +104,7 @@ class EnergyReport(Displayed):
             "total_j_per_sample": self.total_j_per_sample,
             "streaming_j_per_sample": self.streaming_j_per_sample,
             "parts": dict(self.parts),
+            "at_least": self.minima(),
             "layers": dict(self.layers),
             "static": None if self.static is None else asdict(self.static) | self.static.joules(),
             "left_out": list(self.left_out),

@@ -158,7 +158,7 @@ def raster(image: dict[str, Any], width: float = WIDTH) -> Figure:
             vmin=0,
             vmax=max(1e-9, share.max()),
             origin="lower",
-            extent=(-0.5, len(steps) - 0.5, 0, neurons),
+            extent=(-0.5, len(steps) - 0.5, -0.5, neurons - 0.5),  # a number stands at the middle of its neuron
             interpolation="nearest",
         )
         axis.set_title(f"{name}\n{neurons:,}", fontsize=7)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kdsnn.energy.models import load_energy_model
+from kdsnn.hardware.limits import load_hardware
 from kdsnn.network import Network
 
 __all__ = ["LEADING_MODEL", "verdict_of"]
@@ -35,7 +37,7 @@ def verdict_of(
         "neurons": sum(p.neurons for p in network.spiking),
         "synaptic_weights": sum(int(p.op.weight.size) for p in network.projections),
         "weight_bits": network.provenance.get("weight_bits"),
-        "energy": None if leading is None else _cost(leading),
+        "energy": None if leading is None else {**_cost(leading), "grey_bits": _grey_bits(network)},
     }
 
 
@@ -49,3 +51,10 @@ def _cost(estimate: Mapping[str, Any]) -> dict[str, Any]:
         "latency_s": None if static is None else static.get("latency_s"),
         "left_out": list(estimate["left_out"]),
     }
+
+
+def _grey_bits(network: Network) -> int | None:
+    """Bits of an input message where the chip's spikes have fewer, and the estimate takes it for a spike; else None."""
+    chip = load_energy_model(LEADING_MODEL).chip
+    most = None if chip is None else load_hardware(chip.hardware).most("message_bits")
+    return network.input_bits if most is not None and network.input_bits > most else None

@@ -46,6 +46,7 @@ def test_the_verdict_counts_the_spikes_that_were_compared() -> None:
     winners = spikes["out"].sum(axis=1).argmax(axis=1)
     assert verdict["accuracy"]["accuracy"] == (winners == labels).mean()
     assert (verdict["neurons"], verdict["synaptic_weights"], verdict["weight_bits"]) == (10, 640, "8")
+    assert verdict["energy"]["grey_bits"] == 4  # which a spike of Loihi 1 has not
     assert images.shape == (30, 1, 8, 8)
 
 

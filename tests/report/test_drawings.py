@@ -146,7 +146,7 @@ def test_a_figure_that_would_be_cut_is_refused(cli: Cli, tmp_path: Path) -> None
     for width in (1, 2.9, 51):
         done = cli("figure", "raster", model.run, "-o", tmp_path / "x.png", "--width", width)
         assert done.code == 2
-        assert "3" in done.err
+        assert "--width" in done.err
         with pytest.raises(UsageError, match="3 to 50 inches wide"):
             draw_figure("raster", model, tmp_path / "x.png", width=width)
     assert not (tmp_path / "x.png").exists()
