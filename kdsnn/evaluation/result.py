@@ -121,8 +121,8 @@ class Evaluation(Displayed):
         """
         if network.input_bits > 1:
             return self
-        grey = ((images > 0) & (images < WHITE)).reshape(len(images), -1).any(axis=1)
-        return replace(self, notes={**self.notes, CUT_TO_ONE_BIT: float(grey.sum())}) if grey.any() else self
+        grey = sum(bool(((image > 0) & (image < WHITE)).any()) for image in images)  # all at once can be gigabytes
+        return replace(self, notes={**self.notes, CUT_TO_ONE_BIT: float(grey)}) if grey else self
 
     def arrays(self) -> dict[str, Array]:
         """The arrays of `--dump`."""

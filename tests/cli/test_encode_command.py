@@ -1,6 +1,7 @@
 """`--encode`: which names there are, where it may stand, and what a network keeps of it."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from kdsnn.data.datasets import load_dataset
 from kdsnn.data.encoders import encoded
 from kdsnn.errors import UsageError
 from kdsnn.export.nir import read_nir
+from kdsnn.steps.evaluate import evaluate
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import load
 from kdsnn.steps.quantize import quantize
@@ -43,6 +45,28 @@ def test_a_file_keeps_how_it_was_shown_images(model: Path) -> None:
     other = select_images(opened, images=digits.images, encode="latency")
     assert np.array_equal(other.images, encoded(digits.images, "latency", 5))
     assert other.identity.sha256 != shown.identity.sha256
+
+
+def test_frames_of_many_steps_are_never_in_memory_all_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They lie in a file, and from the encoder to the comparison parts of them are worked on."""
+    write_network(tmp_path / "other.nir")
+    steps, some = 200, load_dataset("digits").test.images[:300]
+    out = tmp_path / "made.nir"
+    quantize(tmp_path / "other.nir", data=some[:30], encode="rate", timesteps=steps, max_disagreement=1, out=out)
+    opened, frames = load(str(out)), encoded(some, "rate", steps)
+    wanted = evaluate(opened, "reference", frames)
+    monkeypatch.setattr("kdsnn.data.room.HELD", 2**20)
+    monkeypatch.setattr("kdsnn.data.encoders.AT_ONCE", 2**16)
+    monkeypatch.setattr("kdsnn.evaluation.on_targets.MOST_SPIKES", 2**17)
+    tracemalloc.start()
+    try:
+        found = evaluate(opened, "reference", some)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < frames.nbytes / 2
+    assert found.counts == wanted.counts
+    assert np.array_equal(found.predictions, wanted.predictions)
 
 
 def test_frames_are_shown_as_they_are(model: Path) -> None:
