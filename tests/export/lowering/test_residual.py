@@ -1,4 +1,4 @@
-"""Where snnTorch's early subtraction can be carried: just below twice the threshold in the worst case, and no further."""
+"""Where snnTorch's early subtraction can be carried: below twice the threshold in the worst case, and no further."""
 
 import numpy as np
 import pytest
