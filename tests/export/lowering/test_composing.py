@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kdsnn.errors import LoweringError
 from kdsnn.export.lowering import composing, unrolling
 from kdsnn.export.lowering.composing import composed
-from kdsnn.export.lowering.unrolling import unrolled
+from kdsnn.export.lowering.unrolling import diagonal, grouped_alike, undilated, unrolled
 from kdsnn.network import Conv2d, Dense
 from tests.oracles import matrix
 
@@ -115,3 +115,36 @@ def test_a_kernel_that_is_larger_than_the_matrix_is_not_made(monkeypatch: pytest
     both = composed(pointwise, (1, 3, 3), wide, (1, 3, 3))
     assert isinstance(both, Dense)
     assert both.weight.shape == (4, 9)
+
+
+WIDE = conv(2, 1, 2, 3, groups=2, dilation=(2, 1))
+MADE = {  # what is written out, and how many weights that takes
+    "a diagonal": (lambda: diagonal(np.arange(5.0)), 25),
+    "the matrix of a convolution": (lambda: unrolled(WIDE, (2, 4, 4)), 2 * 2 * 2 * 2 * 4 * 4),
+    "a kernel without its groups": (lambda: grouped_alike(WIDE, conv(1, 2, 1, 1))[0], 2 * 2 * 2 * 3),
+    "a kernel without its dilation": (lambda: undilated(WIDE), 2 * 1 * 3 * 3),
+    "a matrix, then a convolution": (
+        lambda: composed(Dense(np.ones((32, 7))), (7,), WIDE, (2, 4, 4)),
+        7 * 2 * 2 * 2,
+    ),
+    "a convolution, then a matrix": (
+        lambda: composed(WIDE, (2, 4, 4), Dense(np.ones((3, 8))), (2, 2, 2)),
+        3 * 2 * 4 * 4,
+    ),
+    "two matrices": (lambda: composed(Dense(np.ones((5, 4))), (4,), Dense(np.ones((3, 5))), (5,)), 3 * 4),
+}
+
+
+@pytest.mark.parametrize("case", MADE)
+def test_what_is_made_is_as_large_as_the_limit_and_no_larger(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, weights = MADE[case]
+    monkeypatch.setattr(unrolling, "MAX_WEIGHTS", weights)
+    made = make()
+    assert made.weight.size == weights
+    monkeypatch.setattr(unrolling, "MAX_WEIGHTS", weights - 1)
+    with pytest.raises(LoweringError, match=rf"take a \w+ of {weights:,} weights, more than {weights - 1:,}"):
+        make()
+
+
+def test_the_factors_of_a_diagonal_stand_on_it() -> None:
+    np.testing.assert_array_equal(diagonal(np.array([[2.0, 3.0]])).weight, [[2, 0], [0, 3]])
