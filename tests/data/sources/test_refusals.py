@@ -18,7 +18,7 @@ from kdsnn.data.sources import source
 from kdsnn.data.sources.load import load_data, load_images
 from kdsnn.data.sources.source import Reading
 from kdsnn.data.sources.values import to_pixels
-from kdsnn.errors import InputError
+from kdsnn.errors import InputError, UsageError
 from tests.data.sources.made import folder, numbered
 
 X, Y = numbered(12, 2, (5, 6))
@@ -314,3 +314,22 @@ def test_hidden_json_is_no_image(tmp_path: Path) -> None:
     photos = folder(tmp_path / "photos", X, Y, "ab")
     (photos / "a" / "labels.json").write_text(json.dumps({}))
     assert len(load_images(photos).images) == 12
+
+
+def test_a_misspelt_path_brings_what_lies_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    np.savez(tmp_path / "mine.npz", x=X, y=Y)
+    (tmp_path / "mine.py").write_text("def load():\n    return 1\n")
+    for wrong, words in {
+        "photo": "there is no data set 'photo'; did you mean 'photos'?",
+        "mine.np": "did you mean 'mine.npz'?",
+        "digit": "did you mean 'digits'?",
+        "mines.npz": rf"no file or folder {tmp_path}/mines.npz\n  did you mean {tmp_path}/mine.npz\?",
+        "./photoz": rf"did you mean {tmp_path}/photos\?",
+        "nowhere/mine.npz": "no file or folder",
+        "mine.py": "or a function: mine.py:FUNCTION",
+        "mine.py:": "names no function: FILE.py:FUNCTION",
+    }.items():
+        with pytest.raises((InputError, UsageError), match=words):
+            load_data(wrong)
