@@ -150,6 +150,7 @@ def test_a_refusal_is_as_the_page_says(folder: Path, command: str, quoted: str, 
     ended, said = call(folder, "kdsnn", *shlex.split(command))
     assert ended == CODES[code], said
     said = re.sub(r"\d[\d.]*", "N", said)  # another machine sums otherwise, and trains to other weights
+    said = said.replace("; N of the N others are ties in the float network", "")  # which may have some, or none
     for line in re.sub(r"\d[\d.]*", "N", quoted).splitlines():
         assert line in said
     assert sorted(folder.glob("*.nir")) == before
