@@ -206,8 +206,9 @@ def _opened(data: object, reading: Reading) -> tuple[Part | Dataset, str]:
         near = nearest_path(path)
         raise InputError(f"there is no file or folder {text}", hint="" if near is None else f"did you mean {near}?")
     if path.suffix not in ARRAYS:
-        own = f", or a function: {name}:FUNCTION" if path.suffix == ".py" else ""
-        raise InputError(f"{text} is no data", hint=f"what can be read: a folder of images, {', '.join(ARRAYS)}{own}")
+        function = f", or a function: {name}:FUNCTION" if path.suffix == ".py" else ""
+        kinds = f"a folder of images, {', '.join(ARRAYS)}{function}"
+        raise InputError(f"{text} is no data", hint=f"what can be read: {kinds}")
     return (of_npz if path.suffix == ".npz" else of_npy)(path), name
 
 
