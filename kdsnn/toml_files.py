@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kdsnn.errors import InputError, UsageError
 from kdsnn.registry import suggestion
 
-__all__ = ["FileModel", "load", "shipped"]
+__all__ = ["FileModel", "as_python", "load", "shipped"]
 
 
 class FileModel(BaseModel):
@@ -60,18 +60,18 @@ def _parsed(text: bytes, name: str, model: type[Model], singular: str) -> Model:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{singular} {name!r} is not TOML: {error}") from error
     try:
-        return model.model_validate({**_as_python(data), "name": name})
+        return model.model_validate({**as_python(data), "name": name})
     except ValidationError as error:
         raise InputError(f"{singular} {name!r} is not valid", problems=list(_problems(error))) from error
     except RecursionError as error:
         raise InputError(f"{singular} {name!r} is nested too deeply") from error
 
 
-def _as_python(value: Any) -> Any:
-    """TOML's lists as tuples, as a strict model wants them."""
+def as_python(value: Any) -> Any:
+    """Lists of TOML or JSON as tuples, as a strict model wants them."""
     if isinstance(value, dict):
-        return {key: _as_python(item) for key, item in value.items()}
-    return tuple(map(_as_python, value)) if isinstance(value, list) else value
+        return {key: as_python(item) for key, item in value.items()}
+    return tuple(map(as_python, value)) if isinstance(value, list) else value
 
 
 def _problems(error: ValidationError) -> Iterator[str]:

@@ -17,6 +17,7 @@ from kdsnn.own_code.functions import anchored
 from kdsnn.recipes.paper_rows import DERIVED
 from kdsnn.recipes.schema import Recipe
 from kdsnn.registry import suggestion
+from kdsnn.toml_files import as_python
 
 __all__ = ["load_recipe", "recipe_names", "recipe_toml"]
 
@@ -44,7 +45,7 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for override in overrides:
         _override(data, override)
     try:
-        return Recipe.model_validate(_as_python(data), context={"placed": True})
+        return Recipe.model_validate(as_python(data), context={"placed": True})
     except ValidationError as error:
         raise RecipeError(f"recipe {str(recipe)!r} is not valid", problems=list(_problems(error))) from error
     except RecursionError as error:
@@ -116,13 +117,6 @@ def _place(data: dict[str, Any], folder: Path) -> None:
             section["model"] = anchored(model, folder)
         if isinstance(weights := section.get("weights"), str):
             section["weights"] = str((folder / Path(weights).expanduser()).absolute())
-
-
-def _as_python(value: Any) -> Any:
-    """TOML's lists as tuples, as a strict model wants them."""
-    if isinstance(value, dict):
-        return {key: _as_python(item) for key, item in value.items()}
-    return tuple(_as_python(item) for item in value) if isinstance(value, list) else value
 
 
 def _problems(error: ValidationError) -> Iterator[str]:

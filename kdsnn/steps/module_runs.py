@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from kdsnn.distill.preparation import IN_MEMORY
 from kdsnn.errors import InputError
 from kdsnn.recipes.schema import DataSection
 from kdsnn.run_folders import MODULE, RECIPE, read_json, remove, write_json
+from kdsnn.toml_files import as_python
 
 __all__ = ["claim_for_module", "data_of_run", "ensure_for_module", "section_of_module", "write_module"]
 
@@ -95,8 +95,7 @@ def section_of_module(run: Path) -> DataSection:
     """
     path = run / MODULE
     try:
-        kept = json.dumps(read_json(path).get("data"))  # as JSON: a strict model takes its lists for tuples then
-        section = DataSection.model_validate_json(kept, context={"placed": True})
+        section = DataSection.model_validate(as_python(read_json(path).get("data")), context={"placed": True})
     except ValidationError as error:
         raise InputError(f"{path} does not say its data: {error}") from error
     inside = {"dataset": str(run.absolute() / IN_MEMORY)} if section.dataset == IN_MEMORY else {}

@@ -69,9 +69,9 @@ def test_toml_goes_round(name: str, tmp_path: Path) -> None:
 def test_any_recipe_goes_round(recipe: Recipe) -> None:
     import tomllib
 
-    from kdsnn.recipes.load import _as_python
+    from kdsnn.toml_files import as_python
 
-    assert Recipe.model_validate(_as_python(tomllib.loads(recipe_toml(recipe)))) == recipe
+    assert Recipe.model_validate(as_python(tomllib.loads(recipe_toml(recipe)))) == recipe
 
 
 def test_the_recipe_of_the_paper() -> None:
