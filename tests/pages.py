@@ -16,4 +16,4 @@ def without_figures(text: str) -> str:
 
     Another machine sums otherwise, and trains to other weights.
     """
-    return re.sub(r"; N of the N others are ties in the float network", "", re.sub(r"\d[\d.,]*", "N", text))
+    return re.sub(r"\d[\d.,]*", "N", text).replace("; N of the N others are ties in the float network", "")

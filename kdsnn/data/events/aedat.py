@@ -20,16 +20,13 @@ import struct
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from kdsnn.data.events.aedat4 import events_of_aedat4
+from kdsnn.data.events.aedat4 import AGAIN, Events, events_of_aedat4
 from kdsnn.errors import InputError
 
 __all__ = ["read_aedat"]
 
-Events = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
 VERSION = re.compile(rb"#!AER-DAT(\d+\.\d+)\r?\n")
-AGAIN = "it may be truncated: fetch it again, or record it again"
 CONVERT = "let DV write it as AEDAT 4, or write numpy.savez(path, x=x, y=y, t=t, p=p)"
 LAST = 127  # column and row of a DVS128
 NO_PIXEL, OF_OTHERS = 0x8000_8000, 0x7FFF_0000  # bits of an address

@@ -20,9 +20,10 @@ import numpy.typing as npt
 
 from kdsnn.errors import InputError, MissingExtraError
 
-__all__ = ["events_of_aedat4"]
+__all__ = ["AGAIN", "Events", "events_of_aedat4"]
 
 Events = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
+AGAIN = "it may be truncated: fetch it again, or record it again"
 PACKINGS = ("", "lz4", "lz4", "zstandard", "zstandard")  # Python's package for each; fast and thorough
 HEADER, EVENTS = b"IOHE", b"EVTS"
 PACKING, TABLE_AT = 0, 1  # fields of the header
@@ -48,10 +49,7 @@ def events_of_aedat4(data: bytes, begin: int, name: str) -> Events:
     except (InputError, MissingExtraError):
         raise
     except Exception as error:
-        raise InputError(
-            f"{name} is broken: {type(error).__name__}: {str(error)[:100]}",
-            hint="it may be truncated: fetch it again, or record it again",
-        ) from error
+        raise InputError(f"{name} is broken: {type(error).__name__}: {str(error)[:100]}", hint=AGAIN) from error
     if len(streams) != 1:
         found = f"{len(streams)} streams of events" if streams else "no events"
         raise InputError(f"{name} holds {found}, not one stream", hint="let DV write a file with the one that you mean")
