@@ -29,6 +29,7 @@ from kdsnn.cli import (
 )
 from kdsnn.cli.common import show_error
 from kdsnn.errors import KdsnnError
+from kdsnn.extras import naming_extras
 
 __all__ = ["app", "main"]
 
@@ -79,7 +80,8 @@ def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     debug = "--debug" in sys.argv or os.environ.get("KDSNN_DEBUG") == "1"
     try:
-        app()
+        with naming_extras():
+            app()
     except KdsnnError as error:
         show_error(error)
         if debug:

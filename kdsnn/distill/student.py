@@ -21,11 +21,12 @@ from kdsnn.distill.own_networks import bring_along, identity, needs_teacher, rec
 from kdsnn.distill.preparation import IN_MEMORY, Preparation, prepare
 from kdsnn.distill.processes import one_writer
 from kdsnn.distill.teacher import given_teacher, install_teacher, load_teacher, train_teacher
-from kdsnn.distill.tensorboard import check_tensorboard, epoch_log
+from kdsnn.distill.tensorboard import epoch_log
 from kdsnn.distill.trainer import CHECKPOINT, Plan, fit
 from kdsnn.errors import InputError
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.traced import Order
+from kdsnn.extras import need
 from kdsnn.models.operations import count_parameters
 from kdsnn.models.students import Student, build_student, is_copy
 from kdsnn.models.teachers import build_teacher
@@ -70,7 +71,7 @@ def distill(
         MissingExtraError: TensorBoard is not installed.
     """
     if tensorboard:
-        check_tensorboard()
+        need("tensorboard")
     prepared = prepare(recipe, data)
     recipe = prepared.recipe
     torch.manual_seed(recipe.seed + 1)

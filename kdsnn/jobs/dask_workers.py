@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kdsnn import __version__
-from kdsnn.errors import InputError, KdsnnError, LockedError, MissingExtraError, PoolError, UsageError
+from kdsnn.errors import InputError, KdsnnError, LockedError, PoolError, UsageError
+from kdsnn.extras import naming_extras
 from kdsnn.jobs.local_processes import Pool, variables
 
 __all__ = ["Terms", "check_terms", "dask_pool", "run_job"]
@@ -139,10 +140,8 @@ def _quiet() -> Iterator[None]:
 
 
 def _connect(address: str) -> Any:
-    try:
+    with naming_extras():
         from distributed import Client
-    except ImportError as error:
-        raise MissingExtraError("Dask", "dask") from error
     if not ADDRESS.fullmatch(address):
         raise UsageError(f"{address!r} is no address of a pool", hint="give one such as tcp://host:8786")
     try:

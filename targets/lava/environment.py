@@ -15,9 +15,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from kdsnn.errors import TargetUnavailableError
+from kdsnn.extras import naming_extras
 
 __all__ = ["LavaEnvironment", "cache_folder", "find_environment", "setup_environment", "worker_variables"]
 
@@ -139,11 +141,10 @@ def _made(folder: Path) -> LavaEnvironment | None:
 
 
 def _make(folder: Path, say: Callable[[str], None]) -> LavaEnvironment:
-    import uv
-
+    tool = _uv_tool()
     if folder.exists():
         shutil.rmtree(folder)  # what an interrupted set-up left
-    tool, base = uv.find_uv_bin(), _base_python()
+    base = _base_python()
     say(f"making a Python 3.10 environment from {base or 'a Python that uv fetches'}")
     interpreter = base or "3.10"
     _uv([tool, "venv", "--quiet", "--no-project", "--python", interpreter, str(folder)], folder, "no Python 3.10")
@@ -158,6 +159,19 @@ def _make(folder: Path, say: Callable[[str], None]) -> LavaEnvironment:
     part.write_text(json.dumps(versions))
     part.replace(folder / READY)
     return LavaEnvironment(python, versions)
+
+
+def _uv_tool() -> str:
+    """The uv of this environment, or the one on the PATH.
+
+    Raises:
+        MissingExtraError: there is neither.
+    """
+    if find_spec("uv") is None and (found := shutil.which("uv")):
+        return found
+    with naming_extras():
+        import uv
+    return uv.find_uv_bin()
 
 
 def _base_python() -> str | None:

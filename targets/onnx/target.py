@@ -54,7 +54,7 @@ class OnnxTarget(Target):
         """Whether ONNX Runtime is installed, with the device. Imports it only for CUDA."""
         found = _installed()
         if found is None:
-            return Availability(False, "onnxruntime is not installed", "install it: uv add onnxruntime")
+            return Availability(False, "onnxruntime is not installed", "pip install 'kdsnn[onnx]'")
         if self.device == "cuda":
             try:
                 import onnxruntime

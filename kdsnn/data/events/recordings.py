@@ -10,7 +10,6 @@ Nothing in a file is unpickled.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,13 @@ import numpy.typing as npt
 
 from kdsnn.data.events.aedat import read_aedat
 from kdsnn.errors import InputError, MissingExtraError
+from kdsnn.extras import need
 
-__all__ = ["RECORDINGS", "Events", "check_tonic", "fields_of", "read_recording"]
+__all__ = ["RECORDINGS", "Events", "fields_of", "read_recording"]
 
 Events = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]  # x, y, t, p
 RECORDINGS = (".npy", ".npz", ".bin", ".aedat", ".aedat4")
 NAMES = ("x", "y", "t", "p")
-EXTRA = "events"
 
 
 def read_recording(file: Path) -> Events:
@@ -37,7 +36,7 @@ def read_recording(file: Path) -> Events:
     """
     suffix = file.suffix.lower()
     if suffix == ".bin":
-        check_tonic(f"{suffix} files")
+        need("tonic")
     try:
         if suffix == ".npz":
             with np.load(file, allow_pickle=False) as arrays:
@@ -50,12 +49,6 @@ def read_recording(file: Path) -> Events:
             f"{file} cannot be read as events: {type(error).__name__}: {str(error)[:200]}",
             hint="write numpy.savez(path, x=x, y=y, t=t, p=p)",
         ) from error
-
-
-def check_tonic(what: str) -> None:
-    """Raises MissingExtraError unless tonic is installed."""
-    if find_spec("tonic") is None:
-        raise MissingExtraError(f"tonic, which reads {what},", EXTRA)
 
 
 def fields_of(table: npt.NDArray[Any]) -> Events:
