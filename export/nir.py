@@ -135,7 +135,11 @@ def to_nir(network: Network) -> nir.NIRGraph:
 
 
 def _node_name(projection: Projection) -> str:
-    return f"{projection.source}_to_{projection.target}"
+    return _node_name_of(projection.source, projection.target, projection.part)
+
+
+def _node_name_of(source: str, target: str, part: int) -> str:
+    return f"{source}_to_{target}" + (f"_part_{part}" if part else "")
 
 
 def _neuron_node(population: Population) -> Any:
@@ -218,7 +222,10 @@ def _header(network: Network) -> dict[str, Any]:
         "static": network.static,
         "labels": network.labels,
         "populations": [_record(p) for p in network.spiking],
-        "projections": [{"source": p.source, "target": p.target, "exponent": p.exponent} for p in network.projections],
+        "projections": [
+            {"source": p.source, "target": p.target, "exponent": p.exponent} | ({"part": p.part} if p.part else {})
+            for p in network.projections
+        ],
         "provenance": dict(network.provenance),
         "fingerprint": network.fingerprint(),
     }
@@ -250,7 +257,13 @@ def _from_nir(graph: nir.NIRGraph, header: dict[str, Any]) -> Network:
     shapes = {p["name"]: _shape(graph.nodes[p["name"]].r.shape) for p in header["populations"]}
     shapes[name] = populations[0].shape
     projections = [
-        Projection(p["source"], p["target"], _operation(graph, p, shapes[p["source"]]), int(p["exponent"]))
+        Projection(
+            p["source"],
+            p["target"],
+            _operation(graph, p, shapes[p["source"]]),
+            int(p["exponent"]),
+            int(p.get("part", 0)),
+        )
         for p in header["projections"]
     ]
     for record in header["populations"]:
@@ -267,7 +280,7 @@ def _from_nir(graph: nir.NIRGraph, header: dict[str, Any]) -> Network:
 
 
 def _operation(graph: nir.NIRGraph, record: dict[str, Any], source: Shape) -> Conv2d | Dense:
-    node = graph.nodes[f"{record['source']}_to_{record['target']}"]
+    node = graph.nodes[_node_name_of(record["source"], record["target"], int(record.get("part", 0)))]
     if isinstance(node, nir.SumPool2d):
         ones = np.ones((source[0], 1, *_pair(node.kernel_size)), dtype=np.int16)
         return Conv2d(ones, _pair(node.stride), _pair(node.padding), groups=source[0])

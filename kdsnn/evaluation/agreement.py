@@ -193,9 +193,9 @@ def ensure_agrees(found: Agreement, limit: float = MAX_DISAGREEMENT, accuracy_lo
     raise VerificationError(
         f"the integer network is not the float network any more: {found}; {100 * limit:g} % may differ",
         problems=[_in_words(layer) for layer in _parting(found.layers)],
-        hint="more --weight-bits, another --method or other --input-bits, fewer time steps, fine-tuning of a run "
-        "(--qat-epochs), images like those it was trained on (--calibrate, --images); or take it as it is: "
-        "--max-disagreement 1",
+        hint="more --weight-bits (above 8 two synapses carry a weight), another --method or other --input-bits, fewer "
+        "time steps, fine-tuning of a run (--qat-epochs), images like those it was trained on (--calibrate, --images); "
+        "or take it as it is: --max-disagreement 1",
     )
 
 

@@ -116,17 +116,22 @@ class Projection:
 
     One from a population to itself is recurrent: its spikes arrive one time step later, and those of an image's last
     step never.
+
+    Attributes:
+        part: number among those between the same two populations, from 0: weights that are wider than a synapse lie in
+            two of them.
     """
 
     source: str
     target: str
     op: Conv2d | Dense
     exponent: int = 0
+    part: int = 0
 
     @property
     def name(self) -> str:
-        """`source->target`."""
-        return f"{self.source}->{self.target}"
+        """`source->target`; of a further part `source->target#1`."""
+        return f"{self.source}->{self.target}" + (f"#{self.part}" if self.part else "")
 
     @property
     def recurrent(self) -> bool:

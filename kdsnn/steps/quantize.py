@@ -45,7 +45,7 @@ def quantize(
 
     Args:
         model: a run, or a float `.nir` file; None is the latest run.
-        weight_bits: 2 to 8; None is what the recipe says, or 8.
+        weight_bits: 2 to 8, or to 15 in two synapses a weight; None is what the recipe says, or 8.
         input_bits: of an input message, 1 to 8; None: chosen by the error that it makes, where the recipe says nothing.
         method: one of `kdsnn list methods`; None is what the recipe says, or `spikes`.
         qat_epochs: of a run: fine-tune for so long; None is what the recipe says.

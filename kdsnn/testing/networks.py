@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import Literal
 
@@ -69,6 +71,7 @@ def example_networks() -> list[Network]:
         _random("recurrent", (1, 6, 7), 7, Kind(recurrent=True), seed=13),
         _random("recurrent-events", (2, 6, 6), 8, Kind(1, True, 3000, 200, "subtract", recurrent=True), seed=14),
         _clipping_from_above(),
+        _wide(),
     ]
 
 
@@ -261,6 +264,27 @@ def _two_paths() -> Network:
     last = Projection("joined", "out", Dense(rng.integers(-90, 91, (3, 120))))
     populations = (Population("input", shape, Input(5)), left, right, joined, out)
     return Network("two-paths", populations, (into_left, into_right, *joins, last), 4, ("a", "b", "c"), integer=True)
+
+
+def _wide() -> Network:
+    """Weights of 12 and of 13 bits, each in two synapses, whose low bits decide spikes."""
+    rng = np.random.default_rng(15)
+
+    def parts(source: str, target: str, of: Callable[..., Conv2d | Dense], shape: Shape, bits: int) -> list[Projection]:
+        half = 2 ** (bits - 9)
+        high, low = rng.integers(-40, 61, shape), rng.integers(-half, half, shape)
+        return [Projection(source, target, of(high), bits - 8), Projection(source, target, of(low), part=1)]
+
+    populations = (
+        Population("input", (2, 6, 5), Input(1)),
+        Population("first", (3, 6, 5), Neuron(2500, rng.integers(-200, 200, 90), 3, clips=True)),
+        Population("out", (4,), Neuron(21000, np.zeros(4, dtype=np.int64), clips=True)),
+    )
+    projections = (
+        *parts("input", "first", partial(Conv2d, padding=(1, 1)), (3, 2, 3, 3), 12),
+        *parts("first", "out", Dense, (4, 90), 13),
+    )
+    return Network("wide", populations, projections, 6, tuple("abcd"), integer=True)
 
 
 def _clipping_from_above() -> Network:
