@@ -20,6 +20,7 @@ from kdsnn.evaluation.edges import FLOAT_TO_INTEGER
 from kdsnn.evaluation.on_targets import check_labels, chunks, most_images
 from kdsnn.network import Network, Population
 from kdsnn.network.float_simulation import simulate_float
+from kdsnn.network.parts import put_together
 from kdsnn.targets.base import check_images, predict
 from kdsnn.targets.registry import quick_target
 
@@ -235,7 +236,7 @@ def _in_words(layer: LayerAgreement) -> str:
 
 def _zeroed(float_network: Network, network: Network, name: str) -> float:
     lost = count = 0
-    for exact, made in zip(float_network.incoming(name), network.incoming(name), strict=True):
+    for exact, made in zip(float_network.incoming(name), put_together(network.incoming(name)), strict=True):
         lost += int(((exact.op.weight != 0) & (made.op.weight == 0)).sum())
         count += exact.op.weight.size
     return lost / count

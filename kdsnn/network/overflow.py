@@ -11,14 +11,12 @@ do the same, and only the rest is proven.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from kdsnn.network.network import Network
 from kdsnn.network.operators import Conv2d
+from kdsnn.network.parts import put_together
 from kdsnn.network.populations import (
     DECAY_UNITY,
     HIGHEST,
@@ -34,7 +32,6 @@ from kdsnn.network.populations import (
 
 __all__ = ["STATE_LIMIT", "Incoming", "drive_range", "incoming", "overflow", "overflows"]
 
-GEOMETRY = ("stride", "padding", "dilation", "groups")  # of a convolution, beside its kernel
 Int64Array = npt.NDArray[np.int64]
 Incoming = list[tuple[Projection, int]]  # projections into a population, each with its largest message
 
@@ -117,26 +114,14 @@ def _drive(population: Population, projections: Incoming) -> tuple[Int64Array, I
     """Lowest and highest synaptic input of one step for each neuron, in weight units."""
     low = np.zeros(population.neurons, dtype=np.int64)
     high = np.zeros(population.neurons, dtype=np.int64)
-    for projection, largest in _whole(projections):
-        parts = drive_range(projection, largest)
+    largest = {projection.source: message for projection, message in projections}
+    for projection in put_together(projection for projection, _ in projections):  # a spike brings all parts at once
+        parts = drive_range(projection, largest[projection.source])
         if isinstance(projection.op, Conv2d):
             parts = tuple(np.repeat(part, population.neurons // population.shape[0]) for part in parts)
         low += parts[0]
         high += parts[1]
     return low, high
-
-
-def _whole(projections: Incoming) -> Incoming:
-    """With the parts of weights that several projections carry put together: a spike brings all of them at once."""
-    whole: dict[tuple[Any, ...], tuple[Projection, int]] = {}
-    for projection, largest in projections:
-        op = projection.op
-        key = (projection.source, op.kind, op.weight.shape, *(getattr(op, name, None) for name in GEOMETRY))
-        weight = op.weight.astype(np.int64) << projection.exponent
-        if key in whole:
-            weight = weight + whole[key][0].op.weight
-        whole[key] = (replace(projection, op=replace(op, weight=weight), exponent=0), largest)
-    return list(whole.values())
 
 
 def _current(neuron: Neuron, low: Int64Array, high: Int64Array, timesteps: int) -> tuple[Int64Array, Int64Array]:
