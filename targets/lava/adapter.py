@@ -29,10 +29,11 @@ from kdsnn.network.features import (
 )
 from kdsnn.targets.base import Availability, Computed, Files, Program, Progress, Target, Teacher, Violation
 from kdsnn.targets.lava.bundle import write_bundle
-from kdsnn.targets.lava.environment import LavaEnvironment, find_environment, worker_variables
+from kdsnn.targets.lava.environment import LAVA
 from kdsnn.targets.lava.job import write_job
 from kdsnn.targets.lava.limits import violations
 from kdsnn.targets.lava.shards import lane_count, shares
+from kdsnn.targets.processes.environments import Environment, probe, require, worker_variables
 from kdsnn.targets.processes.supervisor import Kind, run_workers
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LavaProgram", "LavaTarget"]
 
-HINT = "run: kdsnn setup lava"
 WORKER = Path(__file__).with_name("worker") / "main.py"
 # Figures of the workers' results: the most of any worker, and the sums over all of them.
 Slowest = Literal["setup_s", "run_s", "steps", "fill_steps", "lanes", "peak_process_mib"]
@@ -89,10 +89,7 @@ class LavaTarget(Target):
 
     def probe(self) -> Availability:
         """Whether the environment is set up. Makes nothing."""
-        environment = find_environment()
-        if environment is None:
-            return Availability(False, "its Python 3.10 environment is not set up", HINT)
-        return Availability(True, str(environment))
+        return probe(LAVA)
 
     def check(self, network: Network) -> list[Violation]:
         """All limits of Lava, or of its stock models, that the network exceeds."""
@@ -107,10 +104,7 @@ class LavaTarget(Target):
         """
         if found := self.check(network):
             raise DoesNotFitError(f"network {network.name!r} does not fit Lava", problems=[str(v) for v in found])
-        environment = find_environment()
-        if environment is None:
-            raise TargetUnavailableError("the Python 3.10 environment of Lava is not set up", hint=HINT)
-        return LavaProgram(network, environment, stock=self.stock, workers=self.workers, lanes=self.lanes)
+        return LavaProgram(network, require(LAVA), stock=self.stock, workers=self.workers, lanes=self.lanes)
 
     def write_files(
         self,
@@ -127,7 +121,7 @@ class LavaProgram(Program):
     """A network on Lava. Each run starts the workers anew, and each streams its share of the images through it."""
 
     def __init__(
-        self, network: Network, environment: LavaEnvironment, *, stock: bool = False, workers: int = 1, lanes: int = 0
+        self, network: Network, environment: Environment, *, stock: bool = False, workers: int = 1, lanes: int = 0
     ) -> None:
         super().__init__(network)
         self.environment = environment
@@ -159,7 +153,7 @@ class LavaProgram(Program):
         return _joined(parts)
 
 
-def _workers(environment: LavaEnvironment) -> Kind:
+def _workers(environment: Environment) -> Kind:
     command = [str(environment.python), "-B", "-s", "-X", "faulthandler", str(WORKER)]
     return Kind("Lava", command, worker_variables(), "time step", _step)
 
