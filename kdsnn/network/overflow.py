@@ -32,7 +32,16 @@ from kdsnn.network.populations import (
     neuron_of,
 )
 
-__all__ = ["STATE_LIMIT", "Incoming", "drive_range", "incoming", "overflow", "overflows"]
+__all__ = [
+    "STATE_LIMIT",
+    "Incoming",
+    "current_bounds",
+    "drive_bounds",
+    "drive_range",
+    "incoming",
+    "overflow",
+    "overflows",
+]
 
 GEOMETRY = ("stride", "padding", "dilation", "groups")  # of a convolution, beside its kernel
 Int64Array = npt.NDArray[np.int64]
@@ -58,7 +67,7 @@ def incoming(network: Network, population: Population) -> Incoming:
 def overflow(population: Population, projections: Incoming, timesteps: int) -> str | None:
     """What could happen to a population in the worst case, or None where nothing can."""
     neuron = neuron_of(population)
-    u_low, u_high = _current(neuron, *_drive(population, projections), timesteps)
+    u_low, u_high = current_bounds(neuron, *drive_bounds(population, projections), timesteps)
     current = max(-int(u_low.min()), int(u_high.max()))
     if current >= STATE_LIMIT:
         return f"its current could reach {current}, and wraps at {STATE_LIMIT}"
@@ -113,7 +122,7 @@ def _subtracting_membrane(neuron: Neuron, u_low: Int64Array, u_high: Int64Array,
     return furthest, highest
 
 
-def _drive(population: Population, projections: Incoming) -> tuple[Int64Array, Int64Array]:
+def drive_bounds(population: Population, projections: Incoming) -> tuple[Int64Array, Int64Array]:
     """Lowest and highest synaptic input of one step for each neuron, in weight units."""
     low = np.zeros(population.neurons, dtype=np.int64)
     high = np.zeros(population.neurons, dtype=np.int64)
@@ -139,7 +148,7 @@ def _whole(projections: Incoming) -> Incoming:
     return list(whole.values())
 
 
-def _current(neuron: Neuron, low: Int64Array, high: Int64Array, timesteps: int) -> tuple[Int64Array, Int64Array]:
+def current_bounds(neuron: Neuron, low: Int64Array, high: Int64Array, timesteps: int) -> tuple[Int64Array, Int64Array]:
     """Worst cases of the current u over the steps of an image, for each neuron."""
     u_low, u_high = np.zeros_like(low), np.zeros_like(high)
     for _ in range(timesteps):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +33,7 @@ from kdsnn.targets.lava.job import write_job
 from kdsnn.targets.lava.limits import violations
 from kdsnn.targets.lava.shards import lane_count, shares
 from kdsnn.targets.processes.environments import Environment, probe, require, worker_variables
+from kdsnn.targets.processes.results import load_array, read_answer
 from kdsnn.targets.processes.supervisor import Kind, run_workers
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ WORKER = Path(__file__).with_name("worker") / "main.py"
 # Figures of the workers' results: the most of any worker, and the sums over all of them.
 Slowest = Literal["setup_s", "run_s", "steps", "fill_steps", "lanes", "peak_process_mib"]
 Together = Literal["cpu_s", "processes", "memory_mib"]
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -208,18 +207,16 @@ def _joined(parts: list[_Part]) -> Computed:
 
 
 def _read_result(folder: Path, network: Network, samples: int, names: Sequence[str]) -> _Part:
-    answer: Result = json.loads((folder / "result.json").read_text())
-    if answer["fingerprint"] != network.fingerprint():
-        raise TargetUnavailableError("the Lava worker answered for another network")
+    answer = cast("Result", read_answer(folder, network, "Lava"))
     steps = samples * network.timesteps
     spikes = {}
     for index, population in enumerate(network.populations):
         if population.name in names:
-            train = _load(folder / f"spikes.{index}.npy", (steps, *population.shape), np.uint8)
+            train = load_array(folder / f"spikes.{index}.npy", (steps, *population.shape), np.uint8, "Lava")
             spikes[population.name] = train.reshape(samples, network.timesteps, *population.shape)
     potentials = None
     if network.readout == "membrane":
-        potentials = _load(folder / "potentials.npy", (samples, *network.output.shape), np.int32)
+        potentials = load_array(folder / "potentials.npy", (samples, *network.output.shape), np.int32, "Lava")
     steps = -(-samples // answer["lanes"]) * network.timesteps
     return _Part(spikes, potentials, _counts(folder, network, samples, steps), answer)
 
@@ -227,19 +224,12 @@ def _read_result(folder: Path, network: Network, samples: int, names: Sequence[s
 def _counts(folder: Path, network: Network, samples: int, steps: int) -> Counts:
     """What the processes counted while they ran, summed over the steps."""
     events = {
-        projection.name: _load(folder / f"events.{j}.npy", (steps, 4), np.int64).sum(axis=0)
+        projection.name: load_array(folder / f"events.{j}.npy", (steps, 4), np.int64, "Lava").sum(axis=0)
         for j, projection in enumerate(network.projections)
     }
     tallies = {}
     for index, population in enumerate(network.populations[1:], start=1):
-        spikes, updates = _load(folder / f"tally.{index}.npy", (steps, 2), np.int64).sum(axis=0)
+        spikes, updates = load_array(folder / f"tally.{index}.npy", (steps, 2), np.int64, "Lava").sum(axis=0)
         dense, effective, macs, macs_effective = sum(events[p.name] for p in network.incoming(population.name)).tolist()
         tallies[population.name] = Tally(int(spikes), dense, effective, macs, macs_effective, int(updates))
     return counts_of(network, tallies, samples)
-
-
-def _load(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-    array: Array = np.load(path, mmap_mode="r", allow_pickle=False)  # the folder may go: the file stays until this does
-    if array.shape != shape or array.dtype != dtype:
-        raise TargetUnavailableError(f"the Lava worker left {path.name} as {array.dtype} {array.shape}, not {shape}")
-    return array

@@ -10,12 +10,12 @@ import pytest
 from kdsnn.errors import DoesNotFitError, TargetUnavailableError, UsageError
 from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection
 from kdsnn.targets.fitting import ensure_runnable
+from kdsnn.targets.placement.synapses import synapses
 from kdsnn.targets.registry import load_target
 from kdsnn.targets.sanafe import adapter, mapping
 from kdsnn.targets.sanafe.adapter import SanafeTarget
 from kdsnn.targets.sanafe.architecture import PORT_NEURONS, architecture, constants
 from kdsnn.targets.sanafe.mapping import map_network, violations
-from kdsnn.targets.sanafe.synapses import synapses
 from kdsnn.testing import example_networks
 from tests import oracles
 
