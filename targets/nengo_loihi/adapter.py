@@ -26,10 +26,12 @@ from kdsnn.targets.nengo_loihi.job import write_job
 from kdsnn.targets.nengo_loihi.limits import violations
 from kdsnn.targets.nengo_loihi.result import WHO, read_result
 from kdsnn.targets.processes.environments import Environment, probe, require, worker_variables
+from kdsnn.targets.processes.lanes import even_lanes
 from kdsnn.targets.processes.one_worker import run_one, script_kind
 
 __all__ = ["NengoLoihiProgram", "NengoLoihiTarget"]
 
+MOST_LANES, COMPARTMENTS = 64, 2**17  # that pay, and of all lanes together: measured in docs/nengo-loihi.md
 WORKER = Path(__file__).with_name("worker") / "emulate.py"
 
 
@@ -37,19 +39,20 @@ class NengoLoihiTarget(Target):
     """nengo-loihi's emulator of Loihi 1.
 
     Args:
-        lanes: images that run side by side, as copies of the network that share its weights.
+        lanes: images that run side by side, as copies of the network that share its weights; 0 leaves it to the size
+            of the network.
 
     Raises:
-        UsageError: lanes is not positive.
+        UsageError: lanes is negative.
     """
 
     name = "nengo-loihi"
     description = "nengo-loihi's emulator of Loihi 1, in a Python 3.10 of its own"
     features = frozenset({LEAK, CURRENT, GRADED_INPUT, MEMBRANE_READOUT, CLIPPING, INPUT_IN_TIME, RECURRENCE})
 
-    def __init__(self, *, lanes: int = 1) -> None:
-        if lanes < 1:
-            raise UsageError(f"lanes must be at least 1, not {lanes}")
+    def __init__(self, *, lanes: int = 0) -> None:
+        if lanes < 0:
+            raise UsageError(f"lanes must be 0, which chooses, or more, not {lanes}")
         self.lanes = lanes
 
     def probe(self) -> Availability:
@@ -90,7 +93,8 @@ class NengoLoihiProgram(Program):
         progress: Progress | None,
     ) -> Computed:
         """Runs the images; without a time limit, 600 s without an image end a run."""
-        network, lanes = self.network, min(self.lanes, len(images))
+        network = self.network
+        lanes = even_lanes(len(images), self.lanes or _lanes(network))
         return run_one(
             script_kind(WHO, self.environment.python, WORKER, worker_variables()),
             NengoLoihiTarget.name,
@@ -99,3 +103,8 @@ class NengoLoihiProgram(Program):
             time_limit_s=time_limit_s,
             progress=progress,
         )
+
+
+def _lanes(network: Network) -> int:
+    """As many as pay: a time step of a small network is nearly all overhead of numpy, that of a large one is none."""
+    return max(1, min(MOST_LANES, COMPARTMENTS // sum(p.neurons for p in network.spiking)))

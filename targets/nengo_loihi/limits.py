@@ -25,7 +25,8 @@ def violations(network: Network) -> list[Violation]:
     if not network.integer:
         return [Violation(network.name, "is a float network; the emulator's fixed-point neurons run integers")]
     found = overflow_violations(network) + unequal_paths(network, "Loihi")
-    found += [Violation(p.name, what) for p in network.spiking for what in _overflows(network, p)]
+    inside = [p for p in network.spiking if p.name not in {violation.where for violation in found}]
+    found += [Violation(p.name, what) for p in inside for what in _overflows(network, p)]
     synapses = sum(int(fan_out(p, network.population(p.source).shape).sum()) for p in network.projections)
     if synapses > MAX_SYNAPSES:
         what = f"{synapses:,} synapses: the emulator keeps each apart, and this target takes {MAX_SYNAPSES:,} at most"

@@ -6,7 +6,6 @@ comes as one spike of each lane over synapses that weigh just that much, so that
 
 from __future__ import annotations
 
-
 import numpy as np
 import numpy.typing as npt
 from blocks import SHIFT, connect
