@@ -31,7 +31,7 @@ from kdsnn.targets.processes.one_worker import run_one, script_kind
 
 __all__ = ["NengoLoihiProgram", "NengoLoihiTarget"]
 
-MOST_LANES, COMPARTMENTS = 64, 2**17  # that pay, and of all lanes together: measured in docs/nengo-loihi.md
+MOST_LANES, COMPARTMENTS = 64, 2**15  # that pay, and of all lanes together: measured in docs/nengo-loihi.md
 WORKER = Path(__file__).with_name("worker") / "emulate.py"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kdsnn.evaluation import check_same
-from kdsnn.network import Network
+from kdsnn.network import Conv2d, Input, Network, Neuron, Population
 from kdsnn.network.features import CLIPPING, RECURRENCE
 from kdsnn.targets.base import RunResult
 from kdsnn.targets.fitting import violations
@@ -16,7 +16,7 @@ from kdsnn.targets.nengo_loihi.adapter import NengoLoihiTarget
 from kdsnn.targets.reference import ReferenceTarget, simulate
 from kdsnn.testing import check_target, example_networks, random_images, random_network, stimuli
 from tests import oracles
-from tests.nengo_loihi.networks import clipping, large, steady
+from tests.nengo_loihi.networks import chain, clipping, large, steady
 
 TARGET = NengoLoihiTarget()
 
@@ -121,6 +121,21 @@ def test_steady_populations(bits: int) -> None:
     network = steady(bits)
     assert network.steady == {"steady"}
     result = agree(network, stimuli(network))
+    assert all(layer.spikes > 0 for layer in result.counts.layers)
+
+
+def test_a_projection_may_reach_nothing() -> None:
+    """A kernel of one, two steps apart, that begins on the border: it never lies on the only pixel."""
+    neuron = Neuron(1, np.full(4, 2), 6)
+    populations = (
+        Population("in", (1, 1, 1), Input(1)),
+        Population("first", (1, 1, 1), Neuron(0, np.zeros(1, dtype=np.int64))),
+        Population("out", (1, 2, 2), neuron),
+    )
+    one = np.ones((1, 1, 1, 1), dtype=np.int64)
+    network = chain(populations, [Conv2d(one), Conv2d(one, (2, 2), (1, 1))], [0, 0], 3)
+    result = agree(network, stimuli(network))
+    assert [layer.synops_dense > 0 for layer in result.counts.layers] == [True, False]
     assert all(layer.spikes > 0 for layer in result.counts.layers)
 
 

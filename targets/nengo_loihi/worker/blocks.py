@@ -27,7 +27,7 @@ class Blocks:
     Attributes:
         model: what the emulator takes.
         of: for each population its block, or for the input the spikes that it sends.
-        synapses: for each projection that carries spikes.
+        synapses: for each projection that carries spikes, and reaches anything: nengo-loihi takes no empty one.
     """
 
     def __init__(self, folder: Path, job: Job) -> None:
@@ -41,8 +41,8 @@ class Blocks:
             self.model.add_block(self.of[index])
         self.synapses: dict[int, Synapse] = {}
         for index, projection in enumerate(job["projections"]):
-            if not projection["graded"]:
-                stored = np.load(folder / f"synapses.{index}.npy", allow_pickle=False)
+            stored = np.load(folder / f"synapses.{index}.npy", allow_pickle=False)
+            if not projection["graded"] and stored.size:
                 self.synapses[index] = self._project(stored, projection, job)
 
     def _project(self, stored: npt.NDArray[np.int32], projection: JobProjection, job: Job) -> Synapse:
