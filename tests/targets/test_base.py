@@ -67,7 +67,7 @@ def register(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
 
 
 def test_ours_are_registered() -> None:
-    assert {"reference", "gpu", "lava", "onnx", "sanafe"} <= set(target_names())
+    assert {"reference", "gpu", "lava", "nengo-loihi", "onnx", "sanafe"} <= set(target_names())
 
 
 @pytest.mark.parametrize("name", target_names())
@@ -93,7 +93,7 @@ def test_a_target_with_another_name_is_refused(monkeypatch: pytest.MonkeyPatch) 
 def test_an_unknown_target_suggests_a_name() -> None:
     with pytest.raises(UsageError, match="did you mean 'lava'"):
         load_target("larva")
-    with pytest.raises(UsageError, match="targets are: gpu, lava, onnx, reference"):
+    with pytest.raises(UsageError, match="targets are: gpu, lava, nengo-loihi, onnx, reference"):
         load_target("spinnaker2")
 
 
