@@ -1,4 +1,4 @@
-"""Every count that an energy model charges: ours, real Lava's, nengo-loihi's, SANA-FE's, and that of every synapse by itself."""
+"""Every count that an energy model charges: ours, each simulator's own, and that of every synapse by itself."""
 
 from dataclasses import replace
 from typing import get_args
