@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.errors import DoesNotFitError, TargetUnavailableError, UsageError
+from kdsnn.errors import TargetUnavailableError, UsageError
 from kdsnn.network import Network
 from kdsnn.network.counters import Counts, Tally, counts_of
 from kdsnn.network.features import (
@@ -27,6 +27,7 @@ from kdsnn.network.features import (
     SUBTRACT_RESET,
 )
 from kdsnn.targets.base import Availability, Computed, Files, Program, Progress, Target, Teacher, Violation
+from kdsnn.targets.fitting import ensure_runnable
 from kdsnn.targets.lava.bundle import write_bundle
 from kdsnn.targets.lava.environment import LAVA
 from kdsnn.targets.lava.job import write_job
@@ -101,8 +102,7 @@ class LavaTarget(Target):
             DoesNotFitError: it exceeds a limit.
             TargetUnavailableError: the environment is not set up.
         """
-        if found := self.check(network):
-            raise DoesNotFitError(f"network {network.name!r} does not fit Lava", problems=[str(v) for v in found])
+        ensure_runnable(self, network)
         return LavaProgram(network, require(LAVA), stock=self.stock, workers=self.workers, lanes=self.lanes)
 
     def write_files(

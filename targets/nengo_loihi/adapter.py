@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.errors import DoesNotFitError, UsageError
+from kdsnn.errors import UsageError
 from kdsnn.network import Network
 from kdsnn.network.features import (
     CLIPPING,
@@ -21,6 +21,7 @@ from kdsnn.network.features import (
     RECURRENCE,
 )
 from kdsnn.targets.base import Availability, Computed, Program, Progress, Target, Violation
+from kdsnn.targets.fitting import ensure_runnable
 from kdsnn.targets.nengo_loihi.environment import NENGO_LOIHI
 from kdsnn.targets.nengo_loihi.job import write_job
 from kdsnn.targets.nengo_loihi.limits import violations
@@ -70,10 +71,7 @@ class NengoLoihiTarget(Target):
             DoesNotFitError: it exceeds a limit.
             TargetUnavailableError: the environment is not set up.
         """
-        if found := self.check(network):
-            raise DoesNotFitError(
-                f"network {network.name!r} does not fit nengo-loihi", problems=[str(v) for v in found]
-            )
+        ensure_runnable(self, network)
         return NengoLoihiProgram(network, require(NENGO_LOIHI), self.lanes)
 
 

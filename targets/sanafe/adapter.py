@@ -13,7 +13,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.errors import DoesNotFitError, TargetUnavailableError
 from kdsnn.network import Network
 from kdsnn.network.features import (
     CURRENT,
@@ -25,6 +24,7 @@ from kdsnn.network.features import (
     SUBTRACT_RESET,
 )
 from kdsnn.targets.base import Availability, Computed, Program, Progress, Target, Violation
+from kdsnn.targets.fitting import ensure_runnable
 from kdsnn.targets.processes.one_worker import run_one, script_kind
 from kdsnn.targets.sanafe.architecture import Constants, constants
 from kdsnn.targets.sanafe.job import write_job
@@ -68,11 +68,8 @@ class SanafeTarget(Target):
             DoesNotFitError: it exceeds a limit.
             TargetUnavailableError: SANA-FE is not installed.
         """
+        ensure_runnable(self, network)
         values = constants()
-        if found := violations(network, values):
-            raise DoesNotFitError(f"network {network.name!r} does not fit SANA-FE", problems=[str(v) for v in found])
-        if _installed() is None:
-            raise TargetUnavailableError(MISSING, hint=HINT)
         return SanafeProgram(network, values, map_network(network, values), self.timing)
 
 

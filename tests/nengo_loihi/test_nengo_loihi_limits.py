@@ -133,7 +133,10 @@ def test_without_its_environment_it_is_not_available(tmp_path: Path, monkeypatch
     availability = TARGET.probe()
     assert not availability.available
     assert availability.hint == "run: kdsnn setup nengo-loihi"
-    with pytest.raises(TargetUnavailableError, match=r"the Python 3\.10 environment of nengo-loihi is not set up"):
+    with pytest.raises(
+        TargetUnavailableError,
+        match=r"its Python 3\.10 environment is not set up",
+    ):
         TARGET.compile(example_networks()[0])
 
 

@@ -88,7 +88,7 @@ def test_paths_of_unequal_length_are_refused() -> None:
     (violation,) = SanafeTarget().check(network)
     assert violation.where == "in->out"
     assert "on Loihi" in violation.what
-    with pytest.raises(DoesNotFitError, match="does not fit SANA-FE"):
+    with pytest.raises(DoesNotFitError, match="does not fit target 'sanafe'"):
         SanafeTarget().compile(network)
 
 
