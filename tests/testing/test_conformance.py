@@ -11,12 +11,23 @@ import numpy as np
 import pytest
 
 from kdsnn.errors import ConformanceError, TargetUnavailableError
-from kdsnn.network import Network
-from kdsnn.network.features import FEATURES, GRADED_INPUT
+from kdsnn.network import Network, neuron_of
+from kdsnn.network.features import (
+    CLIPPING,
+    CURRENT,
+    FEATURES,
+    GRADED_INPUT,
+    INPUT_IN_TIME,
+    LEAK,
+    MEMBRANE_READOUT,
+    RECURRENCE,
+    SUBTRACT_RESET,
+)
 from kdsnn.targets.base import Availability, Computed, Target, Violation
 from kdsnn.targets.fitting import ensure_runnable
 from kdsnn.targets.reference import ReferenceProgram, ReferenceTarget
-from kdsnn.testing import STAGES, Conformance, check_target, example_networks
+from kdsnn.testing import STAGES, Conformance, check_target, example_networks, stimuli
+from tests.oracles import simulate_integer
 
 NETWORKS = example_networks()
 
@@ -82,6 +93,40 @@ def test_all_refused_is_no_success() -> None:
     assert failed.value.problems[0] == "image: image: is too green"
     with pytest.raises(ConformanceError, match="refuses all 0 networks"):
         tried(Careful(), [])
+
+
+IGNORED: dict[str, Callable[[Network, np.ndarray], tuple[Network, np.ndarray]]] = {
+    LEAK: lambda network, images: (changed(network, decay_v=0), images),
+    CURRENT: lambda network, images: (changed(network, decay_u=4096), images),
+    GRADED_INPUT: lambda network, images: (network, np.where(images > 0, np.uint8(255), images)),
+    CLIPPING: lambda network, images: (changed(network, clips=False), images),
+    INPUT_IN_TIME: lambda network, images: (network, np.broadcast_to(images[:, :1], images.shape)),
+    SUBTRACT_RESET: lambda network, images: (changed(network, reset_by=None), images),
+    RECURRENCE: lambda network, images: (
+        replace(network, projections=tuple(p for p in network.projections if not p.recurrent)),
+        images,
+    ),
+}
+
+
+def changed(network: Network, **fields: Any) -> Network:
+    """The same, with neurons of these fields."""
+    spiking = [replace(p, model=replace(neuron_of(p), **fields)) for p in network.spiking]
+    return replace(network, populations=(network.input, *spiking))
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
+def test_a_machine_that_ignores_a_feature_fails_on_every_network_that_uses_it(network: Network) -> None:
+    """By the oracle: a network in which a feature makes no difference would pass such a machine."""
+    assert FEATURES.keys() - IGNORED.keys() == {MEMBRANE_READOUT}  # whose potential is compared
+    images = stimuli(network)
+    trains, potentials = simulate_integer(network, images)
+    for feature in network.features & IGNORED.keys():
+        other, potentials_of_other = simulate_integer(*IGNORED[feature](network, images))
+        differ = [name for name, train in trains.items() if not np.array_equal(train, other[name])]
+        if network.readout == "membrane" and not np.array_equal(potentials, potentials_of_other):
+            differ.append("read potentials")
+        assert differ, feature
 
 
 def raising(*_: object) -> Any:
