@@ -26,7 +26,7 @@ class Cells:
         job: what runs.
         index: of the population.
         bias: of each neuron, `(neurons,)`, 64 to a weight unit.
-        levels: that enter, or None.
+        levels: that enter, of each projection that carries any.
         probes: by the name of what is read, `spiked` or `voltage`.
 
     Attributes:
@@ -41,7 +41,7 @@ class Cells:
         job: Job,
         index: int,
         bias: npt.NDArray[np.int32],
-        levels: Levels | None,
+        levels: list[Levels],
         probes: dict[str, LoihiProbe],
     ) -> None:
         self.emulator, self.where = emulator, emulator.block_info.slices[block]
@@ -68,7 +68,7 @@ class Cells:
         if phase == 0:
             state.spiked[here] = False  # what it sent to itself at the end of the round before
             self._before = self._counted()
-        if works and (phase == 0 or self.levels is not None):
+        if works and (phase == 0 or self.levels):
             self._give(phase, messages)
 
     def after(self, step: int, images: int) -> None:
@@ -90,10 +90,10 @@ class Cells:
         """The bias, and what grey levels bring in this step; lanes without an image get nothing."""
         given = np.zeros((self.lanes, self.neurons), dtype=np.int32)
         given[: len(messages)] = self.bias
-        if self.levels is not None:
-            drive = self.levels.drive(messages[:, min(phase, messages.shape[1] - 1)])
-            if self.levels.lasting:
-                self.levels.send(drive, self.emulator.t + 1)
+        for levels in self.levels:
+            drive = levels.drive(messages[:, min(phase, messages.shape[1] - 1)])
+            if levels.lasting:
+                levels.send(drive, self.emulator.t + 1)
             else:
                 given[: len(messages)] += drive
         self.emulator.compartment.bias[self.where] = given.reshape(-1)

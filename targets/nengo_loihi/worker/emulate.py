@@ -50,9 +50,11 @@ def run(folder: Path, job: Job) -> Result:
     }
     probes = {index: _probes(blocks, job, index) for index in blocks.of}
     emulator = Strict(blocks.model, seed=0)
-    entering = {job["projections"][index]["target"]: each for index, each in levels.items()}
+    entering: dict[int, list[Levels]] = {index: [] for index in blocks.of}
+    for index, level in levels.items():
+        entering[job["projections"][index]["target"]].append(level)
     cells = {
-        index: Cells(emulator, block, job, index, _load(folder, "bias", index), entering.get(index), probes[index])
+        index: Cells(emulator, block, job, index, _load(folder, "bias", index), entering[index], probes[index])
         for index, block in blocks.of.items()
     }
     events, record = Events(emulator, blocks, job), _Record(folder, job)
