@@ -21,7 +21,7 @@ OPTIONAL = {  # by the name it is imported by; tests compare it with pyproject.t
     "sklearn": ("data", "carries digits and two photographs"),
     "tensorboard": ("tensorboard", "shows the metrics of a training"),
     "tonic": ("events", "reads published recordings of events"),
-    "uv": ("lava", "makes the Python 3.10 environment of Lava"),
+    "uv": ("lava", "makes the Python 3.10 environments of Lava and nengo-loihi"),
     "zstandard": ("events", "unpacks AEDAT 4 files"),
 }
 

@@ -18,7 +18,8 @@ from kdsnn.extras import OPTIONAL, naming_extras, need
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-WORKERS = ("targets/lava/worker", "targets/sanafe/worker")  # run by other interpreters, or in a process of their own
+# run by other interpreters, or in a process of their own
+WORKERS = tuple(f"targets/{name}/worker" for name in ("lava", "nengo_loihi", "processes", "sanafe"))
 BY_TORCH = {"markupsafe", "packaging"}  # of jinja2, and of accelerate
 WITHOUT = """
 import sys

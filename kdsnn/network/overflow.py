@@ -30,7 +30,16 @@ from kdsnn.network.populations import (
     neuron_of,
 )
 
-__all__ = ["STATE_LIMIT", "Incoming", "drive_range", "incoming", "overflow", "overflows"]
+__all__ = [
+    "STATE_LIMIT",
+    "Incoming",
+    "current_bounds",
+    "drive_bounds",
+    "drive_range",
+    "incoming",
+    "overflow",
+    "overflows",
+]
 
 Int64Array = npt.NDArray[np.int64]
 Incoming = list[tuple[Projection, int]]  # projections into a population, each with its largest message
@@ -55,7 +64,7 @@ def incoming(network: Network, population: Population) -> Incoming:
 def overflow(population: Population, projections: Incoming, timesteps: int) -> str | None:
     """What could happen to a population in the worst case, or None where nothing can."""
     neuron = neuron_of(population)
-    u_low, u_high = _current(neuron, *_drive(population, projections), timesteps)
+    u_low, u_high = current_bounds(neuron, *drive_bounds(population, projections), timesteps)
     current = max(-int(u_low.min()), int(u_high.max()))
     if current >= STATE_LIMIT:
         return f"its current could reach {current}, and wraps at {STATE_LIMIT}"
@@ -110,7 +119,7 @@ def _subtracting_membrane(neuron: Neuron, u_low: Int64Array, u_high: Int64Array,
     return furthest, highest
 
 
-def _drive(population: Population, projections: Incoming) -> tuple[Int64Array, Int64Array]:
+def drive_bounds(population: Population, projections: Incoming) -> tuple[Int64Array, Int64Array]:
     """Lowest and highest synaptic input of one step for each neuron, in weight units."""
     low = np.zeros(population.neurons, dtype=np.int64)
     high = np.zeros(population.neurons, dtype=np.int64)
@@ -124,7 +133,7 @@ def _drive(population: Population, projections: Incoming) -> tuple[Int64Array, I
     return low, high
 
 
-def _current(neuron: Neuron, low: Int64Array, high: Int64Array, timesteps: int) -> tuple[Int64Array, Int64Array]:
+def current_bounds(neuron: Neuron, low: Int64Array, high: Int64Array, timesteps: int) -> tuple[Int64Array, Int64Array]:
     """Worst cases of the current u over the steps of an image, for each neuron."""
     u_low, u_high = np.zeros_like(low), np.zeros_like(high)
     for _ in range(timesteps):

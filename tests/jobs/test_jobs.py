@@ -102,7 +102,7 @@ def test_a_pool_of_any_executor_evaluates_in_chunks_that_the_memory_holds(monkey
 
 def test_lava_on_a_pool_is_not_needed_here(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     setup_environment()
-    monkeypatch.setattr("kdsnn.targets.lava.adapter.find_environment", lambda: None)
+    monkeypatch.setattr("kdsnn.targets.processes.environments.find", lambda _: None)
     network, images = example_networks()[0], random_images(example_networks()[0], 6)
     with dask_pool(cluster) as pool:
         there = evaluate_on(pool, network, load_target("lava"), images)
