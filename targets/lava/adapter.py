@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -33,6 +32,7 @@ from kdsnn.targets.lava.environment import LavaEnvironment, find_environment, wo
 from kdsnn.targets.lava.job import write_job
 from kdsnn.targets.lava.limits import violations
 from kdsnn.targets.lava.shards import lane_count, shares
+from kdsnn.targets.processes.folders import job_folder
 from kdsnn.targets.processes.supervisor import Kind, run_workers
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class LavaProgram(Program):
         shards = [images[share] for share in shares(len(images), self.workers)]
         lanes = [lane_count(network, len(shard), self.lanes) for shard in shards]
         with ExitStack() as stack:
-            folders = [stack.enter_context(_job_folder()) for _ in shards]
+            folders = [stack.enter_context(job_folder("kdsnn-lava-")) for _ in shards]
             for folder, shard, count in zip(folders, shards, lanes, strict=True):
                 try:
                     write_job(folder, network, shard, list(recorded), stock=self.stock, lanes=count, parent=os.getpid())
@@ -166,12 +166,6 @@ def _workers(environment: LavaEnvironment) -> Kind:
 
 def _step(job: Path) -> int:
     return int(np.load(job / "progress.npy", allow_pickle=False)[0])
-
-
-@contextmanager
-def _job_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="kdsnn-lava-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
 
 
 def _images_done(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -26,6 +25,7 @@ from kdsnn.network.features import (
     SUBTRACT_RESET,
 )
 from kdsnn.targets.base import Availability, Computed, Program, Progress, Target, Violation
+from kdsnn.targets.processes.folders import job_folder
 from kdsnn.targets.processes.supervisor import Kind, run_workers
 from kdsnn.targets.sanafe.architecture import Constants, constants
 from kdsnn.targets.sanafe.job import write_job
@@ -94,8 +94,7 @@ class SanafeProgram(Program):
         progress: Progress | None,
     ) -> Computed:
         """Streams the images; without a time limit, 600 s without an image end a run."""
-        with tempfile.TemporaryDirectory(prefix="kdsnn-sanafe-", ignore_cleanup_errors=True) as name:
-            folder = Path(name)
+        with job_folder("kdsnn-sanafe-") as folder:
             try:
                 write_job(
                     folder,

@@ -290,3 +290,36 @@ def test_processes_of_this_machine_share_its_cores(monkeypatch: pytest.MonkeyPat
         with local_pool(workers) as pool:
             assert result_of(pool.submit(torch.get_num_threads)) == threads
             assert set(result_of(pool.submit(blas_threads))) == {threads}
+
+
+def _at_work(path: Path) -> None:
+    path.write_text("begun")
+    try:
+        time.sleep(0.01)
+        while True:
+            time.sleep(0.01)
+    finally:
+        path.write_text("tidied up")
+
+
+def test_an_interruption_ends_what_runs_on_a_pool(cluster: str, tmp_path: Path) -> None:
+    for number, make in enumerate((lambda: dask_pool(cluster), lambda: local_pool(2))):
+        files = [tmp_path / f"{number}.{i}" for i in range(3)]
+
+        def stopped(make=make, files=files) -> None:
+            with make() as pool:
+                for file in files:
+                    pool.submit(_at_work, file)
+                while sum(file.exists() for file in files) < 2:
+                    time.sleep(0.01)
+                raise KeyboardInterrupt
+
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            stopped()
+        while any(file.read_text() != "tidied up" for file in files if file.exists()):
+            assert time.monotonic() - began < 60, "it still runs"
+            time.sleep(0.05)
+        assert sum(file.exists() for file in files) == 2, "one that had not begun did"
+    with dask_pool(cluster) as pool:  # whose workers take other jobs
+        assert result_of(pool.submit(os.getpid)) != os.getpid()
