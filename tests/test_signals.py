@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,16 +22,16 @@ GONE_WITHIN_S = 10.0
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
+def place() -> Iterator[Path]:
     """The folder for temporary files of a command: empty at the end, and no process of the command lives."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="kdsnn-test-"))  # a short path, as users have
     yield folder
     deadline = time.monotonic() + GONE_WITHIN_S
     while left := processes_of(folder):
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
     assert not list(folder.iterdir())
+    folder.rmdir()
 
 
 def processes_of(folder: Path) -> list[str]:
@@ -106,8 +107,10 @@ def test_a_signal_ends_a_run_on_lava(place: Path, number: signal.Signals, moment
     small_run()
     samples = 60
     process = started(place, "evaluate", "small", "-t", "lava", "-n", samples, "-O", "lanes=1")
-    reached = job_at(place, MOMENTS[moment], 2 * samples) if moment != "end" else lambda: bool(
-        list(place.glob("kdsnn-lava-*/result.json"))
+    reached = (
+        job_at(place, MOMENTS[moment], 2 * samples)
+        if moment != "end"
+        else lambda: bool(list(place.glob("kdsnn-lava-*/result.json")))
     )
     if moment == "start":
         reached = lambda: bool(list(place.glob("kdsnn-lava-*")))  # noqa: E731
@@ -144,6 +147,8 @@ def test_a_closed_pipe_is_quiet_and_no_error(command: str, reader: str) -> None:
 
 
 def test_a_full_output_is_named() -> None:
-    done = subprocess.run(["bash", "-c", f"{' '.join(KDSNN)} list recipes > /dev/full"], capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-c", f"{' '.join(KDSNN)} list recipes > /dev/full"], check=False, capture_output=True, text=True
+    )
     assert done.returncode == 3
     assert "no room left to write the output" in done.stderr

@@ -130,9 +130,7 @@ def load_student(run: Path) -> tuple[Preparation, Student]:
     """
     recipe = recipe_of(run)
     if not (run / WEIGHTS).is_file():
-        raise InputError(
-            f"run {run} has no student yet", hint=_resumed(run)
-        )
+        raise InputError(f"run {run} has no student yet", hint=_resumed(run))
     prepared = prepare(recipe)
     shape, classes = prepared.dataset.image_shape, prepared.classes
     teacher = build_teacher(recipe.teacher, shape, classes) if is_copy(recipe.student.model) else None

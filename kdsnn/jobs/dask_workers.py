@@ -60,7 +60,8 @@ class Terms:
 def dask_pool(address: str, *, shared: Path | None = None, environ: Mapping[str, str] | None = None) -> Iterator[Pool]:
     """The workers of a Dask scheduler; at the end, jobs that have not begun are dropped.
 
-    Where an exception or an interruption is the end, those that run are stopped, too. A worker that joins later takes jobs, too, if it fits.
+    Where an exception or an interruption is the end, those that run are stopped, too. A worker that joins later takes
+    jobs, if it fits.
 
     Args:
         address: of the scheduler, such as `tcp://host:8786`.
