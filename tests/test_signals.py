@@ -129,7 +129,7 @@ def test_a_training_says_how_to_resume_and_a_second_signal_disturbs_nothing(plac
 
 def test_what_is_ignored_stays_so(place: Path) -> None:
     code = (
-        "import os, signal\nfrom kdsnn.interruption import ending_signals\n"
+        "import os, signal\nfrom kdsnn.jobs.interruption import ending_signals\n"
         "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
         "with ending_signals():\n    os.kill(os.getpid(), signal.SIGHUP)\n"
         "    assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL\n"

@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 
 from kdsnn.errors import InputError, KdsnnError
-from kdsnn.interruption import Interrupted, ending_signals
+from kdsnn.jobs.interruption import Interrupted, ending_signals
 
 __all__ = ["main"]
 

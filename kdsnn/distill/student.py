@@ -29,7 +29,7 @@ from kdsnn.errors import InputError
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.traced import Order
 from kdsnn.extras import need
-from kdsnn.interruption import to_go_on
+from kdsnn.jobs.interruption import to_go_on
 from kdsnn.models.operations import count_parameters
 from kdsnn.models.students import Student, build_student, is_copy
 from kdsnn.models.teachers import build_teacher

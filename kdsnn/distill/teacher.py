@@ -23,7 +23,7 @@ from kdsnn.distill.processes import one_writer
 from kdsnn.distill.tensorboard import epoch_log
 from kdsnn.distill.trainer import CHECKPOINT, Batch, Plan, fit
 from kdsnn.errors import InputError
-from kdsnn.interruption import to_go_on
+from kdsnn.jobs.interruption import to_go_on
 from kdsnn.models.operations import count_operations, count_parameters
 from kdsnn.models.teachers import bare, build_teacher
 from kdsnn.own_code.functions import title_of

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from kdsnn.errors import InputError, KdsnnError
-from kdsnn.interruption import to_go_on
 from kdsnn.jobs.dask_workers import dask_pool
+from kdsnn.jobs.interruption import to_go_on
 from kdsnn.jobs.local_processes import Pool, completed, local_pool, result_of
 from kdsnn.paper.runs import finished_runs, run_folder, same_but_seed
 from kdsnn.recipes.load import load_recipe

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kdsnn.errors import TargetUnavailableError, TimedOutError
-from kdsnn.interruption import ending_signals, held_signals
+from kdsnn.jobs.interruption import ending_signals, held_signals
 from kdsnn.targets.processes.failures import cause_of_end, last_lines
 
 __all__ = ["Kind", "run_workers"]
