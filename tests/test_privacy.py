@@ -1,4 +1,4 @@
-"""Nothing is told to anybody: ONNX Runtime's telemetry is off, and `samna`, which runs pip as it is imported, unused."""
+"""Nothing is told to anybody: ONNX Runtime's telemetry is off, and `samna`, which runs pip when imported, unused."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def main() -> None:
     """Runs the command line and exits with its code."""
     # Beside other load, threads that spin 300,000 times for each other lose most of their time (benchmarks/README.md).
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    with ending_signals():
+    with ending_signals(until_exit=True):
         code = _run()
         code = _flushed(code)
     sys.exit(code)

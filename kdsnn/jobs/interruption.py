@@ -54,10 +54,13 @@ class _Handler:
 
 
 @contextmanager
-def ending_signals() -> Iterator[None]:
+def ending_signals(*, until_exit: bool = False) -> Iterator[None]:
     """Has the first signal that asks the process to end raise `Interrupted` in the main thread, inside the block.
 
     What is ignored, as SIGHUP under `nohup`, stays so. In such a block, or outside the main thread, nothing changes.
+
+    Args:
+        until_exit: the process ends after the block, and further signals shall not disturb its end.
     """
     if threading.current_thread() is not threading.main_thread() or _handler() is not None:
         yield
@@ -70,8 +73,9 @@ def ending_signals() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, kept in before.items():
-            signal.signal(number, kept)
+        if handler.first is None or not until_exit:
+            for number, kept in before.items():
+                signal.signal(number, kept)
 
 
 @contextmanager
