@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,8 +31,8 @@ def place() -> Iterator[Path]:
     while left := processes_of(folder):
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
-    assert not list(folder.iterdir())
-    folder.rmdir()
+    assert [file.name for file in folder.iterdir() if not file.name.startswith("torchinductor")] == []  # torch's cache
+    shutil.rmtree(folder)
 
 
 def processes_of(folder: Path) -> list[str]:
@@ -67,12 +68,6 @@ def ended(process: subprocess.Popen[str], number: signal.Signals, reached: Calla
     return err
 
 
-def loads(process: subprocess.Popen[str]) -> Callable[[], bool]:
-    """Whether a command is past Python's own start."""
-    maps = Path(f"/proc/{process.pid}/maps")
-    return lambda: "_posixsubprocess" in maps.read_text() or "multiarray" in maps.read_text()
-
-
 def job_at(place: Path, share: float, steps: int) -> Callable[[], bool]:
     """Whether a Lava worker has done that share of its steps."""
 
@@ -87,9 +82,6 @@ def job_at(place: Path, share: float, steps: int) -> Callable[[], bool]:
     return reached
 
 
-MOMENTS = {"start": 0.0, "run": 0.3, "end": 1.0}
-
-
 @pytest.mark.parametrize(
     ("number", "moment"),
     [
@@ -98,7 +90,7 @@ MOMENTS = {"start": 0.0, "run": 0.3, "end": 1.0}
         *(
             pytest.param(number, moment, marks=pytest.mark.long)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-            for moment in MOMENTS
+            for moment in ("start", "run", "end")
         ),
     ],
 )
@@ -107,13 +99,11 @@ def test_a_signal_ends_a_run_on_lava(place: Path, number: signal.Signals, moment
     small_run()
     samples = 60
     process = started(place, "evaluate", "small", "-t", "lava", "-n", samples, "-O", "lanes=1")
-    reached = (
-        job_at(place, MOMENTS[moment], 2 * samples)
-        if moment != "end"
-        else lambda: bool(list(place.glob("kdsnn-lava-*/result.json")))
-    )
-    if moment == "start":
-        reached = lambda: bool(list(place.glob("kdsnn-lava-*")))  # noqa: E731
+    reached = {
+        "start": lambda: any(place.glob("kdsnn-lava-*")),
+        "run": job_at(place, 0.3, 2 * samples),
+        "end": lambda: any(place.glob("kdsnn-lava-*/result.json")),
+    }[moment]
     err = ended(process, number, reached)
     assert err == f"interrupted by {number.name}: run the same command again\n"
 
@@ -138,8 +128,10 @@ def test_what_is_ignored_stays_so(place: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("command", ["--help", "list recipes", "recipe show mnist5k-2conv", "paper table4 --json"])
-@pytest.mark.parametrize("reader", ["head -n 0", "head -n 1"])
+@pytest.mark.parametrize(
+    ("command", "reader"),
+    [("--help", "head -n 1"), ("list recipes", "head -n 0"), ("paper table4", "head -n 0")],
+)
 def test_a_closed_pipe_is_quiet_and_no_error(command: str, reader: str) -> None:
     script = f"{' '.join(KDSNN)} {command} | {reader} > /dev/null; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
