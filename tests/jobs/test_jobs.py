@@ -3,6 +3,7 @@
 import os
 import pickle
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -323,3 +324,36 @@ def test_an_interruption_ends_what_runs_on_a_pool(cluster: str, tmp_path: Path) 
         assert sum(file.exists() for file in files) == 2, "one that had not begun did"
     with dask_pool(cluster) as pool:  # whose workers take other jobs
         assert result_of(pool.submit(os.getpid)) != os.getpid()
+
+
+def test_a_pool_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/paper.md says it: Dask's settings name the certificates, here one that is signed by itself."""
+    import dask
+    from distributed import LocalCluster, Security
+
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=kdsnn"]
+    subprocess.run([*made, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    side = {"cert": str(certificate), "key": str(key)}
+    tls = {"ca-file": str(certificate), "client": side, "scheduler": side, "worker": side}
+    network = example_networks()[0]
+    images = random_images(network, 5)
+    before = dict(os.environ)
+    with dask.config.set({"distributed.comm.tls": tls, "distributed.comm.require-encryption": True}):
+        security = Security()
+        with LocalCluster(
+            n_workers=1, threads_per_worker=1, protocol="tls://", security=security, dashboard_address=":0"
+        ) as there:
+            assert there.scheduler_address.startswith("tls://")
+            with dask_pool(there.scheduler_address) as pool:
+                found = evaluate_on(pool, network, ReferenceTarget(), images)
+            monkeypatch.setattr(clusters, "CONNECT_S", 2.0)
+            with (
+                dask.config.set({"distributed.comm.tls.ca-file": None}),
+                pytest.raises((PoolError, UsageError)),
+                dask_pool(there.scheduler_address),
+            ):
+                pass  # who has no certificate is not let in
+    os.environ.clear()
+    os.environ.update(before)
+    assert_same(found, evaluate(network, ReferenceTarget(), images))
