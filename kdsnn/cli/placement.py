@@ -27,7 +27,7 @@ def show(placement: Placement) -> None:
         "name",
         "kind",
         "cores",
-        *(h for name in COLUMNS.values() for h in (name.replace(" ", "\n"), f"{name.split()[0]}\nused")),
+        *(h for name in COLUMNS.values() for h in (name.replace(" ", "\n"), f"{name}\nused")),
     ]
     rows = [_row(placement, layer) for layer in placement.layers]
     table(f"{hardware.title}: used of what the cores in use have", headings, [*rows, _row(placement, None)])

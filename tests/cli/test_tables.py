@@ -23,7 +23,7 @@ from tests.cli.conftest import Cli
 SCREENS = (20, 40, 80, None)
 # A call of each command that prints a table; RUN is a quantized run that was evaluated.
 TABLES: dict[str, tuple[str, ...]] = {
-    "compare": ("RUN", "-n", "4"),
+    "compare": ("RUN", "-t", "gpu", "-t", "reference", "-n", "4"),
     "doctor": (),
     "energy": ("RUN", "-n", "4"),
     "evaluate": ("RUN", "-t", "all", "-n", "2"),
