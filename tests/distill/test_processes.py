@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -81,32 +80,6 @@ def test_killed_at_a_random_moment_and_resumed(tmp_path: Path) -> None:
     assert not (cut / "student.json").exists()
     resumed = weights(distill(recipe, run=cut, resume=True, device="cpu"))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole), f"killed after {done} epochs"
-
-
-@pytest.mark.long
-def test_killed_at_ten_random_moments_and_resumed_each_time(tmp_path: Path) -> None:
-    """Moments from the start of the command on: loading, the teacher, epochs, writing. Seed 15."""
-    changes, cut, moments = [*SMALL, *ALL, "train.epochs=60"], tmp_path / "cut", random.Random(15)  # noqa: S311
-    whole = weights(distill(load_recipe("digits-2conv", changes), run=tmp_path / "whole", device="cpu"))
-    shutil.rmtree(tmp_path / "runs")  # its teacher: the other run trains one of its own
-    killed = 0
-    while killed < 10:
-        resume = ["--resume"] if (cut / "recipe.toml").is_file() else []
-        command_line = [sys.executable, "-m", *command(cut, changes), *resume]
-        process = subprocess.Popen(
-            command_line, env=environment(), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
-        begun = moments.random() < 0.8
-        while begun and not list(cut.glob(".lock")) and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(moments.uniform(0, 4))
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, f"it was done after {killed} kills"
-        killed += 1
-    done = len((cut / "metrics.jsonl").read_text().splitlines()) if (cut / "metrics.jsonl").is_file() else 0
-    print(f"killed {killed} times, {done} epochs done before the last start")  # noqa: T201
-    resumed = weights(distill(load_recipe("digits-2conv", changes), run=cut, resume=True, device="cpu"))
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 @pytest.mark.long
