@@ -334,12 +334,13 @@ def test_a_pool_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=kdsnn"]
     subprocess.run([*made, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
-    side = {"cert": str(certificate), "key": str(key)}
-    tls = {"ca-file": str(certificate), "client": side, "scheduler": side, "worker": side}
+    tls = {"distributed.comm.tls.ca-file": str(certificate), "distributed.comm.require-encryption": True}
+    for side in ("client", "scheduler", "worker"):
+        tls |= {f"distributed.comm.tls.{side}.cert": str(certificate), f"distributed.comm.tls.{side}.key": str(key)}
     network = example_networks()[0]
     images = random_images(network, 5)
     before = dict(os.environ)
-    with dask.config.set({"distributed.comm.tls": tls, "distributed.comm.require-encryption": True}):
+    with dask.config.set(tls):
         security = Security()
         with LocalCluster(
             n_workers=1, threads_per_worker=1, protocol="tls://", security=security, dashboard_address=":0"
