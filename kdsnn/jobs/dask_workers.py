@@ -163,7 +163,7 @@ def _connect(address: str) -> Any:
         raise PoolError(
             f"no Dask scheduler answers at {address}", hint="start one with: dask scheduler, which shows its address"
         ) from error
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # TypeError: tls:// without certificates
         raise UsageError(f"{address!r} is no address of a pool: {error}") from error
 
 
