@@ -35,7 +35,7 @@ def commands() -> list[str]:
     """All commands as they are typed, groups before what is in them."""
     from typer.main import get_command
 
-    from kdsnn.cli.main import app
+    from kdsnn.cli.app import app
 
     def inside(group: Any, before: str) -> list[str]:
         names = [f"{before} {name}".strip() for name in getattr(group, "commands", {})]

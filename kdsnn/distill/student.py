@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -27,6 +29,7 @@ from kdsnn.errors import InputError
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.traced import Order
 from kdsnn.extras import need
+from kdsnn.jobs.interruption import to_go_on
 from kdsnn.models.operations import count_parameters
 from kdsnn.models.students import Student, build_student, is_copy
 from kdsnn.models.teachers import build_teacher
@@ -81,12 +84,13 @@ def distill(
     loss = loss_of(recipe.distill)
     pairs = _pairs(prepared, student, loss)
     learner = Learner(student, pairs)
-    with one_writer(run, device) as state:
+    with one_writer(run, device) as state, ExitStack() as stack:
         if state.is_main_process:
             _claim(prepared, run, resume=resume)
         state.wait_for_everyone()
         if all((run / name).is_file() for name in (WEIGHTS, RESULT)):
             return run
+        stack.enter_context(to_go_on(_resumed(run)))
         teacher = None
         if needs_teacher(recipe):
             folder = train_teacher(prepared, device=device, tensorboard=tensorboard)
@@ -126,15 +130,17 @@ def load_student(run: Path) -> tuple[Preparation, Student]:
     """
     recipe = recipe_of(run)
     if not (run / WEIGHTS).is_file():
-        raise InputError(
-            f"run {run} has no student yet", hint=f"go on with: kdsnn distill {run / RECIPE} --run {run} --resume"
-        )
+        raise InputError(f"run {run} has no student yet", hint=_resumed(run))
     prepared = prepare(recipe)
     shape, classes = prepared.dataset.image_shape, prepared.classes
     teacher = build_teacher(recipe.teacher, shape, classes) if is_copy(recipe.student.model) else None
     student = build_student(recipe.student, shape, classes, teacher=teacher, encode=prepared.dataset.encode)
     load_model(student, run / WEIGHTS)
     return prepared, student.eval()
+
+
+def _resumed(run: Path) -> str:
+    return f"go on with: kdsnn distill {shlex.quote(str(run / RECIPE))} --run {shlex.quote(str(run))} --resume"
 
 
 def _new_student(prepared: Preparation, teacher: nn.Module | None = None) -> Student:

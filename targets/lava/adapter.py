@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast, get_args
@@ -34,6 +33,7 @@ from kdsnn.targets.lava.job import write_job
 from kdsnn.targets.lava.limits import violations
 from kdsnn.targets.lava.shards import lane_count, shares
 from kdsnn.targets.processes.environments import Environment, probe, require, worker_variables
+from kdsnn.targets.processes.folders import job_folder
 from kdsnn.targets.processes.results import load_array, read_answer
 from kdsnn.targets.processes.supervisor import Kind, run_workers
 
@@ -140,7 +140,7 @@ class LavaProgram(Program):
         shards = [images[share] for share in shares(len(images), self.workers)]
         lanes = [lane_count(network, len(shard), self.lanes) for shard in shards]
         with ExitStack() as stack:
-            folders = [stack.enter_context(_job_folder()) for _ in shards]
+            folders = [stack.enter_context(job_folder("kdsnn-lava-")) for _ in shards]
             for folder, shard, count in zip(folders, shards, lanes, strict=True):
                 try:
                     write_job(folder, network, shard, list(recorded), stock=self.stock, lanes=count, parent=os.getpid())
@@ -159,12 +159,6 @@ def _workers(environment: Environment) -> Kind:
 
 def _step(job: Path) -> int:
     return int(np.load(job / "progress.npy", allow_pickle=False)[0])
-
-
-@contextmanager
-def _job_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="kdsnn-lava-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
 
 
 def _images_done(

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.export.onnx.flavours import Flavour
+from kdsnn.export.onnx_runtime import onnx_runtime
 from kdsnn.network import Network
 from kdsnn.network.features import (
     CLIPPING,
@@ -57,7 +58,7 @@ class OnnxTarget(Target):
             return Availability(False, "onnxruntime is not installed", "pip install 'kdsnn[onnx]'")
         if self.device == "cuda":
             try:
-                import onnxruntime
+                onnxruntime = onnx_runtime()
             except ImportError as error:
                 return Availability(False, f"onnxruntime cannot be imported: {error}", "install it anew")
             if PROVIDERS["cuda"] not in onnxruntime.get_available_providers():

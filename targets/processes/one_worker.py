@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kdsnn.errors import TargetUnavailableError
 from kdsnn.targets.base import Computed, Progress
+from kdsnn.targets.processes.folders import job_folder
 from kdsnn.targets.processes.supervisor import Kind, run_workers
 
 __all__ = ["images_done", "run_one", "script_kind"]
@@ -54,8 +54,7 @@ def run_one(
         TargetUnavailableError: the job cannot be written, or the worker was lost.
         TimedOutError: it took too long.
     """
-    with tempfile.TemporaryDirectory(prefix=f"kdsnn-{target}-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    with job_folder(f"kdsnn-{target}-") as folder:
         try:
             write(folder)
         except OSError as error:
