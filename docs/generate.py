@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from architecture import architecture_page
+from drawings import PICTURES
 from energy_validation import validation_page
 from fresh import write_or_check
 from measured import peers_page
@@ -120,6 +121,7 @@ PAGES: dict[str, Callable[[], str]] = {
     ),
     "support.md": support_page,
     "your-network.ipynb": lambda: notebook(DOCS / "your-network.md"),
+    **{f"images/{name}": draw for name, draw in PICTURES.items()},
 }
 
 
