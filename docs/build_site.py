@@ -60,7 +60,12 @@ def gather(folder: Path) -> None:
 def left_out() -> list[str]:
     """Pages that the navigation does not lead to, and those that it names and are not there."""
     pages = {name for name in site_names().values() if name.endswith(".md")}
-    return sorted(pages ^ set(_pages(tomllib.loads(CONFIG.read_text())["project"]["nav"])))
+    return sorted(pages ^ set(navigation()))
+
+
+def navigation() -> list[str]:
+    """The pages that the navigation leads to, in its order."""
+    return list(_pages(tomllib.loads(CONFIG.read_text())["project"]["nav"]))
 
 
 def build() -> Path:
@@ -75,11 +80,16 @@ def build() -> Path:
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
     quiet = {**os.environ, "NO_COLOR": "1"}
     done = subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True, check=False)  # noqa: S603
-    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    warned = [line for line in said if re.match(r"(griffe|mkdocstrings|autorefs)\b|.*\b[Ww]arning", line)]
-    if done.returncode or warned:
-        raise SiteError("\n".join(warned if not done.returncode else said))
+    if wrong := complaints(done.returncode, done.stdout + done.stderr):
+        raise SiteError(wrong)
     return ROOT / "build" / "site" / "html"
+
+
+def complaints(code: int, said: str) -> str:
+    """What was wrong with a build, from its exit code and what it printed: `--strict` looks at no docstring."""
+    if code:
+        return said.strip() or f"zensical ended with {code}"
+    return "\n".join(re.findall(r"^(?:griffe|mkdocstrings|autorefs)\b.*|^.*\b[Ww]arning\b.*", said, re.MULTILINE))
 
 
 def _relinked(page: Path, names: dict[Path, str]) -> str:
