@@ -23,7 +23,7 @@ Images = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Conformance:
-    """What the suite ran: names of the networks, and those that the target refused, each with its reason."""
+    """The outcome of the suite: names of the networks that passed, and the reason for each one that was refused."""
 
     passed: tuple[str, ...]
     refused: dict[str, str]
@@ -32,8 +32,9 @@ class Conformance:
 def check_target(target: Target, networks: Iterable[Network] | None = None) -> Conformance:
     """Runs every example network on a target and compares all spikes and counts with the reference.
 
-    For each network: an impulse, a constant, random, saturating and dark images in one batch; the first network also
-    twice (the runs must be equal) and one image alone (it must not depend on the others).
+    Each network sees a batch of six images: an impulse, a constant, two random ones, full and no drive. The first
+    network runs twice, and both runs must be equal; and it runs on one image alone, whose spikes must not depend on the
+    other images of a batch.
 
     Raises:
         VerificationError: at the first difference, with the stage and the network; or the target refuses every network.
