@@ -45,7 +45,7 @@ def quantize(
 
     Args:
         model: a run, or a float `.nir` file; None is the latest run.
-        weight_bits: width of the weights, 2 to 15; None takes the recipe's, or 8.
+        weight_bits: width of the weights, 2 to 8, or to 15 with two synapses a weight; None takes the recipe's, or 8.
         input_bits: width of an input message, 1 to 8; None takes the recipe's, or the one of least error.
         method: how scales are chosen, one of `kdsnn list methods`; None takes the recipe's, or `spikes`.
         qat_epochs: for a run: epochs of fine-tuning through the rounding; None takes the recipe's.
