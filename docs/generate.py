@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from architecture import architecture_page
+from drawings import PICTURES
 from energy_validation import validation_page
 from fresh import write_or_check
 from measured import peers_page
 from notebook import notebook
+from readme import readme
 
 DOCS = Path(__file__).parent
 MADE = "<!-- Made by docs/generate.py: edit the code, not this page. -->\n\n"
@@ -120,6 +122,8 @@ PAGES: dict[str, Callable[[], str]] = {
     ),
     "support.md": support_page,
     "your-network.ipynb": lambda: notebook(DOCS / "your-network.md"),
+    "../README.md": readme,
+    **{f"images/{name}": draw for name, draw in PICTURES.items()},
 }
 
 

@@ -59,7 +59,7 @@ def write_nir(network: Network, path: Path) -> None:
     """Writes the network beside its place, reads it back, compares fingerprints, and only then puts it in place.
 
     Raises:
-        NetworkError: the network cannot be said in NIR, or did not come back as it was.
+        NetworkError: NIR cannot express the network, or it was not the same when read back.
     """
     graph = to_nir(network)
     path.parent.mkdir(parents=True, exist_ok=True)

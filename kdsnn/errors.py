@@ -43,7 +43,7 @@ __all__ = [
 
 
 class KdsnnError(Exception):
-    """Base of all our errors.
+    """Base of every error that kdsnn raises on purpose.
 
     Args:
         message: what is wrong, and where.
@@ -138,8 +138,8 @@ class MissingExtraError(KdsnnError):
     """An optional package is not installed.
 
     Args:
-        what: was asked for.
-        extra: of kdsnn, that brings it.
+        what: the thing that was asked for.
+        extra: the extra of kdsnn that installs it.
     """
 
     exit_code = 6

@@ -10,14 +10,14 @@ import typer
 from kdsnn.cli.common import JsonOption, emit_json, table
 
 if TYPE_CHECKING:
-    from kdsnn.doctor import Finding
+    from kdsnn.steps.doctor import Finding
 
 __all__ = ["doctor", "register"]
 
 
 def doctor(json: JsonOption = False) -> None:
     """Check this installation: versions, folders, extras, targets. Exit 6 if something is missing that all need."""
-    from kdsnn.doctor import diagnose
+    from kdsnn.steps.doctor import diagnose
 
     findings = diagnose()
     if json:

@@ -94,7 +94,7 @@ class Agreement:
     @property
     def disagreement(self) -> float:
         """Share of the images to which they gave different classes."""
-        return 1 - self.agreeing / self.images
+        return (self.images - self.agreeing) / self.images
 
     def __str__(self) -> str:
         silent = "" if self.fired == self.images else f", the output silent on {self.images - self.fired} of them"

@@ -61,7 +61,7 @@ class Neuron:
     """An integrate-and-fire neuron: leaky or not, with or without a current of its own.
 
     Attributes:
-        threshold: fires when the potential is strictly above it. Weight units in an integer network.
+        threshold: the neuron fires when its potential is strictly above it. In weight units in an integer network.
         bias: drive added at every step, `(neurons,)` in row-major order. In an integer network the mantissa, which
             enters the potential as `bias << bias_exponent` (64 to a weight unit).
         bias_exponent: 0..7; zero in a float network.

@@ -32,7 +32,7 @@ STAGES = {  # in their order, each with what must hold in it
 
 @dataclass(frozen=True)
 class Conformance:
-    """What the suite ran.
+    """The outcome of the suite.
 
     Attributes:
         passed: names of the networks that the target computes as the reference does.
@@ -48,9 +48,10 @@ class Conformance:
 def check_target(target: Target, networks: Iterable[Network] | None = None) -> Conformance:
     """Runs every example network on a target and compares all spikes and counts with the reference.
 
-    For each network that fits: an impulse, a constant, random, saturating and dark images in one batch; the first
-    network also twice (the runs must be equal) and one image alone (it must not depend on the others). A network that
-    uses a feature which the target has not declared, or exceeds a limit, must be refused by `compile`.
+    Each network that fits sees a batch of six images: an impulse, a constant, two random ones, full and no drive. The
+    first network runs twice, and both runs must be equal; and it runs on one image alone, whose spikes must not depend
+    on the other images of a batch. A network that uses a feature which the target has not declared, or exceeds a limit,
+    must be refused by `compile`.
 
     Raises:
         ConformanceError: at the first failure, with the stage (one of `STAGES`) and the network; or the target refuses

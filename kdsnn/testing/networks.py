@@ -88,9 +88,9 @@ def random_network(
     """A network of random depth, shapes, strides, groups, biases, leak and T.
 
     Args:
-        seed: of everything that is random.
+        seed: seed of everything that is drawn.
         leaky: whether neurons leak and have currents of their own; None leaves it to chance.
-        residual: whether there are residual blocks; likewise.
+        residual: whether there are residual blocks; None leaves it to chance.
         integrates: whether the output is an integrator, if it can be without an overflow.
         in_time: whether the input changes from step to step.
         reset: what a spike does to the potential.
@@ -109,7 +109,7 @@ def random_network(
 
 
 def integrating(network: Network) -> Network:
-    """The network with an output that integrates and never fires; its potential is read."""
+    """The same network with an output that integrates and never fires, so that its membrane potential is read out."""
     output = network.output
     neuron = replace(neuron_of(output), threshold=NEVER, fires=False, clips=False, reset_by=None)
     heard = tuple(p for p in network.projections if not (p.recurrent and p.source == output.name))
