@@ -188,7 +188,7 @@ def joined(
         compared=parts[0].compared,
         wall_s=sum(r.wall_s for r in results) if wall_s is None else wall_s,
         versions=results[0].versions,
-        notes={key: _note(key, [r.notes.get(key, 0.0) for r in results]) for key in results[0].notes},
+        notes={key: _note(key, [r.notes.get(key, 0.0) for r in results]) for each in results for key in each.notes},
         edges=edges_of(network),
         in_time=in_time(network, joined_steps(steps), counts, output_spikes, labels, margins) if steps else None,
     )

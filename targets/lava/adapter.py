@@ -35,7 +35,7 @@ from kdsnn.targets.lava.shards import lane_count, shares
 from kdsnn.targets.processes.environments import Environment, probe, require, worker_variables
 from kdsnn.targets.processes.folders import job_folder
 from kdsnn.targets.processes.results import load_array, read_answer
-from kdsnn.targets.processes.supervisor import Kind, run_workers
+from kdsnn.targets.processes.supervisor import KILLED, Kind, run_workers
 
 if TYPE_CHECKING:
     from kdsnn.targets.lava.worker.lava_job import Result
@@ -135,7 +135,10 @@ class LavaProgram(Program):
         time_limit_s: float | None,
         progress: Progress | None,
     ) -> Computed:
-        """Streams each worker's share of the images; without a time limit, 600 s without a step end a run."""
+        """Streams each worker's share of the images; without a time limit, 600 s without a step end a run.
+
+        The share of a worker that is killed is run again, and the others are kept.
+        """
         network = self.network
         shards = [images[share] for share in shares(len(images), self.workers)]
         lanes = [lane_count(network, len(shard), self.lanes) for shard in shards]
@@ -147,9 +150,10 @@ class LavaProgram(Program):
                 except OSError as error:
                     raise TargetUnavailableError(f"the job for Lava cannot be written to {folder}: {error}") from error
             report = _images_done(network, [len(shard) for shard in shards], lanes, progress)
-            run_workers(_workers(self.environment), folders, time_limit_s=time_limit_s, progress=report)
+            workers = _workers(self.environment)
+            killed = run_workers(workers, folders, time_limit_s=time_limit_s, progress=report)
             parts = [_read_result(f, network, len(s), recorded) for f, s in zip(folders, shards, strict=True)]
-        return _joined(parts)
+        return _joined(parts, killed)
 
 
 def _workers(environment: Environment) -> Kind:
@@ -180,8 +184,8 @@ def _images_done(
     return report
 
 
-def _joined(parts: list[_Part]) -> Computed:
-    """The shares of all workers, in the order of the images."""
+def _joined(parts: list[_Part], killed: int) -> Computed:
+    """The shares of all workers, in the order of the images; how many workers were killed is noted."""
     read = [part.potentials for part in parts if part.potentials is not None]
     counts = parts[0].counts
     for part in parts[1:]:
@@ -196,7 +200,7 @@ def _joined(parts: list[_Part]) -> Computed:
         counts=counts,
         potentials=np.concatenate(read) if read else None,
         versions=answers[0]["versions"],
-        notes=notes | {"workers": float(len(parts))},
+        notes=notes | {"workers": float(len(parts))} | ({KILLED: float(killed)} if killed else {}),
     )
 
 

@@ -6,10 +6,19 @@ import json
 import signal
 from pathlib import Path
 
-__all__ = ["cause_of_end", "last_lines"]
+__all__ = ["cause_of_end", "last_lines", "was_killed"]
 
 LINES = 25
 BYTES = 16_384  # of the end of a log
+FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # the others are faults of its own
+
+
+def was_killed(job: Path, code: int) -> bool:
+    """Whether a signal from outside ended a worker or one of its processes: the same job may go well another time."""
+    try:
+        return json.loads((job / "error.json").read_text()).get("signal") in FROM_OUTSIDE
+    except (OSError, ValueError):
+        return -code in FROM_OUTSIDE
 
 
 def cause_of_end(job: Path, code: int) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from kdsnn.errors import TargetUnavailableError
 from kdsnn.targets.base import Computed, Progress
 from kdsnn.targets.processes.folders import job_folder
-from kdsnn.targets.processes.supervisor import Kind, run_workers
+from kdsnn.targets.processes.supervisor import KILLED, Kind, run_workers
 
 __all__ = ["images_done", "run_one", "script_kind"]
 
@@ -60,8 +61,9 @@ def run_one(
         except OSError as error:
             raise TargetUnavailableError(f"the job for {kind.name} cannot be written to {folder}: {error}") from error
         report = (lambda done: progress(done[0])) if progress else None
-        run_workers(kind, [folder], time_limit_s=time_limit_s, progress=report)
-        return read(folder)
+        killed = run_workers(kind, [folder], time_limit_s=time_limit_s, progress=report)
+        made = read(folder)
+        return replace(made, notes={**made.notes, KILLED: killed}) if killed else made
 
 
 def images_done(job: Path) -> int:

@@ -1,9 +1,13 @@
-"""Runs workers of a target: each a process group of its own, watched, and ended whatever happens."""
+"""Runs workers of a target: each a process group of its own, watched, and ended whatever happens.
+
+A worker that a signal from outside ended, as where memory runs out, is started again on its job; the others go on.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -13,13 +17,15 @@ from pathlib import Path
 
 from kdsnn.errors import TargetUnavailableError, TimedOutError
 from kdsnn.jobs.interruption import ending_signals, held_signals
-from kdsnn.targets.processes.failures import cause_of_end, last_lines
+from kdsnn.targets.processes.failures import cause_of_end, last_lines, was_killed
 
-__all__ = ["Kind", "run_workers"]
+__all__ = ["KILLED", "Kind", "run_workers"]
 
+KILLED = "killed_workers"  # a note of a result, where there were any
 LOG = "worker.log"
 STALL_LIMIT_S = 600.0  # without a time limit: how long a worker may get no further
 POLL_S = 0.05
+MOST_REPEATS = 3  # of a job whose worker was killed: what kills it each time would go on for ever
 GRACE_S = 3.0  # for what else is in a worker's group, such as a resource tracker, which frees shared memory
 LONGEST_PLACE = 70  # characters; multiprocessing adds 33
 SHARED_MEMORY_HINT = "shared memory is full, as in a container with a small /dev/shm: give it more (--shm-size=1g)"
@@ -48,10 +54,21 @@ class Kind:
 
 @dataclass
 class _Worker:
-    """A worker that was started: its process, its job, how far it got, and when it got there."""
+    """A worker that was started: its process, its job, how far it got, and when it got there.
+
+    Attributes:
+        process: the worker's own, which leads a group.
+        job: the folder.
+        given: names of the files that the job began with.
+        repeats: how often the job was begun anew.
+        reached: units done.
+        moved: when the last of them was.
+    """
 
     process: subprocess.Popen[bytes]
     job: Path
+    given: frozenset[str]
+    repeats: int = 0
     reached: int = 0
     moved: float = field(default_factory=time.monotonic)
 
@@ -67,8 +84,10 @@ def run_workers(
     *,
     time_limit_s: float | None,
     progress: Callable[[list[int]], None] | None,
-) -> None:
-    """Runs the jobs in these folders to their ends, all at once. The first worker that fails ends the others.
+) -> int:
+    """Runs the jobs in these folders to their ends, all at once, and returns how many workers were killed.
+
+    A job whose worker is killed is begun anew, three times at most. The first worker that fails ends the others.
 
     Args:
         kind: of the workers.
@@ -79,7 +98,7 @@ def run_workers(
 
     Raises:
         TimedOutError: one did not end in time. All processes are gone then.
-        TargetUnavailableError: one died, or reported an error.
+        TargetUnavailableError: one died, or reported an error, or was killed each time.
     """
     workers: list[_Worker] = []
     with ending_signals(), held_signals() as raise_held:
@@ -94,10 +113,14 @@ def run_workers(
         hint = SHARED_MEMORY_HINT if "SIGBUS" in cause else "run kdsnn doctor; what it wrote last is above"
         several = f"{kind.name} worker {workers.index(failed) + 1} of {len(jobs)}"
         who = f"the {kind.name} worker" if len(jobs) == 1 else several
-        raise TargetUnavailableError(f"{who} was lost: {cause}", hint=hint, problems=last_lines(failed.job / LOG))
+        before = f", as {failed.repeats} times before" if failed.repeats else ""
+        problems = last_lines(failed.job / LOG)
+        raise TargetUnavailableError(f"{who} was lost: {cause}{before}", hint=hint, problems=problems)
+    return sum(worker.repeats for worker in workers)
 
 
 def _start(kind: Kind, job: Path) -> _Worker:
+    given = frozenset(path.name for path in job.iterdir())
     with (job / LOG).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603  our own scripts and interpreters
             [*kind.command, str(job)],
@@ -108,7 +131,18 @@ def _start(kind: Kind, job: Path) -> _Worker:
             stderr=log,
             start_new_session=True,
         )
-    return _Worker(process, job)
+    return _Worker(process, job, given)
+
+
+def _start_again(kind: Kind, killed: _Worker) -> _Worker:
+    """Ends what a killed worker left, processes and files, and starts another on its job."""
+    _end_groups([killed])
+    for path in killed.job.iterdir():
+        if path.name not in killed.given:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    worker = _start(kind, killed.job)
+    worker.repeats = killed.repeats + 1
+    return worker
 
 
 def _own_temporary(job: Path) -> dict[str, str]:
@@ -121,12 +155,15 @@ def _own_temporary(job: Path) -> dict[str, str]:
 
 def _wait(
     kind: Kind,
-    workers: Sequence[_Worker],
+    workers: list[_Worker],
     limit_s: float | None,
     progress: Callable[[list[int]], None],
     raise_held: Callable[[], None],
 ) -> _Worker | None:
-    """Returns when all workers ended, or the first that failed; raises TimedOutError when one took too long."""
+    """Returns when all workers ended, or the first that failed; raises TimedOutError when one took too long.
+
+    Puts another in the place of a worker that was killed.
+    """
     start = time.monotonic()
     while True:
         raise_held()
@@ -144,9 +181,12 @@ def _wait(
             progress([worker.reached for worker in workers])
         ended = [worker for worker in workers if worker.process.poll() is not None]
         for worker in ended:
-            if not worker.finished:
+            if worker.finished:
+                continue
+            if worker.repeats == MOST_REPEATS or not was_killed(worker.job, worker.process.returncode):
                 return worker
-        if len(ended) == len(workers):
+            workers[workers.index(worker)] = _start_again(kind, worker)
+        if all(worker.finished for worker in workers):
             return None
         _check_time(kind, [w for w in workers if w not in ended], now - start, now, limit_s)
 

@@ -97,37 +97,47 @@ def once(action: Callable[[int], None]) -> Callable[[int], None]:
     return progress
 
 
-@pytest.mark.parametrize(
-    ("number", "hint"), [(signal.SIGKILL, "kdsnn doctor"), (signal.SIGBUS, "shared memory is full")]
-)
-def test_a_killed_lava_process_ends_the_run_with_its_name(number: signal.Signals, hint: str) -> None:
-    def kill_a_child(group: int) -> None:
-        children = sorted(pid for pid, (parent, _, _) in processes().items() if parent == group)
-        os.kill(children[len(children) // 2], number)
+def signal_a_process(group: int, number: signal.Signals) -> None:
+    """Signals a process of Lava in that worker."""
+    children = sorted(pid for pid, (parent, _, _) in processes().items() if parent == group)
+    os.kill(children[len(children) // 2], number)
 
+
+def test_a_lava_process_that_crashes_ends_the_run_with_its_name() -> None:
     start = time.monotonic()
-    with pytest.raises(TargetUnavailableError, match=rf"Lava process '.+' was killed by {number.name}") as caught:
-        run(once(kill_a_child))
-    assert hint in caught.value.hint
+    with pytest.raises(TargetUnavailableError, match=r"Lava process '.+' was killed by SIGBUS$") as caught:
+        run(once(lambda group: signal_a_process(group, signal.SIGBUS)))
+    assert "shared memory is full" in caught.value.hint
     assert time.monotonic() - start < 20
 
 
-def test_a_killed_worker_takes_its_processes_along() -> None:
-    with pytest.raises(TargetUnavailableError, match="killed by SIGKILL"):
-        run(once(lambda group: os.kill(group, signal.SIGKILL)))
+@pytest.mark.parametrize("whole", [False, True], ids=["one process of it", "the worker"])
+def test_a_worker_that_is_killed_each_time_is_given_up(whole: bool) -> None:
+    killed: set[int] = set()
+
+    def kill(_: int) -> None:
+        (group,) = workers_of(os.getpid())
+        killed.add(group)
+        os.kill(group, signal.SIGKILL) if whole else signal_a_process(group, signal.SIGKILL)
+
+    who = "" if whole else "Lava process '.+' was "
+    with pytest.raises(TargetUnavailableError, match=rf"lost: {who}killed by SIGKILL, as 3 times before$") as caught:
+        run(kill)
+    assert "kdsnn doctor" in caught.value.hint
+    assert len(killed) == 4
+    assert not any(members(group) for group in killed)
 
 
-def test_a_killed_process_of_one_worker_ends_the_others_too() -> None:
+def test_a_process_of_one_worker_that_crashes_ends_the_others_too() -> None:
     groups: list[int] = []
 
-    def kill_a_child(_: int) -> None:
+    def crash(_: int) -> None:
         if not groups:
             groups.extend(sorted(workers_of(os.getpid())))
-            children = sorted(pid for pid, (parent, _, _) in processes().items() if parent == groups[1])
-            os.kill(children[len(children) // 2], signal.SIGKILL)
+            signal_a_process(groups[1], signal.SIGSEGV)
 
     with pytest.raises(TargetUnavailableError, match=r"Lava worker \d of 3 was lost: Lava process '.+' was killed"):
-        LavaTarget(workers=3).compile(NETWORK).run(MANY, progress=kill_a_child, time_limit_s=120)
+        LavaTarget(workers=3).compile(NETWORK).run(MANY, progress=crash, time_limit_s=120)
     assert len(groups) == 3
     assert not any(members(group) for group in groups)
 

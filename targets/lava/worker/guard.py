@@ -39,13 +39,19 @@ def end_group() -> None:
     os.killpg(os.getpgrp(), signal.SIGTERM)
 
 
-def write_error(folder: Path, message: str) -> None:
-    """Leaves the reason of the end for the adapter, unless one is there already: the first is the cause."""
+def write_error(folder: Path, message: str, killed_by: int | None = None) -> None:
+    """Leaves the reason of the end for the adapter, unless one is there already: the first is the cause.
+
+    Args:
+        folder: of the job.
+        message: the reason.
+        killed_by: the signal that ended a process, if one did.
+    """
     print(message, file=sys.stderr, flush=True)  # noqa: T201  stderr is kept by the adapter
     path = folder / "error.json"
     if not path.exists():
         part = path.with_suffix(".part")
-        part.write_text(json.dumps({"message": message}))
+        part.write_text(json.dumps({"message": message, "signal": killed_by}))
         part.replace(path)
 
 
@@ -99,7 +105,7 @@ class Guard:
             error, trace = failure
             write_error(self.folder, f"Lava process {name!r} raised {type(error).__name__}: {error}\n{trace}")
         elif code is not None and code < 0:
-            write_error(self.folder, f"Lava process {name!r} was killed by {signal.Signals(-code).name}")
+            write_error(self.folder, f"Lava process {name!r} was killed by {signal.Signals(-code).name}", -code)
         else:
             write_error(self.folder, f"Lava process {name!r} ended with exit code {code}")
 
