@@ -24,7 +24,6 @@ from statistics import median, quantiles
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 import torch.nn.functional as F
 from deep_on_lava import awake
@@ -35,6 +34,7 @@ from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.onnx.flavours import Flavour
 from kdsnn.export.onnx.models import to_onnx
+from kdsnn.export.onnx_runtime import onnx_runtime
 from kdsnn.export.quantization.quantize import quantize
 from kdsnn.export.teacher_onnx import teacher_onnx
 from kdsnn.models.students import Student, build_student
@@ -207,10 +207,11 @@ def _spread(values: Any) -> list[float]:
 
 
 def _session(model: bytes, images: np.ndarray, threads: int) -> Callable[[], object]:
-    options = onnxruntime.SessionOptions()
+    runtime = onnx_runtime()
+    options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda: session.run(None, {"image": images})
 
 

@@ -38,7 +38,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     "targets": (),
 }
 # And those that print lines alone, or nothing but what is in these tables.
-LINES = {"convert", "demo", "distill", "figure", "recipe show", "recipe validate", "report", "setup lava", "teach"}
+LINES = {"convert", "demo", "distill", "figure", "recipe show", "recipe validate", "report", "setup lava"}
+LINES |= {"setup nengo_loihi", "teach"}
 
 
 def commands(group: typer.Typer, prefix: str = "") -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Real processes: several on one training, and one that is killed at a random moment and resumed."""
+"""Real processes: several on one training or one run, and one that is killed at random moments and resumed."""
 
 import json
 import os
@@ -19,11 +19,12 @@ from kdsnn.distill.checkpoint import load_tensors
 from kdsnn.distill.processes import one_writer, shard
 from kdsnn.distill.student import distill
 from kdsnn.distill.trainer import CHECKPOINT
-from kdsnn.errors import InputError
+from kdsnn.errors import InputError, LockedError
 from kdsnn.recipes.load import load_recipe
-from kdsnn.run_folders import lock
+from kdsnn.run_folders import RECIPE, lock
 
 ALL = ["distill.kind=both", "train.ema_decay=0.9", "data.validation_samples=100"]
+SEED = 15
 SMALL = ["data.train_samples=400", "teacher.epochs=1", "teacher.width=0.125", "data.augment=affine"]
 
 
@@ -65,21 +66,59 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_tensors(run / "student.safetensors")
 
 
-def test_killed_at_a_random_moment_and_resumed(tmp_path: Path) -> None:
-    changes = [*SMALL, *ALL, "train.epochs=8"]
+def epochs_done(run: Path) -> int:
+    metrics = run / "metrics.jsonl"
+    return metrics.read_bytes().count(b"\n") if metrics.exists() else 0
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.long)])
+def test_killed_at_random_moments_and_resumed(tmp_path: Path, kills: int) -> None:
+    """Two of three times in the epochs after the next one, else before: while it starts, or goes on."""
+    chance = random.Random(SEED)  # noqa: S311
+    changes = [*SMALL, *ALL, f"train.epochs={5 * kills}"]
     recipe, cut = load_recipe("digits-2conv", changes), tmp_path / "cut"
     whole = weights(distill(recipe, run=tmp_path / "whole", device="cpu"))
-    made = [sys.executable, "-m", *command(cut, changes)]
-    process = subprocess.Popen(made, env=environment(), stderr=subprocess.DEVNULL)
-    while not (cut / CHECKPOINT).exists() and process.poll() is None:
-        time.sleep(0.01)
-    time.sleep(random.uniform(0, 0.5))  # noqa: S311
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it was done before it could be killed"
-    done = len((cut / "metrics.jsonl").read_text().splitlines())
+    made, moments = [sys.executable, "-m", *command(cut, changes)], list[int]()
+    for kill in range(kills):
+        process = subprocess.Popen(
+            [*made, *(["--resume"] if (cut / RECIPE).exists() else [])], env=environment(), stderr=subprocess.PIPE
+        )
+        before = epochs_done(cut)
+        while kill % 3 != 2 and epochs_done(cut) == before and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.3 if kill % 3 != 2 else 6.0))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, process.communicate()[1]
+        moments.append(epochs_done(cut))
     assert not (cut / "student.json").exists()
-    resumed = weights(distill(recipe, run=cut, resume=True, device="cpu"))
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole), f"killed after {done} epochs"
+    done = subprocess.run([*made, "--resume"], env=environment(), check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    resumed = weights(cut)
+    print(f"killed {kills} times, after {moments} of {5 * kills} epochs, seed {SEED}")  # noqa: T201
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole), f"killed after {moments} epochs"
+
+
+def test_a_second_process_on_a_run_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
+    changes = [*SMALL, "train.epochs=4", "distill.kind=none"]
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    distill(load_recipe("digits-2conv", changes), run=whole, device="cpu")
+    made = [sys.executable, "-m", *command(run, changes)]
+    first = subprocess.Popen(made, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while not (run / CHECKPOINT).exists() and first.poll() is None:
+        time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)  # it is at work as long as this needs
+    try:
+        for second in (made, [*made, "--resume"], [sys.executable, "-m", "kdsnn", "quantize", str(run)]):
+            refused = subprocess.run(second, env=environment(), check=False, capture_output=True, text=True)
+            assert refused.returncode == LockedError("").exit_code, refused.stderr
+            assert f"another process is working on {run}" in refused.stderr
+            assert "wait for it, or take another run" in refused.stderr
+            assert "Traceback" not in refused.stderr
+    finally:
+        first.send_signal(signal.SIGCONT)
+    assert first.wait() == 0, first.communicate()[1]
+    assert all(torch.equal(tensor, weights(run)[name]) for name, tensor in weights(whole).items())
 
 
 @pytest.mark.long
