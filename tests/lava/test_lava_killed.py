@@ -13,6 +13,7 @@ from lava_networks import everything, images
 
 from kdsnn.targets.base import RunResult
 from kdsnn.targets.lava.adapter import LavaTarget
+from kdsnn.targets.processes.supervisor import MOST_REPEATS
 from kdsnn.targets.reference import ReferenceTarget
 
 NETWORK = everything(timesteps=4, bits=4)
@@ -32,15 +33,21 @@ class Killer:
     def __init__(self, samples: int, kills: int, seed: int) -> None:
         self.random = random.Random(seed)  # noqa: S311
         self.moments = sorted(self.random.sample(range(1, samples * 9 // 10), kills))
+        self.ended: list[int] = []
         self.killed: list[Path] = []
 
     def __call__(self, done: int) -> None:
         if not self.moments or done < self.moments[0]:
             return
-        victims = [(pid, job) for pid, job in lava_workers() if self.killed.count(job) < 3]
+        victims = [
+            (pid, job) for pid, job in lava_workers() if pid not in self.ended and self.killed.count(job) < MOST_REPEATS
+        ]
+        if not victims:
+            return  # those that were killed are not begun anew yet
         pid, job = self.random.choice(victims)
-        processes = [pid, *children(pid)]
-        os.kill(self.random.choice(processes), signal.SIGKILL)
+        processes = children(pid)
+        os.kill(self.random.choice([pid, processes[len(processes) // 2]]), signal.SIGKILL)
+        self.ended.append(pid)
         self.killed.append(job)
         self.moments.pop(0)
 
