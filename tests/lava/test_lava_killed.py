@@ -46,7 +46,7 @@ class Killer:
             return  # those that were killed are not begun anew yet
         pid, job = self.random.choice(victims)
         processes = children(pid)
-        os.kill(self.random.choice([pid, processes[len(processes) // 2]]), signal.SIGKILL)
+        os.kill(self.random.choice([pid, *processes[len(processes) // 2 :][:1]]), signal.SIGKILL)
         self.ended.append(pid)
         self.killed.append(job)
         self.moments.pop(0)
