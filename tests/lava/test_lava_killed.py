@@ -22,7 +22,7 @@ SEED = 15
 
 
 class Killer:
-    """A progress callback that kills a worker, or a process of it, at random moments.
+    """A progress callback that kills workers in turn, or a process of them, at random moments before any is done.
 
     Args:
         samples: of the run.
@@ -32,7 +32,7 @@ class Killer:
 
     def __init__(self, samples: int, kills: int, seed: int) -> None:
         self.random = random.Random(seed)  # noqa: S311
-        self.moments = sorted(self.random.sample(range(1, samples * 9 // 10), kills))
+        self.moments = sorted(self.random.sample(range(1, samples // WORKERS), kills))
         self.ended: list[int] = []
         self.killed: list[Path] = []
 
@@ -44,7 +44,7 @@ class Killer:
         ]
         if not victims:
             return  # those that were killed are not begun anew yet
-        pid, job = self.random.choice(victims)
+        pid, job = min(victims, key=lambda victim: self.killed.count(victim[1]))
         processes = children(pid)
         os.kill(self.random.choice([pid, *processes[len(processes) // 2 :][:1]]), signal.SIGKILL)
         self.ended.append(pid)

@@ -50,7 +50,7 @@ def run(time_limit_s: float = 60, **options: Any) -> None:
     NengoLoihiTarget(lanes=1).compile(NETWORK).run(MANY, time_limit_s=time_limit_s, **options)
 
 
-def test_a_killed_worker_ends_the_run(scratch: Path) -> None:
+def test_a_worker_that_is_killed_each_time_ends_the_run(scratch: Path) -> None:
     def kill(_: int) -> None:
         (worker,) = workers(scratch)
         os.kill(worker, signal.SIGKILL)

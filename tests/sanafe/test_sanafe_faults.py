@@ -76,9 +76,14 @@ def signalled(number: signal.Signals) -> Callable[[int], None]:
     return progress
 
 
-def test_a_killed_worker_ends_the_run() -> None:
-    with pytest.raises(TargetUnavailableError, match="the SANA-FE worker was lost: killed by SIGKILL") as caught:
-        run(signalled(signal.SIGKILL))
+def test_a_worker_that_is_killed_each_time_ends_the_run() -> None:
+    def kill(_: int) -> None:
+        for worker in workers():
+            os.kill(worker, signal.SIGKILL)
+
+    lost = "the SANA-FE worker was lost: killed by SIGKILL, as 3 times before$"
+    with pytest.raises(TargetUnavailableError, match=lost) as caught:
+        run(kill)
     assert caught.value.exit_code == 6
 
 
