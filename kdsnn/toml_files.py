@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kdsnn.errors import InputError, UsageError
 from kdsnn.registry import suggestion
 
-__all__ = ["FileModel", "as_python", "load", "shipped"]
+__all__ = ["FileModel", "as_python", "load", "problems_in", "shipped"]
 
 
 class FileModel(BaseModel):
@@ -62,7 +62,7 @@ def _parsed(text: bytes, name: str, model: type[Model], singular: str) -> Model:
     try:
         return model.model_validate({**as_python(data), "name": name})
     except ValidationError as error:
-        raise InputError(f"{singular} {name!r} is not valid", problems=list(_problems(error))) from error
+        raise InputError(f"{singular} {name!r} is not valid", problems=list(problems_in(error))) from error
     except RecursionError as error:
         raise InputError(f"{singular} {name!r} is nested too deeply") from error
 
@@ -74,7 +74,8 @@ def as_python(value: Any) -> Any:
     return tuple(map(as_python, value)) if isinstance(value, list) else value
 
 
-def _problems(error: ValidationError) -> Iterator[str]:
+def problems_in(error: ValidationError) -> Iterator[str]:
+    """What is wrong with a file, a line a problem."""
     for problem in error.errors():
         where = repr(".".join(map(str, problem["loc"])))[1:-1][:200]  # a key may hold anything, terminal codes too
         if problem["type"] == "value_error":
@@ -84,4 +85,9 @@ def _problems(error: ValidationError) -> Iterator[str]:
         elif problem["type"] == "missing":
             yield f"{where}: this key is needed"
         else:
-            yield f"{where}: {problem['msg']}, not {problem['input']!r}"[:300]
+            yield f"{where}: {problem['msg']}, not {_shown(problem['input'])}"[:300]
+
+
+def _shown(value: object) -> str:
+    """A value for a message; of lists and tables, which may be large and nested, what they are."""
+    return f"a {type(value).__name__}" if isinstance(value, dict | list | tuple) else repr(value)

@@ -13,7 +13,7 @@ from torch import nn
 
 from kdsnn.distill.optimizers import moments_of
 from kdsnn.errors import InputError
-from kdsnn.run_folders import write_atomic
+from kdsnn.files.writing import write_atomic
 
 __all__ = ["load_given", "load_model", "load_tensors", "load_training", "read_given", "save_model", "save_training"]
 

@@ -38,8 +38,8 @@ from kdsnn.distill.kept_weights import Weights
 from kdsnn.distill.optimizers import OptimizerKind
 from kdsnn.distill.processes import shard
 from kdsnn.errors import InputError, RecipeError
+from kdsnn.files.writing import write_atomic
 from kdsnn.recipes.schema import TrainSection
-from kdsnn.run_folders import write_atomic
 
 __all__ = ["CHECKPOINT", "METRICS", "Batch", "Epoch", "Plan", "fit", "learning_rate"]
 

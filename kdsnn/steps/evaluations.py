@@ -24,8 +24,9 @@ from kdsnn.data.identity import DataIdentity
 from kdsnn.errors import InputError, KdsnnError
 from kdsnn.evaluation import Evaluation
 from kdsnn.evaluation.result import IN_TIME
+from kdsnn.files.reading import read_json
+from kdsnn.files.writing import write_atomic, write_json
 from kdsnn.network.counters import FIELDS
-from kdsnn.run_folders import read_json, write_atomic, write_json
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
 from kdsnn.targets.base import Target

@@ -17,8 +17,10 @@ from kdsnn.errors import InputError
 from kdsnn.evaluation import evaluate
 from kdsnn.evaluation.edges import edges_of, verdict
 from kdsnn.export.nir import read_nir, write_nir
+from kdsnn.files.reading import read_json
+from kdsnn.files.writing import remove, write_json
 from kdsnn.models.in_time import see_means
-from kdsnn.run_folders import lock, read_json, remove, write_json
+from kdsnn.run_folders import lock
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import MODEL_FILE, Model, ModelLike, load
 from kdsnn.steps.targets import target_of

@@ -17,7 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdsnn.errors import TargetUnavailableError
+from kdsnn.errors import InputError, TargetUnavailableError
+from kdsnn.files.reading import read_json
+from kdsnn.files.writing import lock_file, write_json
 
 __all__ = ["LavaEnvironment", "cache_folder", "find_environment", "setup_environment", "worker_variables"]
 
@@ -132,9 +134,9 @@ def _made(folder: Path) -> LavaEnvironment | None:
     if not (marker.is_file() and os.access(python, os.X_OK)):
         return None
     try:
-        versions = json.loads(marker.read_text())
+        versions = read_json(marker)
         return LavaEnvironment(python, {name: str(versions[name]) for name in ("python", "lava-nc", "numpy")})
-    except (ValueError, KeyError, TypeError):
+    except (InputError, KeyError):
         return None
 
 
@@ -154,9 +156,7 @@ def _make(folder: Path, say: Callable[[str], None]) -> LavaEnvironment:
     say("checking that lava-nc runs")
     _run([str(python), "-c", _CHECK], CHECK_LIMIT_S, "lava-nc was installed and cannot be imported")
     versions = _probe(str(python))[2]
-    part = folder / (READY + ".part")
-    part.write_text(json.dumps(versions))
-    part.replace(folder / READY)
+    write_json(folder / READY, versions)
     return LavaEnvironment(python, versions)
 
 
@@ -234,7 +234,7 @@ def _lock(path: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Holds the lock file, so that two processes do not make the environment at once; a crash frees it."""
     import fcntl
 
-    with path.open("w") as file:
+    with lock_file(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
