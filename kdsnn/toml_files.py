@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kdsnn.errors import InputError, UsageError
+from kdsnn.files.reading import read_text, reading
 from kdsnn.registry import suggestion
 
-__all__ = ["FileModel", "as_python", "load", "problems_in", "shipped"]
+__all__ = ["MOST_BYTES", "FileModel", "as_python", "load", "problems_in", "shipped", "table_of"]
 
 
 class FileModel(BaseModel):
@@ -22,6 +23,7 @@ class FileModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+MOST_BYTES, MOST_DOTS = 2**18, 200  # of a file, and of a line: a key of many parts takes the square of them
 Model = TypeVar("Model", bound=FileModel)
 
 
@@ -46,19 +48,34 @@ def load(package: str, name: str, model: type[Model], singular: str, plural: str
     """
     if name.endswith(".toml"):
         path = Path(name)
-        if not path.is_file():
-            raise UsageError(f"there is no {singular} file {name}")
-        return _parsed(path.read_bytes(), path.stem, model, singular)
+        with reading(name):
+            if not path.is_file():
+                raise UsageError(f"there is no {singular} file {name}")
+        return _parsed(read_text(path, MOST_BYTES), path.stem, model, singular)
     if name not in shipped(package):
         raise UsageError(f"there is no {singular} {name!r}", hint=suggestion(name, shipped(package), plural))
-    return _parsed((files(package) / f"{name}.toml").read_bytes(), name, model, singular)
+    return _parsed((files(package) / f"{name}.toml").read_text(), name, model, singular)
 
 
-def _parsed(text: bytes, name: str, model: type[Model], singular: str) -> Model:
-    try:
-        data = tomllib.loads(text.decode())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{singular} {name!r} is not TOML: {error}") from error
+def table_of(text: str, name: str, kind: type[InputError] = InputError) -> dict[str, Any]:
+    """The table of a TOML text.
+
+    Args:
+        text: to read.
+        name: what it is called in an error.
+        kind: of the error.
+
+    Raises:
+        InputError: it is none, or so made that reading it would take long; or an error of the given kind.
+    """
+    if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+        raise kind(f"{name} is not TOML: a line has more than {MOST_DOTS} dots")
+    with reading(name, "is not TOML", kind=kind):
+        return tomllib.loads(text)
+
+
+def _parsed(text: str, name: str, model: type[Model], singular: str) -> Model:
+    data = table_of(text, f"{singular} {name!r}")
     try:
         return model.model_validate({**as_python(data), "name": name})
     except ValidationError as error:

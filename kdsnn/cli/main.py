@@ -91,6 +91,11 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit stays quiet
         sys.exit(0)
     except Exception as error:
+        from kdsnn.files.writing import fault_of_system
+
+        if isinstance(error, OSError) and (fault := fault_of_system(error)) and not debug:
+            show_error(fault)
+            sys.exit(fault.exit_code)
         if debug:
             raise
         show_error(

@@ -18,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.data.events.aedat import read_aedat
+from kdsnn.data.sources.columns import in_npy, in_npz
 from kdsnn.errors import InputError, MissingExtraError
+from kdsnn.files.reading import reading
 
 __all__ = ["RECORDINGS", "Events", "check_tonic", "fields_of", "read_recording"]
 
@@ -26,6 +28,7 @@ Events = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray
 RECORDINGS = (".npy", ".npz", ".bin", ".aedat", ".aedat4")
 NAMES = ("x", "y", "t", "p")
 EXTRA = "events"
+FAULT, HINT = "cannot be read as events", "write numpy.savez(path, x=x, y=y, t=t, p=p)"
 
 
 def read_recording(file: Path) -> Events:
@@ -38,18 +41,9 @@ def read_recording(file: Path) -> Events:
     suffix = file.suffix.lower()
     if suffix == ".bin":
         check_tonic(f"{suffix} files")
-    try:
-        if suffix == ".npz":
-            with np.load(file, allow_pickle=False) as arrays:
-                return _checked(tuple(np.asarray(arrays[name]) for name in NAMES), file)
-        return _checked(_read(file, suffix), file)
-    except (InputError, MissingExtraError):
-        raise
-    except Exception as error:
-        raise InputError(
-            f"{file} cannot be read as events: {type(error).__name__}: {str(error)[:200]}",
-            hint="write numpy.savez(path, x=x, y=y, t=t, p=p)",
-        ) from error
+    with reading(file, FAULT, hint=HINT):
+        events = _read(file, suffix)
+    return _checked(events, file)
 
 
 def check_tonic(what: str) -> None:
@@ -65,8 +59,14 @@ def fields_of(table: npt.NDArray[Any]) -> Events:
 
 
 def _read(file: Path, suffix: str) -> Events:
+    if suffix == ".npz":
+        columns = in_npz(file, hint=HINT)
+        if absent := [name for name in NAMES if name not in columns]:
+            raise InputError(f"{file} {FAULT}: it has no {absent[0]}", hint=HINT)
+        x, y, t, p = (columns[name].whole() for name in NAMES)
+        return x, y, t, p
     if suffix == ".npy":
-        table = np.load(file, allow_pickle=False)
+        table = in_npy(file).whole()
         if table.dtype.names:
             return fields_of(table)
         if table.ndim != 2 or table.shape[1] != 4:
