@@ -89,7 +89,7 @@ def teacher_onnx(teacher: nn.Module, input_shape: tuple[int, ...], labels: tuple
         torch.onnx.export(
             _FromBytes(teacher).eval(),
             (example,),
-            file,
+            file,  # type: ignore[arg-type]  # this exporter takes an opened file too
             dynamo=False,
             opset_version=OPSET,
             input_names=["image"],

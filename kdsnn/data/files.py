@@ -36,6 +36,7 @@ Labels = npt.NDArray[np.int64]
 IDX_NAMES = [f"{s}-{k}" for s in ("train", "t10k") for k in ("images-idx3-ubyte", "labels-idx1-ubyte")]
 CIFAR_RECORD = 1 + 3 * 32 * 32
 CIFAR_FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
+LARGEST = 2**40  # bytes of one array
 LARGEST_BATCH = 2**28  # bytes of one CIFAR-10 batch; the real ones have 3e7
 SILENCE_S = 30.0  # a server that sends nothing for so long is given up
 
@@ -91,7 +92,7 @@ def _read_idx_file(folder: Path, file_name: str, dimensions: int, name: str) -> 
         head = file.read(4 * (1 + dimensions))
         magic, *shape = struct.unpack(f">{1 + dimensions}I", head)
         size = prod(shape)
-        if magic != 0x0800 + dimensions:
+        if magic != 0x0800 + dimensions or size > LARGEST:
             raise InputError(f"{path} is not an idx file of {dimensions} dimensions of bytes")
         check_unpacked(path, 2 * size, path.stat().st_size)  # it is held twice
         data = file.read(size + 1)  # one more, so that gzip checks its sum at the end

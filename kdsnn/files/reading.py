@@ -82,6 +82,7 @@ def read_text(path: Path, most: int, *, kind: type[InputError] = InputError) -> 
             data = file.read(most + 1)
         if len(data) > most:
             raise kind(f"{path} cannot be read: it has more than {most:,} bytes, and no such file needs as many")
+    with reading(path, "is not UTF-8", kind=kind):
         return data.decode()
 
 

@@ -5,7 +5,6 @@ What is written is made in memory first: a library that writes by itself may end
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import tempfile
@@ -14,9 +13,6 @@ from contextlib import contextmanager, suppress
 from errno import EACCES, EDQUOT, EFBIG, EIO, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from typing import IO, Any
-
-import numpy as np
-import numpy.typing as npt
 
 from kdsnn.errors import InputError
 from kdsnn.files.reading import reading
@@ -27,7 +23,6 @@ __all__ = [
     "lock_file",
     "make_folder",
     "remove",
-    "write_array",
     "write_atomic",
     "write_json",
     "writing",
@@ -73,13 +68,6 @@ def write_atomic(path: Path, data: Parts, *, synced: bool = True) -> None:
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
-
-
-def write_array(path: Path, array: npt.NDArray[Any], *, synced: bool = True) -> None:
-    """Writes an array as `.npy`; see `write_atomic`."""
-    header, whole = io.BytesIO(), np.ascontiguousarray(array)
-    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(whole))
-    write_atomic(path, (header.getvalue(), memoryview(whole.reshape(-1)).cast("B")), synced=synced)
 
 
 def write_json(path: Path, data: Mapping[str, Any], *, synced: bool = True) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.files.writing import write_array, write_json
+from kdsnn.files.arrays import write_array
+from kdsnn.files.writing import write_json
 from kdsnn.network import Conv2d, Network, Neuron, Population, Projection
 
 if TYPE_CHECKING:

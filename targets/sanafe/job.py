@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.files.writing import write_array, write_atomic, write_json
+from kdsnn.files.arrays import write_array
+from kdsnn.files.writing import write_atomic, write_json
 from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, Neuron, Population, Projection
 from kdsnn.network.counters import input_messages
 from kdsnn.network.linear_maps import apply
