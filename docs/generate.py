@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from architecture import architecture_page
+from drawings import PICTURES
 from energy_validation import validation_page
 from fresh import write_or_check
 from measured import peers_page
 from notebook import notebook
+from readme import readme
 
 DOCS = Path(__file__).parent
 MADE = "<!-- Made by docs/generate.py: edit the code, not this page. -->\n\n"
@@ -35,7 +37,7 @@ def commands() -> list[str]:
     """All commands as they are typed, groups before what is in them."""
     from typer.main import get_command
 
-    from kdsnn.cli.main import app
+    from kdsnn.cli.app import app
 
     def inside(group: Any, before: str) -> list[str]:
         names = [f"{before} {name}".strip() for name in getattr(group, "commands", {})]
@@ -120,6 +122,8 @@ PAGES: dict[str, Callable[[], str]] = {
     ),
     "support.md": support_page,
     "your-network.ipynb": lambda: notebook(DOCS / "your-network.md"),
+    "../README.md": readme,
+    **{f"images/{name}": draw for name, draw in PICTURES.items()},
 }
 
 

@@ -28,7 +28,7 @@ from kdsnn.errors import InputError, NetworkError
 from kdsnn.export.foreign.numbers import MAX_CELLS, numbers, pair, shape_of
 from kdsnn.export.hdf5_guard import opened_hdf5
 from kdsnn.export.nir_graph import read_graph
-from kdsnn.export.nir_header import SCHEMA, Header, NeuronRecord, ProjectionRecord, header_of, read_header
+from kdsnn.export.nir_header import SCHEMA, Header, NeuronRecord, ProjectionRecord, header_of, node_name, read_header
 from kdsnn.files.reading import reading
 from kdsnn.files.writing import write_atomic
 from kdsnn.network import (
@@ -62,7 +62,7 @@ def write_nir(network: Network, path: Path) -> None:
     """Makes the file in memory, reads it back, compares fingerprints, and only then writes it.
 
     Raises:
-        NetworkError: the network cannot be said in NIR, or did not come back as it was.
+        NetworkError: NIR cannot express the network, or it was not the same when read back.
         InputError: the file cannot be written.
     """
     file = BytesIO()  # HDF5 would end the process where a disk is full
@@ -137,7 +137,7 @@ def to_nir(network: Network) -> nir.NIRGraph:
 
 
 def _node_name(projection: Projection) -> str:
-    return f"{projection.source}_to_{projection.target}"
+    return node_name(projection.source, projection.target, projection.part)
 
 
 def _neuron_node(population: Population) -> Any:
@@ -222,7 +222,7 @@ def _from_nir(graph: nir.NIRGraph, header: Header) -> Network:
     if absent := {name for each in header.projections for name in (each.source, each.target)} - shapes.keys():
         raise InputError(f"its header names populations that it has not: {', '.join(sorted(absent))[:200]}")
     projections = [
-        Projection(each.source, each.target, _operation(graph, each, shapes[each.source]), each.exponent)
+        Projection(each.source, each.target, _operation(graph, each, shapes[each.source]), each.exponent, each.part)
         for each in header.projections
     ]
     into: dict[str, list[Projection]] = {}

@@ -14,7 +14,7 @@ from kdsnn.network.populations import DECAY_UNITY, MAX_BIAS_EXPONENT, MAX_EXPONE
 from kdsnn.network.validation import MOST_TIMESTEPS
 from kdsnn.toml_files import as_python, problems_in
 
-__all__ = ["SCHEMA", "Header", "NeuronRecord", "ProjectionRecord", "header_of", "read_header"]
+__all__ = ["SCHEMA", "Header", "NeuronRecord", "ProjectionRecord", "header_of", "node_name", "read_header"]
 
 SCHEMA = "kdsnn.nir/1"
 Decay = Annotated[int, Field(ge=0, le=DECAY_UNITY)]
@@ -42,11 +42,12 @@ class ProjectionRecord(_Record):
     source: str
     target: str
     exponent: Annotated[int, Field(ge=0, le=MAX_EXPONENT)]
+    part: Annotated[int, Field(ge=0)] = 0
 
     @property
     def node(self) -> str:
         """The name of its node."""
-        return f"{self.source}_to_{self.target}"
+        return node_name(self.source, self.target, self.part)
 
 
 class Header(_Record):
@@ -62,6 +63,11 @@ class Header(_Record):
     projections: tuple[ProjectionRecord, ...]
     provenance: Mapping[str, str]
     fingerprint: str
+
+
+def node_name(source: str, target: str, part: int) -> str:
+    """The name of a projection's node."""
+    return f"{source}_to_{target}" + (f"_part_{part}" if part else "")
 
 
 def read_header(text: str) -> Header:
@@ -86,7 +92,10 @@ def header_of(network: Network) -> dict[str, Any]:
         "static": network.static,
         "labels": network.labels,
         "populations": [_record(p) for p in network.spiking],
-        "projections": [{"source": p.source, "target": p.target, "exponent": p.exponent} for p in network.projections],
+        "projections": [
+            {"source": p.source, "target": p.target, "exponent": p.exponent} | ({"part": p.part} if p.part else {})
+            for p in network.projections
+        ],
         "provenance": dict(network.provenance),
         "fingerprint": network.fingerprint(),
     }

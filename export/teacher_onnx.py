@@ -20,6 +20,7 @@ from onnx import helper
 from torch import nn
 
 from kdsnn.errors import VerificationError
+from kdsnn.export.onnx_runtime import onnx_runtime
 from kdsnn.files.writing import write_atomic
 
 __all__ = ["TEACHER_FILE", "TOLERANCE", "TeacherFile", "teacher_onnx", "write_teacher"]
@@ -115,9 +116,7 @@ class _FromBytes(nn.Module):
 
 
 def _largest_difference(teacher: nn.Module, model: bytes, images: npt.NDArray[np.uint8]) -> float:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = onnx_runtime().InferenceSession(model, providers=["CPUExecutionProvider"])
     largest = 0.0
     for shown in (images, images[:1]):  # one graph for any number of images
         with torch.inference_mode():

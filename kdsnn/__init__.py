@@ -70,8 +70,16 @@ def __getattr__(name: str) -> Any:
     if name in PACKAGES:
         return importlib.import_module(f"{__name__}.{name}")
     if name in FUNCTIONS:
-        return getattr(importlib.import_module(FUNCTIONS[name]), name)
+        return _function(name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _function(name: str) -> Callable[..., Any]:
+    from kdsnn.extras import naming_extras
+
+    with naming_extras():
+        found: Callable[..., Any] = getattr(importlib.import_module(FUNCTIONS[name]), name)
+    return found
 
 
 class _CallablePackage(ModuleType):
@@ -88,9 +96,7 @@ class _CallablePackage(ModuleType):
 
     @property
     def _function(self) -> Callable[..., Any]:
-        name = self.__name__.rpartition(".")[2]
-        found: Callable[..., Any] = getattr(importlib.import_module(FUNCTIONS[name]), name)
-        return found
+        return _function(self.__name__.rpartition(".")[2])
 
 
 def make_callable(package: str) -> None:

@@ -177,6 +177,7 @@ TARGETS: Registry[Any] = Registry(
     {
         "gpu": "kdsnn.targets.gpu:GpuTarget",
         "lava": "kdsnn.targets.lava.adapter:LavaTarget",
+        "nengo-loihi": "kdsnn.targets.nengo_loihi.adapter:NengoLoihiTarget",
         "onnx": "kdsnn.targets.onnx:OnnxTarget",
         "reference": "kdsnn.targets.reference:ReferenceTarget",
         "sanafe": "kdsnn.targets.sanafe.adapter:SanafeTarget",

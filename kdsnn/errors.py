@@ -8,6 +8,7 @@
     │   ├── LoweringError             a model holds something that cannot be lowered
     │   └── RecipeError               a recipe is wrong
     ├── VerificationError         4   two machines did not compute the same
+    │   └── ConformanceError          a target failed the conformance suite, at a stage
     ├── DoesNotFitError           5   the network exceeds a limit of the target
     ├── TargetUnavailableError    6   the target cannot run here, or was lost while it ran
     ├── PluginError               6   what an installed package registers cannot be imported
@@ -23,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 __all__ = [
+    "ConformanceError",
     "DoesNotFitError",
     "InputError",
     "KdsnnError",
@@ -41,7 +43,7 @@ __all__ = [
 
 
 class KdsnnError(Exception):
-    """Base of all our errors.
+    """Base of every error that kdsnn raises on purpose.
 
     Args:
         message: what is wrong, and where.
@@ -98,6 +100,22 @@ class VerificationError(KdsnnError):
     exit_code = 4
 
 
+class ConformanceError(VerificationError):
+    """A target failed the conformance suite.
+
+    Args:
+        stage: at which, as `kdsnn.testing.STAGES` has them.
+        message: what is wrong, and where; the stage stands before it.
+        hint: what to do about it.
+        problems: single findings.
+    """
+
+    def __init__(self, stage: str, message: str, *, hint: str = "", problems: Sequence[str] = ()) -> None:
+        super().__init__(f"stage {stage!r}: {message}", hint=hint, problems=problems)
+        self.args = (stage, message)  # what pickle makes it from again, on its way from another process
+        self.stage = stage
+
+
 class DoesNotFitError(KdsnnError):
     """The network exceeds a limit of the target."""
 
@@ -120,8 +138,8 @@ class MissingExtraError(KdsnnError):
     """An optional package is not installed.
 
     Args:
-        what: was asked for.
-        extra: of kdsnn, that brings it.
+        what: the thing that was asked for.
+        extra: the extra of kdsnn that installs it.
     """
 
     exit_code = 6

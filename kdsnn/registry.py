@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from kdsnn.errors import PluginError, UsageError
+from kdsnn.errors import MissingExtraError, PluginError, UsageError
+from kdsnn.extras import naming_extras
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint, EntryPoints
@@ -85,6 +86,7 @@ class Registry(Generic[T]):
 
         Raises:
             UsageError: there is none; with the nearest name.
+            MissingExtraError: it needs an optional package that is not installed.
             PluginError: its package cannot be imported.
         """
         value: Any = self.own[name] if name in self.own else self._added().get(name)
@@ -94,7 +96,10 @@ class Registry(Generic[T]):
             return cast(T, value)
         where = value if isinstance(value, str) else value.value
         try:  # whatever class an entry point has: where importlib_metadata is imported, it is of that package
-            return cast(T, _imported(value) if isinstance(value, str) else value.load())
+            with naming_extras():
+                return cast(T, _imported(value) if isinstance(value, str) else value.load())
+        except MissingExtraError:
+            raise
         except Exception as error:
             raise PluginError(
                 f"{self.singular} {name!r} cannot be loaded from {where}: {type(error).__name__}: {error}"

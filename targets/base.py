@@ -66,7 +66,7 @@ class Violation:
 
 @dataclass(frozen=True)
 class Computed:
-    """What a program of a target computes.
+    """The result that a target computes, before predictions and time are added.
 
     Attributes:
         spikes: for each population that is recorded, `(N, T, *shape)` uint8 of zeros and ones.
@@ -88,7 +88,7 @@ class Computed:
 
 @dataclass(frozen=True)
 class RunResult(Computed):
-    """What came of a run: what was computed, and what follows from it.
+    """The result of a run: spikes and counts as computed, predictions and wall time.
 
     Attributes:
         fingerprint: of the network that ran.
@@ -102,10 +102,10 @@ class RunResult(Computed):
 
 
 class Program(ABC):
-    """A network made ready to run on a target: subclasses say how it computes.
+    """A network compiled for a target. Subclasses implement `compute`.
 
     Args:
-        network: that runs.
+        network: the integer network to run.
     """
 
     def __init__(self, network: Network) -> None:
@@ -119,12 +119,12 @@ class Program(ABC):
         time_limit_s: float | None = None,
         progress: Progress | None = None,
     ) -> RunResult:
-        """The spikes and counts of images.
+        """Runs the network on images and returns spikes, counts and predictions.
 
         Args:
             images: `(N, *image_shape)` uint8.
             record: which populations' spikes are kept: those of the output, or of all.
-            time_limit_s: seconds after which it is given up.
+            time_limit_s: seconds after which the run is given up; None sets no limit.
             progress: called with the number of images done.
 
         Raises:
@@ -152,7 +152,7 @@ class Program(ABC):
     def compute(
         self, images: Images, recorded: Sequence[str], time_limit_s: float | None, progress: Progress | None
     ) -> Computed:
-        """What the network does on images that fit it; see `run`.
+        """Computes the spikes and counts of images that were checked already; `run` calls it.
 
         Args:
             images: `(N, *image_shape)` uint8, one at least.
@@ -178,7 +178,7 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Files:
-    """What a target wrote: paths, and what the bundle's manifest says of them, by name."""
+    """The files that a target wrote: their paths, and further entries for the bundle's manifest, by name."""
 
     paths: Sequence[Path] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
@@ -188,9 +188,9 @@ class Target(ABC):
     """A machine that runs integer networks.
 
     Attributes:
-        name: as it is registered.
-        description: in a few words.
-        features: names in `kdsnn.network.features.FEATURES` that it takes; a network that uses any other is refused.
+        name: the name that it is registered by.
+        description: the machine in a few words, for lists.
+        features: names in `kdsnn.network.features.FEATURES` that it supports; a network that uses another is refused.
     """
 
     name: str
@@ -199,29 +199,29 @@ class Target(ABC):
 
     @abstractmethod
     def probe(self) -> Availability:
-        """Whether it can run here. Never raises."""
+        """Whether the target can run on this machine. Never raises."""
 
     @abstractmethod
     def check(self, network: Network) -> list[Violation]:
-        """All limits of this target that the network exceeds, beside features; none when it fits."""
+        """Every limit of this target that the network exceeds, other than features; an empty list if it fits."""
 
     @abstractmethod
     def compile(self, network: Network) -> Program:
-        """The network, ready to run. Call `kdsnn.targets.fitting.ensure_runnable` first."""
+        """Makes a program of the network. Implementations first call `kdsnn.targets.fitting.ensure_runnable` first."""
 
     @property
     def settings(self) -> dict[str, str]:
-        """What it was made with, by the names of its options, for records of what it computed."""
+        """The target's options and their values, which are kept with every result."""
         return {name: str(value) for name, value in vars(self).items() if not name.startswith("_")}
 
     def write_files(self, network: Network, images: Images, folder: Path, teacher: Teacher | None) -> Files:  # noqa: ARG002
-        """Writes what a bundle for this target holds beside `model.nir`, and checks it; nothing, unless overridden.
+        """Writes and checks the files of a bundle beside `model.nir`. Writes nothing unless a subclass overrides it.
 
         Args:
-            network: fits the target.
-            images: to try it on, `(N, *image_shape)` uint8.
-            folder: exists.
-            teacher: of the network's run, where there is one.
+            network: a network that fits the target.
+            images: images to check the files with, `(N, *image_shape)` uint8.
+            folder: where to write; it exists.
+            teacher: the float teacher of the network's run, if there is one.
         """
         return Files()
 

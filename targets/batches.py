@@ -24,14 +24,14 @@ Images = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Activity:
-    """What a population did on a batch.
+    """The spikes and counts of one population on a batch of images.
 
     Attributes:
-        name: of the population.
-        tally: what it did, as counted by the program.
+        name: name of the population.
+        tally: its counts, as the program counted them.
         train: its spikes `(N, T, *shape)`, where they are recorded; read before the next activity is asked for, since
             the next batch may take their memory.
-        potentials: after the last step, `(N, *shape)`, where it is an integrator.
+        potentials: its membrane potentials after the last step, `(N, *shape)`, where it is an integrator.
     """
 
     name: str
@@ -44,11 +44,11 @@ class BatchProgram(Program):
     """A program that computes in this process, a batch of images at a time.
 
     Args:
-        network: that runs.
-        name: of the target, for messages.
-        batch: images at once.
-        versions: of what computes.
-        threads: batches that are simulated side by side, each by one of the threads that BLAS would take.
+        network: the integer network to run.
+        name: name of the target, for messages.
+        batch: number of images computed at once.
+        versions: versions of the libraries that compute, such as `{"numpy": "2.4.6"}`.
+        threads: number of batches that are simulated side by side, each by one of the threads that BLAS would take.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class BatchProgram(Program):
 
     @abstractmethod
     def simulate(self, images: Images, recorded: Collection[str]) -> Iterable[Activity]:
-        """What each population but the input does on a batch `(N, *image_shape)`.
+        """The activity of each population but the input on a batch, in the order of the network.
 
         Args:
-            images: at most `self.batch`.
+            images: `(N, *image_shape)` uint8, `self.batch` images at most.
             recorded: names of the populations whose spikes are kept.
         """
 

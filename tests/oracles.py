@@ -64,10 +64,10 @@ def simulate_integer(network: Any, images: np.ndarray, watch: Any = None) -> tup
     `watch(name, u, v)` is called with each population's state after each step's sums, before the reset.
     """
     first, *spiking = network.populations
-    maps = {
-        (p.source, p.target): matrix(p.op, _shape(network, p.source), _neurons(network, p.target)) * 2**p.exponent
+    maps = [
+        (p.source, p.target, matrix(p.op, _shape(network, p.source), _neurons(network, p.target)) * 2**p.exponent)
         for p in network.projections
-    }
+    ]
     n = len(images)
     u = {p.name: np.zeros((n, _size(p.shape)), np.int64) for p in spiking}
     v = {p.name: np.zeros((n, _size(p.shape)), np.int64) for p in spiking}
@@ -77,7 +77,7 @@ def simulate_integer(network: Any, images: np.ndarray, watch: Any = None) -> tup
     for step in range(network.timesteps):
         sent = {first.name: frames[:, step], **echo}  # a population hears itself a step later
         for p in spiking:
-            a = sum((m @ sent[source].T).T for (source, target), m in maps.items() if target == p.name)
+            a = sum((m @ sent[source].T).T for source, target, m in maps if target == p.name)
             u[p.name] = _left(u[p.name], p.model.decay_u) + a * 2**SHIFT
             v[p.name] = (
                 _left(v[p.name], p.model.decay_v)
@@ -99,10 +99,10 @@ def simulate_integer(network: Any, images: np.ndarray, watch: Any = None) -> tup
 def simulate_float(network: Any, images: np.ndarray) -> dict[str, np.ndarray]:
     """Spikes `(N, T, *shape)` of every population; of one that never fires, its potential at every step."""
     first, *spiking = network.populations
-    maps = {
-        (p.source, p.target): matrix(p.op, _shape(network, p.source), _neurons(network, p.target))
+    maps = [
+        (p.source, p.target, matrix(p.op, _shape(network, p.source), _neurons(network, p.target)))
         for p in network.projections
-    }
+    ]
     n = len(images)
     u = {p.name: np.zeros((n, _size(p.shape))) for p in spiking}
     v = {p.name: np.zeros((n, _size(p.shape))) for p in spiking}
@@ -114,7 +114,7 @@ def simulate_float(network: Any, images: np.ndarray) -> dict[str, np.ndarray]:
     for step in range(network.timesteps):
         sent = {first.name: frames[:, step].astype(np.float64), **echo}
         for p in spiking:
-            drive = sum((m @ sent[source].T).T for (source, target), m in maps.items() if target == p.name)
+            drive = sum((m @ sent[source].T).T for source, target, m in maps if target == p.name)
             u[p.name] = (1 - p.model.decay_u) * u[p.name] + drive
             v[p.name] = (1 - p.model.decay_v) * v[p.name] + u[p.name] + p.model.bias
             fired = v[p.name] > p.model.threshold

@@ -67,6 +67,14 @@ def test_a_lost_class_is_counted_and_refused_by_its_layer() -> None:
     ensure_agrees(found, 0.25)
 
 
+def test_what_may_differ_may_differ_to_the_last_image() -> None:
+    """190 of 200 is 5 %, though 1 - 190 / 200 is more in binary fractions."""
+    found = replace(agreement(FLOAT, SAME, IMAGES, shown="these"), images=200, agreeing=190, fired=200)
+    ensure_agrees(found, 0.05)
+    with pytest.raises(VerificationError, match=r"94\.5 % of 200"):
+        ensure_agrees(replace(found, agreeing=189), 0.05)
+
+
 def test_what_the_float_network_ties_on_is_told_apart() -> None:
     """Two steps of pixels that drive both classes alike: 2 spikes each, and the first class is taken."""
     tied = network(np.array([[1.0, 0.0], [1.0, 2.0]]) / 255, 0.9, integer=False)

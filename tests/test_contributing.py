@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kdsnn import choices
-from kdsnn.cli.main import app
+from kdsnn.cli.app import app
 from kdsnn.distill.student import distill
 from kdsnn.export.nir import read_nir
 from kdsnn.files.reading import read_json

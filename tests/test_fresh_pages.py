@@ -10,6 +10,19 @@ import pytest
 from tests.pages import ROOT
 
 
+def test_links_of_readme_are_absolute_where_the_repository_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    absolute = importlib.import_module("readme").absolute
+    text = "![a](docs/a.svg) [b](docs/b.md#c) [d](https://x.org/d) [e](#e)"
+    assert absolute(text, None) == text
+    made = absolute(text, "https://x.org/me/it/")
+    assert made == (
+        "![a](https://x.org/me/it/raw/main/docs/a.svg) [b](https://x.org/me/it/blob/main/docs/b.md#c) "
+        "[d](https://x.org/d) [e](#e)"
+    )
+    assert absolute(made, "https://x.org/me/it") == made
+
+
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(ROOT / "docs"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from kdsnn.cli.main import app
+from kdsnn.cli.app import app
 from kdsnn.export.nir import read_nir
 from tests.pages import blocks, without_figures
 

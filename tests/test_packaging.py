@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -26,9 +27,13 @@ def small_network() -> Network:
     return Network("small", populations, (Projection("input", "out", Dense(weight)),), 4, ("a", "b"), integer=True)
 
 
-def run(*command: str | Path, cwd: Path, path: Path | None = None) -> str:
-    environment = {**os.environ, "PYTHONPATH": "" if path is None else str(path)}
-    done = subprocess.run([*map(str, command)], check=False, cwd=cwd, env=environment, capture_output=True, text=True)
+def started(*command: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": "", **variables}
+    return subprocess.run([*map(str, command)], check=False, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+def run(*command: str | Path, cwd: Path, **variables: str) -> str:
+    done = started(*command, cwd=cwd, **variables)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -82,19 +87,46 @@ def test_wheel_and_sdist_hold_the_same_package(checkout: Path, built: Path) -> N
     assert packed == sources
 
 
-def test_the_wheel_runs_in_a_folder_elsewhere(built: Path, tmp_path: Path) -> None:
-    unpacked, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
-    elsewhere.mkdir()
+@pytest.fixture(scope="module")
+def environment(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment that has the wheel, and what its metadata says that it needs, alone."""
+    folder = tmp_path_factory.mktemp("environment") / "venv"
+    run("uv", "venv", "--quiet", "--python", sys.executable, folder, cwd=folder.parent)
+    install(folder / "bin" / "python", built)
+    return folder / "bin" / "python"
+
+
+def install(python: Path, built: Path, extra: str = "") -> None:
+    """Installs the wheel, in the versions that the project is tested with."""
+    constraints = built / "constraints.txt"
+    pinned = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]["constraint-dependencies"]
+    constraints.write_text("\n".join(pinned))
     (wheel,) = built.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(unpacked)  # noqa: S202  our own wheel
+    command = ("uv", "pip", "install", "--quiet", "--python", python, "--constraint", constraints)
+    run(*command, f"kdsnn{extra} @ {wheel.as_uri()}", cwd=built)
+
+
+def test_the_wheel_runs_in_an_environment_of_its_own(environment: Path, built: Path, tmp_path: Path) -> None:
+    """With what it declares alone: what works is found, a network is evaluated, and Lava is set up by its extra."""
+    kdsnn, variables = environment.with_name("kdsnn"), {"KDSNN_CACHE": str(tmp_path / "cache"), "PATH": "/usr/bin:/bin"}
     network = small_network()
-    write_nir(network, elsewhere / "model.nir")
-    np.savez(elsewhere / "images.npz", x=random_images(network, 5))
-    where = run(sys.executable, "-c", "import kdsnn; print(kdsnn.__file__)", cwd=elsewhere, path=unpacked)
-    assert Path(where.strip()) == unpacked / "kdsnn" / "__init__.py"
-    arguments = ("evaluate", "model.nir", "--images", "images.npz", "--target", "gpu", "--json")
-    answer = json.loads(run(sys.executable, "-m", "kdsnn", *arguments, cwd=elsewhere, path=unpacked))
+    write_nir(network, tmp_path / "model.nir")
+    np.savez(tmp_path / "images.npz", x=random_images(network, 5))
+    where = run(environment, "-c", "import kdsnn; print(kdsnn.__file__)", cwd=tmp_path)
+    assert Path(where.strip()).is_relative_to(environment.parents[1])
+    found = {f["what"]: f["ok"] for f in json.loads(run(kdsnn, "doctor", "--json", cwd=tmp_path))["findings"]}
+    assert found["target gpu"]
+    assert not found["extra lava"]
+    arguments = ("evaluate", "model.nir", "--images", "images.npz", "--json", "--target")
+    answer = json.loads(run(kdsnn, *arguments, "gpu", cwd=tmp_path))
     assert answer["samples"] == 5
     assert answer["fingerprint"] == network.fingerprint()
+    assert answer["compared_populations"] == [p.name for p in network.spiking]
+
+    refused = started(kdsnn, "setup", "lava", cwd=tmp_path, **variables)
+    assert refused.returncode == 6
+    assert "pip install 'kdsnn[lava]'" in refused.stderr
+    install(environment, built, "[lava]")
+    assert started(kdsnn, "setup", "lava", cwd=tmp_path, **variables | {"PATH": os.environ["PATH"]}).returncode == 0
+    answer = json.loads(run(kdsnn, *arguments, "lava", cwd=tmp_path, **variables))
     assert answer["compared_populations"] == [p.name for p in network.spiking]

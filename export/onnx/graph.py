@@ -110,13 +110,10 @@ class Graph:
         return self.add("BitShift", image, shift, direction="RIGHT")
 
     def constant_drive(self, projection: Projection, image: str) -> str:
-        """What a projection of the image brings at every step, with the bias if that enters at the same place.
-
-        It is the only one from the image to its target: a network has no two projections between the same populations.
-        """
+        """What a projection of the image brings at each step, the first one with the bias if that enters there."""
         population = self.network.population(projection.target)
         neuron, drive = neuron_of(population), self.drive(projection, image)
-        return self.with_bias(drive, population) if neuron.decay_u == DECAY_UNITY else drive
+        return self.with_bias(drive, population) if neuron.decay_u == DECAY_UNITY and not projection.part else drive
 
     def maximum(self, name: str, op: Conv2d, sent: str, source: Shape) -> str:
         """The spikes of a max pool, or of a relay, channel by channel: else ONNX Runtime lays all images out anew."""

@@ -73,7 +73,7 @@ class Observed:
         total = np.zeros((n, 1, places, channels), dtype=np.int64)
         for taps, steps, projection in zip(self.taps, self.steps, projections, strict=True):
             weight = projection.op.weight.astype(np.float32).reshape(len(taps), -1, taps.shape[2])
-            sums = taps @ weight.transpose(0, 2, 1)  # exact: below 2**24
+            sums = taps @ weight.transpose(0, 2, 1)  # exact below 2**24, as with weights of one synapse
             part = sums.transpose(1, 0, 2).reshape(n, steps, places, channels).astype(np.int64)
             total = total + (part << projection.exponent)
         return total

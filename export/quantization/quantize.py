@@ -24,6 +24,7 @@ from kdsnn.export.quantization.candidates import Candidate, Measured
 from kdsnn.export.quantization.observed import Observer
 from kdsnn.export.quantization.scales import Source
 from kdsnn.export.quantization.search import Made, find
+from kdsnn.export.quantization.wide import WIDEST, largest_weight, synapses
 from kdsnn.network import (
     DECAY_UNITY,
     MEMBRANE_SHIFT,
@@ -112,7 +113,7 @@ def quantize(
 
     Args:
         network: a float network.
-        weight_bits: 2 to 8, signed and symmetric.
+        weight_bits: 2 to 8, signed and symmetric; 9 to 15 in two synapses, see `wide.py`.
         input_bits: width of an input message; None chooses by the error on the calibration images, or 8 without them.
         calibration: images `(N, *image_shape)` uint8.
         method: what the scale is chosen by: `spikes` (the fewest that change on the calibration images), `max` (the
@@ -151,7 +152,7 @@ def requantize(network: Network, like: Network, report: QuantizationReport) -> t
         report: how `like` was made.
     """
     _check(network, report.weight_bits)
-    largest = 2 ** (report.weight_bits - 1) - 1
+    largest = largest_weight(report.weight_bits)
     made = []
     for population, old in zip(network.spiking, report.layers, strict=True):
         neuron = neuron_of(like.population(population.name))
@@ -175,17 +176,17 @@ class _Quantized:
 def _check(network: Network, weight_bits: int) -> None:
     if network.integer:
         raise NetworkError("the network is an integer network already")
-    if not 2 <= weight_bits <= WEIGHT_BITS:
-        raise InputError(f"weight_bits must be 2 to {WEIGHT_BITS}, not {weight_bits}")
+    if not 2 <= weight_bits <= WIDEST:
+        raise InputError(f"weight_bits must be 2 to {WIDEST}, not {weight_bits}")
 
 
 def _assemble(network: Network, made: Sequence[_Quantized], weight_bits: int, input_bits: int, how: str) -> Network:
     order = {p.name: i for i, p in enumerate(network.projections)}
-    projections = sorted((p for q in made for p in q.projections), key=lambda p: order[p.name])
+    whole = sorted((p for q in made for p in q.projections), key=lambda p: order[p.name])
     return replace(
         network,
         populations=(replace(network.input, model=Input(input_bits, network.static)), *(q.population for q in made)),
-        projections=tuple(projections),
+        projections=tuple(part for projection in whole for part in synapses(projection, weight_bits)),
         integer=True,
         provenance={**network.provenance, "quantization": how, "weight_bits": str(weight_bits)},
     )
@@ -200,7 +201,7 @@ def _quantize_population(
     observer: Observer | None = None,
 ) -> _Quantized:
     sources = scales.sources_of(network, population, input_bits)
-    largest = 2 ** (weight_bits - 1) - 1
+    largest = largest_weight(weight_bits)
     observed = None if observer is None else observer.of(population, input_bits)
     made = find(population, sources, largest, network.timesteps, method, observed)
     return _quantized(population, made, sources, largest)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from kdsnn.export.quantization.candidates import Candidate, Method, exponent_of, integers
 from kdsnn.export.quantization.grid import LARGEST_BIAS, grid_candidates
+from kdsnn.export.quantization.wide import shift_of
 from kdsnn.network import (
     DECAY_UNITY,
     MAX_BIAS_EXPONENT,
@@ -144,7 +145,7 @@ def fit(
 
     `whole` are integers of the weights that are rounded already; `clips` says whether the population may clip.
     """
-    if max(candidate.exponents) > MAX_EXPONENT:
+    if max(candidate.exponents) + shift_of(largest) > MAX_EXPONENT:
         return "weight bits"
     bias = float(np.abs(neuron_of(population).bias).max(initial=0)) / bias_step(candidate.scale, 0)
     bias_exponent = exponent_of(bias, LARGEST_BIAS)

@@ -20,6 +20,7 @@ from kdsnn.export.quantization.methods import largest_weight
 from kdsnn.export.quantization.methods.fewest_changes import clipping_at
 from kdsnn.export.quantization.observed import Observed
 from kdsnn.export.quantization.scales import Source
+from kdsnn.export.quantization.wide import shift_of
 from kdsnn.network import Population, Projection, neuron_of
 
 __all__ = ["Made", "find"]
@@ -87,7 +88,7 @@ def find(
         return _found(clipping, method, observed).made
     if clipping is not None and observed is not None and found.limited:
         other = _found(clipping, method, observed)
-        if found.error - other.error > WORTH_CLIPPING:
+        if found.error - other.error > (0 if shift_of(largest) else WORTH_CLIPPING):  # wide weights: the error counts
             return other.made
     return found.made
 

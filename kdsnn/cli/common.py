@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kdsnn.choices import ENCODERS
-from kdsnn.display import Displayed, cell_text, is_numeric, percent
+from kdsnn.display import Displayed, Table, percent
+from kdsnn.display.layout import lines_of
 from kdsnn.errors import KdsnnError, UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ __all__ = [
     "percent",
     "progress_bar",
     "range_of",
+    "screen_width",
     "sensor_of",
     "show",
     "show_error",
@@ -118,14 +121,11 @@ DisagreementOption = Annotated[
 ]
 
 
-WIDEST = 20  # characters that a cell keeps, however narrow the terminal
-
-
 def output() -> Console:
     """The console for data, on stdout."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False, soft_wrap=True)  # whoever shows it wraps it; nothing is cut here
 
 
 def errors() -> Console:
@@ -177,21 +177,16 @@ def sensor_of(text: str | None) -> tuple[int, int] | None:
     return int(height), int(width)
 
 
+def screen_width() -> int | None:
+    """Characters in a line of the terminal; None where stdout is none, and a line may be as long as it likes."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Prints a table to stdout; numbers are set right, and None is a dash."""
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
-
-    shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    cells = [[cell_text(cell) for cell in row] for row in rows]
-    for index, column in enumerate(columns):
-        numeric = is_numeric([row[index] for row in rows])
-        width = min(max(len(text) for text in (*column.split(), *(row[index] for row in cells))), WIDEST)
-        shown.add_column(column, justify="right" if numeric else "left", overflow="fold", min_width=width)
-    for line in cells:
-        shown.add_row(*map(escape, line))
-    output().print(shown)
+    console = output()
+    for line in (*lines_of(Table(title, columns, rows), screen_width()), ""):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def show(result: Displayed) -> None:

@@ -38,7 +38,9 @@ def convert(
     data_range: DataRangeOption = None,
     sensor: SensorOption = None,
     weights: Annotated[Path | None, typer.Option(metavar="FILE.safetensors", help="To load into the module.")] = None,
-    weight_bits: Annotated[int | None, typer.Option(min=2, max=8, help="Of the integer network; 8.")] = None,
+    weight_bits: Annotated[
+        int | None, typer.Option(min=2, max=15, help="Of the integer network; 8. Above 8 two synapses carry a weight.")
+    ] = None,
     input_bits: Annotated[
         int | None, typer.Option(min=1, max=8, help="Left out: chosen by the error it makes.")
     ] = None,

@@ -26,6 +26,9 @@ def demo(
 
     Example: kdsnn demo --out runs/demo
     """
+    from kdsnn.extras import need
+
+    need("jinja2", "matplotlib", "mlxtend")  # said before minutes of training
     from kdsnn.distill.student import distill
     from kdsnn.files.reading import read_json
     from kdsnn.recipes.load import load_recipe

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
 import typer
 
 from kdsnn.cli.common import JsonOption, emit_json, table
+
+if TYPE_CHECKING:
+    from kdsnn.steps.doctor import Finding
 
 __all__ = ["doctor", "register"]
 
 
 def doctor(json: JsonOption = False) -> None:
-    """Check this installation: versions, folders, targets. Exit 6 if any is missing."""
-    from kdsnn.doctor import diagnose
+    """Check this installation: versions, folders, extras, targets. Exit 6 if something is missing that all need."""
+    from kdsnn.steps.doctor import diagnose
 
     findings = diagnose()
     if json:
-        emit_json({"findings": [{"what": f.what, "ok": f.ok, "detail": f.detail, "hint": f.hint} for f in findings]})
+        emit_json({"findings": [asdict(f) for f in findings]})
     else:
-        rows = [[f.what, "ok" if f.ok else "MISSING", f.detail, f.hint] for f in findings]
+        rows = [[f.what, _state(f), f.detail, f.hint] for f in findings]
         table("kdsnn doctor", ["what", "state", "detail", "what to do"], rows)
-    if not all(f.ok for f in findings):
+    if not all(f.ok for f in findings if f.needed):
         raise typer.Exit(6)
+
+
+def _state(finding: Finding) -> str:
+    if finding.ok:
+        return "ok"
+    return "MISSING" if finding.needed else "not here"
 
 
 def register(app: typer.Typer) -> None:

@@ -1,107 +1,111 @@
-"""The `kdsnn` command: puts the subcommands together, and turns every error into one clear line and an exit code."""
+"""Runs the `kdsnn` command: every error becomes one clear line and an exit code, and so does a signal."""
 
 from __future__ import annotations
 
 import os
+import select
+import signal
 import sys
+from contextlib import suppress
 
-import typer
-
-from kdsnn.cli import (
-    compare,
-    convert,
-    demo,
-    distill,
-    doctor,
-    energy,
-    evaluate,
-    export,
-    figure,
-    list_,
-    noise,
-    paper,
-    quantize,
-    recipe,
-    report,
-    setup,
-    targets,
-    teach,
-)
-from kdsnn.cli.common import show_error
 from kdsnn.errors import KdsnnError
+from kdsnn.jobs.interruption import Interrupted, ending_signals
 
-__all__ = ["app", "main"]
+__all__ = ["main"]
 
-EXIT_CODES = (
-    "Exit codes: 0 ok, 1 a bug of ours, 2 usage, 3 bad input, 4 verification failed, 5 does not fit the target, "
-    "6 target or pool not available, 7 timed out, 130 interrupted."
-)
-
-app = typer.Typer(
-    name="kdsnn",
-    help="Distil spiking networks from ANN teachers, and run them spike for spike on every neuromorphic target.",
-    epilog=EXIT_CODES,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        from kdsnn import __version__
-
-        typer.echo(f"kdsnn {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    debug: bool = typer.Option(False, "--debug", help="Show a traceback with an error (or KDSNN_DEBUG=1)."),
-    _version: bool = typer.Option(
-        False, "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
-    ),
-) -> None:
-    if debug:
-        os.environ["KDSNN_DEBUG"] = "1"
-
-
-for module in (demo, convert, teach, distill, quantize, export, evaluate, compare, energy, noise, figure, report):
-    module.register(app)
-for module in (targets, doctor, setup, list_, recipe, paper):
-    module.register(app)
+AGAIN = "run the same command again"
 
 
 def main() -> None:
     """Runs the command line and exits with its code."""
     # Beside other load, threads that spin 300,000 times for each other lose most of their time (benchmarks/README.md).
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    debug = "--debug" in sys.argv or os.environ.get("KDSNN_DEBUG") == "1"
-    try:
-        app()
-    except KdsnnError as error:
-        show_error(error)
-        if debug:
-            raise
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit stays quiet
-        sys.exit(0)
-    except Exception as error:
-        from kdsnn.files.writing import fault_of_system
+    with ending_signals(until_exit=True):
+        code = _run()
+        code = _flushed(code)
+    sys.exit(code)
 
-        if isinstance(error, OSError) and (fault := fault_of_system(error)) and not debug:
-            show_error(fault)
-            sys.exit(fault.exit_code)
+
+def _run() -> int:
+    """Runs the command; its exit code."""
+    debug = "--debug" in sys.argv or os.environ.get("KDSNN_DEBUG") == "1"
+    out = _copy_of_stdout()
+    try:
+        from kdsnn.cli.app import app  # here, for a signal may come while it is loaded
+        from kdsnn.extras import naming_extras
+
+        with naming_extras():
+            app()
+    except BaseException as error:
+        cause = _cause(error)
+        if isinstance(cause, KeyboardInterrupt):
+            return _interrupted(cause)
+        if isinstance(cause, BrokenPipeError) and _is_closed(out):
+            return 0
+        if isinstance(error, SystemExit):
+            return error.code if isinstance(error.code, int) else 0
         if debug:
             raise
-        show_error(
-            KdsnnError(
-                f"{type(error).__name__}: {error}",
-                hint="this is a bug in kdsnn: run again with --debug and report the traceback",
-            )
-        )
-        sys.exit(1)
+        return _failed(error)
+    finally:
+        if out is not None:
+            os.close(out)
+    return 0
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The interruption or the closed pipe beneath an exit, with which typer and rich answer both."""
+    beneath: BaseException | None = error if isinstance(error, SystemExit) else None
+    while beneath is not None and not isinstance(beneath, KeyboardInterrupt | BrokenPipeError):
+        beneath = beneath.__cause__ or beneath.__context__
+    return beneath or error
+
+
+def _interrupted(stop: KeyboardInterrupt) -> int:
+    number = stop.signal if isinstance(stop, Interrupted) else signal.SIGINT
+    how = (AGAIN, *getattr(stop, "__notes__", ()))[-1]
+    with suppress(OSError):  # the terminal may be what is gone
+        print(f"interrupted by {number.name}: {how}", file=sys.stderr, flush=True)  # noqa: T201
+    return 128 + number
+
+
+def _failed(error: BaseException) -> int:
+    from kdsnn.cli.common import show_error
+    from kdsnn.files.writing import fault_of_system
+
+    if isinstance(error, OSError):
+        error = fault_of_system(error) or error
+    if not isinstance(error, KdsnnError):
+        hint = "this is a bug in kdsnn: run again with --debug and report the traceback"
+        error = KdsnnError(f"{type(error).__name__}: {error}", hint=hint)
+    show_error(error)
+    return error.exit_code
+
+
+def _copy_of_stdout() -> int | None:
+    """A file descriptor of what stdout is now, whatever is done to it; None where it is no file."""
+    try:
+        return os.dup(sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _is_closed(out: int | None) -> bool:
+    """Whether it is a pipe that nobody reads any more."""
+    if out is None:
+        return False
+    poll = select.poll()
+    poll.register(out, 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
+
+
+def _flushed(code: int) -> int:
+    """The exit code once all is written. What cannot be written is dropped, else Python tries again as it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if not isinstance(error, BrokenPipeError) and code == 0:
+                code = _failed(error)
+    return code

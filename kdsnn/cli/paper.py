@@ -84,12 +84,12 @@ def table3(json: JsonOption = False) -> None:
         return
     table(
         "Table 3, ANNs, in millions",
-        ["images", "ANN", "parameters\npaper", "ours", "FLOPs\npaper", "ours", "MACs"],
+        ["images", "ANN", "parameters\npaper", "parameters\nours", "FLOPs\npaper", "FLOPs\nours", "MACs"],
         [[r.dataset, r.teacher, r.paper_parameters, r.parameters, r.paper_flops, r.flops, r.macs] for r in rows],
     )
     table(
         "Table 3, SNNs, in millions",
-        ["images", "SNN", "parameters\npaper", "ours", "SynOps\npaper", "ours"],
+        ["images", "SNN", "parameters\npaper", "parameters\nours", "SynOps\npaper", "SynOps\nours"],
         [
             [
                 *(r.dataset, r.student, r.paper_student_parameters, r.student_parameters),
@@ -165,7 +165,10 @@ def _accuracies(
     if json:
         emit_json({"schema": f"kdsnn.paper-{name}/1", "smoke": smoke, "rows": [r.as_json() for r in results]})
         return
-    columns = ["row", "teacher\npaper", "ours", "SNN\npaper", "ours", "KDSNN\npaper", "ours", "gain\npaper", "ours"]
+    columns = [
+        "row",
+        *(f"{what}\n{whose}" for what in ("teacher", "SNN", "KDSNN", "gain") for whose in ("paper", "ours")),
+    ]
     table(title, [*columns, "seeds"], [[r.row.name, *_cells(r), r.seeds] for r in results])
     if smoke:
         output().print("Smoke test: random images, tiny models, one epoch. The accuracies of ours say nothing.")

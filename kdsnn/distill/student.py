@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -21,12 +23,14 @@ from kdsnn.distill.own_networks import bring_along, identity, needs_teacher, rec
 from kdsnn.distill.preparation import IN_MEMORY, Preparation, prepare
 from kdsnn.distill.processes import one_writer
 from kdsnn.distill.teacher import given_teacher, install_teacher, load_teacher, train_teacher
-from kdsnn.distill.tensorboard import check_tensorboard, epoch_log
+from kdsnn.distill.tensorboard import epoch_log
 from kdsnn.distill.trainer import CHECKPOINT, Plan, fit
 from kdsnn.errors import InputError
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.traced import Order
+from kdsnn.extras import need
 from kdsnn.files.writing import write_atomic, write_json
+from kdsnn.jobs.interruption import to_go_on
 from kdsnn.models.operations import count_parameters
 from kdsnn.models.students import Student, build_student, is_copy
 from kdsnn.models.teachers import build_teacher
@@ -71,7 +75,7 @@ def distill(
         MissingExtraError: TensorBoard is not installed.
     """
     if tensorboard:
-        check_tensorboard()
+        need("tensorboard")
     prepared = prepare(recipe, data)
     recipe = prepared.recipe
     torch.manual_seed(recipe.seed + 1)
@@ -81,12 +85,13 @@ def distill(
     loss = loss_of(recipe.distill)
     pairs = _pairs(prepared, student, loss)
     learner = Learner(student, pairs)
-    with one_writer(run, device) as state:
+    with one_writer(run, device) as state, ExitStack() as stack:
         if state.is_main_process:
             _claim(prepared, run, resume=resume)
         state.wait_for_everyone()
         if all((run / name).is_file() for name in (WEIGHTS, RESULT)):
             return run
+        stack.enter_context(to_go_on(_resumed(run)))
         teacher = None
         if needs_teacher(recipe):
             folder = train_teacher(prepared, device=device, tensorboard=tensorboard)
@@ -126,15 +131,17 @@ def load_student(run: Path) -> tuple[Preparation, Student]:
     """
     recipe = recipe_of(run)
     if not (run / WEIGHTS).is_file():
-        raise InputError(
-            f"run {run} has no student yet", hint=f"go on with: kdsnn distill {run / RECIPE} --run {run} --resume"
-        )
+        raise InputError(f"run {run} has no student yet", hint=_resumed(run))
     prepared = prepare(recipe)
     shape, classes = prepared.dataset.image_shape, prepared.classes
     teacher = build_teacher(recipe.teacher, shape, classes) if is_copy(recipe.student.model) else None
     student = build_student(recipe.student, shape, classes, teacher=teacher, encode=prepared.dataset.encode)
     load_model(student, run / WEIGHTS)
     return prepared, student.eval()
+
+
+def _resumed(run: Path) -> str:
+    return f"go on with: kdsnn distill {shlex.quote(str(run / RECIPE))} --run {shlex.quote(str(run))} --resume"
 
 
 def _new_student(prepared: Preparation, teacher: nn.Module | None = None) -> Student:

@@ -23,6 +23,7 @@ from kdsnn.distill.trainer import CHECKPOINT, Batch, Plan, fit
 from kdsnn.errors import InputError
 from kdsnn.files.reading import read_json
 from kdsnn.files.writing import copy, make_folder, remove, write_json
+from kdsnn.jobs.interruption import to_go_on
 from kdsnn.models.operations import count_operations, count_parameters
 from kdsnn.models.teachers import bare, build_teacher
 from kdsnn.own_code.functions import title_of
@@ -66,7 +67,8 @@ def train_teacher(prepared: Preparation, *, device: str | None = None, tensorboa
         held_out = own.held_out
         validate = None if held_out is None else lambda net: accuracy(net, held_out)
         began = time.perf_counter()
-        with epoch_log(folder, wanted=tensorboard and state.is_main_process) as log:
+        goes_on = to_go_on("the same command again goes on after the last finished epoch")
+        with goes_on, epoch_log(folder, wanted=tensorboard and state.is_main_process) as log:
             fit(model, forward, plan, folder, resume=True, device=device, validate=validate, on_epoch=log)
         if state.is_main_process:
             _write(model, own, folder, seconds=time.perf_counter() - began)

@@ -8,24 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kdsnn.distill.trainer import Epoch
-from kdsnn.errors import MissingExtraError
 from kdsnn.files.writing import writing
 
-__all__ = ["check_tensorboard", "epoch_log"]
+__all__ = ["epoch_log"]
 
 FOLDER = "tensorboard"
-
-
-def check_tensorboard() -> None:
-    """Looks whether TensorBoard is there.
-
-    Raises:
-        MissingExtraError: it is not.
-    """
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("TensorBoard", "tensorboard") from error
 
 
 @contextmanager

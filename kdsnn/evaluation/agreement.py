@@ -21,6 +21,7 @@ from kdsnn.evaluation.on_targets import check_labels, chunks, most_images
 from kdsnn.files.reading import json_object
 from kdsnn.network import Network, Population
 from kdsnn.network.float_simulation import simulate_float
+from kdsnn.network.parts import put_together
 from kdsnn.targets.base import check_images, predict
 from kdsnn.targets.registry import quick_target
 
@@ -94,7 +95,7 @@ class Agreement:
     @property
     def disagreement(self) -> float:
         """Share of the images to which they gave different classes."""
-        return 1 - self.agreeing / self.images
+        return (self.images - self.agreeing) / self.images
 
     def __str__(self) -> str:
         silent = "" if self.fired == self.images else f", the output silent on {self.images - self.fired} of them"
@@ -194,9 +195,9 @@ def ensure_agrees(found: Agreement, limit: float = MAX_DISAGREEMENT, accuracy_lo
     raise VerificationError(
         f"the integer network is not the float network any more: {found}; {100 * limit:g} % may differ",
         problems=[_in_words(layer) for layer in _parting(found.layers)],
-        hint="more --weight-bits, another --method or other --input-bits, fewer time steps, fine-tuning of a run "
-        "(--qat-epochs), images like those it was trained on (--calibrate, --images); or take it as it is: "
-        "--max-disagreement 1",
+        hint="more --weight-bits (above 8 two synapses carry a weight), another --method or other --input-bits, fewer "
+        "time steps, fine-tuning of a run (--qat-epochs), images like those it was trained on (--calibrate, --images); "
+        "or take it as it is: --max-disagreement 1",
     )
 
 
@@ -236,7 +237,7 @@ def _in_words(layer: LayerAgreement) -> str:
 
 def _zeroed(float_network: Network, network: Network, name: str) -> float:
     lost = count = 0
-    for exact, made in zip(float_network.incoming(name), network.incoming(name), strict=True):
+    for exact, made in zip(float_network.incoming(name), put_together(network.incoming(name)), strict=True):
         lost += int(((exact.op.weight != 0) & (made.op.weight == 0)).sum())
         count += exact.op.weight.size
     return lost / count

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -22,9 +22,11 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from kdsnn import __version__
-from kdsnn.errors import KdsnnError, LockedError, MissingExtraError, PoolError, UsageError
+from kdsnn.errors import KdsnnError, LockedError, PoolError, UsageError
+from kdsnn.extras import naming_extras
 from kdsnn.files.writing import remove, write_atomic
 from kdsnn.jobs.local_processes import Pool, variables
+from kdsnn.jobs.stoppable import Stopped, run_stoppable, stop_jobs
 
 __all__ = ["Terms", "check_terms", "dask_pool", "run_job"]
 
@@ -45,18 +47,21 @@ class Terms:
         version: of kdsnn.
         token: a file in a folder that all machines share, and may write to; None where jobs need no such folder.
         variables: of the environment, while a job runs.
+        owner: of the jobs: the name of this use of the pool.
     """
 
     version: str
     token: Path | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""
 
 
 @contextmanager
 def dask_pool(address: str, *, shared: Path | None = None, environ: Mapping[str, str] | None = None) -> Iterator[Pool]:
     """The workers of a Dask scheduler; at the end, jobs that have not begun are dropped.
 
-    A worker that joins later takes jobs, too, if it fits.
+    Where an exception or an interruption is the end, those that run are stopped, too. A worker that joins later takes
+    jobs, if it fits.
 
     Args:
         address: of the scheduler, such as `tcp://host:8786`.
@@ -75,17 +80,23 @@ def dask_pool(address: str, *, shared: Path | None = None, environ: Mapping[str,
         client = _connect(address)
         stack.callback(client.close)
         token = None if shared is None else stack.enter_context(_token(shared))
-        terms = Terms(__version__, token, dict(environ or {}))
+        terms = Terms(__version__, token, dict(environ or {}), uuid4().hex)
         _check_workers(client, address, terms)
         executor = client.get_executor(pure=False)
         stack.callback(executor.shutdown, wait=False)
-        yield Pool(
-            executor,
-            len(client.nthreads()),
-            (run_job, terms),
-            share=partial(client.scatter, broadcast=True, hash=False),
-            check=partial(_check_alive, client, address),
-        )
+        try:
+            yield Pool(
+                executor,
+                len(client.nthreads()),
+                (run_job, terms),
+                share=partial(client.scatter, broadcast=True, hash=False),
+                check=partial(_check_alive, client, address),
+            )
+        except BaseException:
+            executor.shutdown(wait=False)
+            with suppress(Exception):  # the pool may be what was lost
+                client.run(stop_jobs, terms.owner, on_error="ignore")
+            raise
 
 
 def run_job(terms: Terms, job: Callable[..., T], *arguments: Any) -> T:
@@ -97,7 +108,10 @@ def run_job(terms: Terms, job: Callable[..., T], *arguments: Any) -> T:
     try:
         check_terms(terms)
         with _one_job, variables(terms.variables):
-            return _with_patience(job, *arguments)
+            result: T = run_stoppable(terms.owner, _with_patience, job, *arguments)
+            return result
+    except Stopped:
+        raise PoolError(f"the command that asked for this job was ended (on {socket.gethostname()})") from None
     except KdsnnError as error:
         error.message += f" (on {socket.gethostname()})"
         raise
@@ -140,10 +154,8 @@ def _quiet() -> Iterator[None]:
 
 
 def _connect(address: str) -> Any:
-    try:
+    with naming_extras():
         from distributed import Client
-    except ImportError as error:
-        raise MissingExtraError("Dask", "dask") from error
     if not ADDRESS.fullmatch(address):
         raise UsageError(f"{address!r} is no address of a pool", hint="give one such as tcp://host:8786")
     try:
@@ -152,7 +164,7 @@ def _connect(address: str) -> Any:
         raise PoolError(
             f"no Dask scheduler answers at {address}", hint="start one with: dask scheduler, which shows its address"
         ) from error
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # TypeError: tls:// without certificates
         raise UsageError(f"{address!r} is no address of a pool: {error}") from error
 
 

@@ -6,6 +6,9 @@ A job is a function of a module, and its arguments.
 from __future__ import annotations
 
 import os
+import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import (
@@ -19,7 +22,7 @@ from concurrent.futures import (
 )
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context, parent_process
 from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -65,11 +68,20 @@ class Pool:
 
 @contextmanager
 def local_pool(workers: int) -> Iterator[Pool]:
-    """Processes of this machine, each with its share of the cores; at the end, jobs that have not begun are dropped."""
+    """Processes of this machine, each with its share of the cores; at the end, jobs that have not begun are dropped.
+
+    Where an exception or an interruption is the end, those that run are ended, too.
+    """
     threads = max(1, (os.cpu_count() or 1) // workers)
     executor = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, initargs=(threads,))
+    others = active_children()
     try:
-        yield Pool(executor, workers)
+        yield Pool(executor, workers, (_run,))
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for process in set(active_children()).difference(others):
+            process.terminate()
+        raise
     finally:
         executor.shutdown(cancel_futures=True)
 
@@ -129,7 +141,30 @@ def variables(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def _begin(threads: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal: the first one ends these
+    signal.signal(signal.SIGTERM, _end)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(threads)
     threadpool_limits(threads, user_api="blas")
+
+
+def _run(job: Callable[..., T], *arguments: Any) -> T:
+    try:
+        return job(*arguments)
+    except SystemExit as stop:  # as an answer it would keep this process alive, which would take the next job
+        os._exit(stop.code if isinstance(stop.code, int) else 1)
+
+
+def _end(number: int, _frame: object) -> None:
+    """Ends this process by an exception, so that its job tidies up."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -41,7 +41,7 @@ FIELDS = (*TALLIED, "leak_updates")
 
 @dataclass(frozen=True)
 class Tally:
-    """What was counted of one population, summed over images and time steps."""
+    """The counts of one population, summed over all images and time steps. docs/counters.md defines each count."""
 
     spikes: int = 0
     synops_dense: int = 0
@@ -74,17 +74,22 @@ class LayerCounts:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a network did on `samples` images, layer by layer."""
+    """The counts of a network, layer by layer, summed over all images and time steps.
+
+    Attributes:
+        samples: number of images.
+        layers: the counts of each population and the synapses into it, in the order of the network.
+    """
 
     samples: int
     layers: tuple[LayerCounts, ...]
 
     def total(self, field: str) -> int:
-        """Sum of one count over the layers, such as `total("spikes")`."""
+        """Sum of one count over all layers and images, such as `total("spikes")`."""
         return sum(getattr(layer, field) for layer in self.layers)
 
     def totals(self) -> dict[str, int]:
-        """All counts, summed over the layers; relays are in them, and apart."""
+        """Every count by name, summed over all layers and images; those of relays are included, and also apart."""
         relays = Counts(self.samples, tuple(layer for layer in self.layers if layer.relay))
         return {
             **{field: self.total(field) for field in FIELDS},

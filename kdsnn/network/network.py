@@ -40,10 +40,11 @@ __all__ = ["Network"]
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Populations in an order in which no projection runs backwards, and the projections between them.
+    """A spiking network: populations of neurons, and the projections between them.
 
-    The first population is the input, the last is the output. The score of each class (`labels`) is the number of its
-    spikes over `timesteps`, or, where the output is an integrator, its potential after the last of them.
+    Populations stand in an order in which no projection runs backwards; the first is the input, the last the output.
+    The score of each class (`labels`) is the number of its spikes over `timesteps`, or, where the output is an
+    integrator, its potential after the last of them.
 
     Raises:
         NetworkError: with all problems at once.

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from kdsnn.network.network import Network
 from kdsnn.network.operators import Conv2d
+from kdsnn.network.parts import put_together
 from kdsnn.network.populations import (
     DECAY_UNITY,
     HIGHEST,
@@ -31,7 +32,16 @@ from kdsnn.network.populations import (
     neuron_of,
 )
 
-__all__ = ["STATE_LIMIT", "Incoming", "drive_range", "incoming", "overflow", "overflows"]
+__all__ = [
+    "STATE_LIMIT",
+    "Incoming",
+    "current_bounds",
+    "drive_bounds",
+    "drive_range",
+    "incoming",
+    "overflow",
+    "overflows",
+]
 
 Int64Array = npt.NDArray[np.int64]
 MANY = 2**22  # neurons times steps: from there on it takes seconds
@@ -56,11 +66,11 @@ def incoming(network: Network, population: Population) -> Incoming:
 
 def overflow(population: Population, projections: Incoming, timesteps: int) -> str | None:
     """What could happen to a population in the worst case, or None where nothing can."""
-    neuron, (low, high) = neuron_of(population), _drive(population, projections)
+    neuron, (low, high) = neuron_of(population), drive_bounds(population, projections)
     if population.neurons * timesteps > MANY:  # neurons of one drive and one bias are alike
         low, high, bias = np.unique(np.stack([low, high, neuron.bias]), axis=1)
         neuron = replace(neuron, bias=bias)
-    u_low, u_high = _current(neuron, low, high, timesteps)
+    u_low, u_high = current_bounds(neuron, low, high, timesteps)
     current = max(-int(u_low.min()), int(u_high.max()))
     if current >= STATE_LIMIT:
         return f"its current could reach {current}, and wraps at {STATE_LIMIT}"
@@ -115,12 +125,13 @@ def _subtracting_membrane(neuron: Neuron, u_low: Int64Array, u_high: Int64Array,
     return furthest, highest
 
 
-def _drive(population: Population, projections: Incoming) -> tuple[Int64Array, Int64Array]:
+def drive_bounds(population: Population, projections: Incoming) -> tuple[Int64Array, Int64Array]:
     """Lowest and highest synaptic input of one step for each neuron, in weight units."""
     low = np.zeros(population.neurons, dtype=np.int64)
     high = np.zeros(population.neurons, dtype=np.int64)
-    for projection, largest in projections:
-        parts = drive_range(projection, largest)
+    largest = {projection.source: message for projection, message in projections}
+    for projection in put_together(projection for projection, _ in projections):  # a spike brings all parts at once
+        parts = drive_range(projection, largest[projection.source])
         if isinstance(projection.op, Conv2d):
             parts = tuple(np.repeat(part, population.neurons // population.shape[0]) for part in parts)
         low += parts[0]
@@ -128,7 +139,7 @@ def _drive(population: Population, projections: Incoming) -> tuple[Int64Array, I
     return low, high
 
 
-def _current(neuron: Neuron, low: Int64Array, high: Int64Array, timesteps: int) -> tuple[Int64Array, Int64Array]:
+def current_bounds(neuron: Neuron, low: Int64Array, high: Int64Array, timesteps: int) -> tuple[Int64Array, Int64Array]:
     """Worst cases of the current u over the steps of an image, for each neuron."""
     u_low, u_high = np.zeros_like(low), np.zeros_like(high)
     for _ in range(timesteps):

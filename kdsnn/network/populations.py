@@ -61,7 +61,7 @@ class Neuron:
     """An integrate-and-fire neuron: leaky or not, with or without a current of its own.
 
     Attributes:
-        threshold: fires when the potential is strictly above it. Weight units in an integer network.
+        threshold: the neuron fires when its potential is strictly above it. In weight units in an integer network.
         bias: drive added at every step, `(neurons,)` in row-major order. In an integer network the mantissa, which
             enters the potential as `bias << bias_exponent` (64 to a weight unit).
         bias_exponent: 0..7; zero in a float network.
@@ -116,17 +116,22 @@ class Projection:
 
     One from a population to itself is recurrent: its spikes arrive one time step later, and those of an image's last
     step never.
+
+    Attributes:
+        part: number among those between the same two populations, from 0: weights that are wider than a synapse lie in
+            two of them.
     """
 
     source: str
     target: str
     op: Conv2d | Dense
     exponent: int = 0
+    part: int = 0
 
     @property
     def name(self) -> str:
-        """`source->target`."""
-        return f"{self.source}->{self.target}"
+        """`source->target`; of a further part `source->target#1`."""
+        return f"{self.source}->{self.target}" + (f"#{self.part}" if self.part else "")
 
     @property
     def recurrent(self) -> bool:

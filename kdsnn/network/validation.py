@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -147,7 +148,7 @@ def _integer_neuron_problems(name: str, model: Neuron) -> list[str]:
 def _projection_problems(network: Network) -> list[str]:
     problems: list[str] = []
     order = {p.name: i for i, p in enumerate(network.populations)}
-    seen: set[tuple[str, str]] = set()
+    seen: set[str] = set()
     for projection in network.projections:
         name = projection.name
         if projection.source not in order or projection.target not in order:
@@ -157,9 +158,11 @@ def _projection_problems(network: Network) -> list[str]:
             problems.append(
                 f"projection {name!r} runs backwards: a population may feed itself and those after it, no other"
             )
-        if (projection.source, projection.target) in seen:
+        if name in seen:
             problems.append(f"projection {name!r} is there twice")
-        seen.add((projection.source, projection.target))
+        if projection.part and replace(projection, part=projection.part - 1).name not in seen:
+            problems.append(f"projection {name!r} is a part, and none before it is there")
+        seen.add(name)
         problems += _operation_problems(projection, network)
     for population in network.spiking:
         if all(p.recurrent for p in network.incoming(population.name)):

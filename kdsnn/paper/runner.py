@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kdsnn.errors import InputError, KdsnnError
 from kdsnn.jobs.dask_workers import dask_pool
+from kdsnn.jobs.interruption import to_go_on
 from kdsnn.jobs.local_processes import Pool, completed, local_pool, result_of
 from kdsnn.paper.runs import finished_runs, run_folder, same_but_seed
 from kdsnn.recipes.load import load_recipe
@@ -61,7 +62,7 @@ def run_rows(
     taught = [recipe for recipe in recipes if loss_of(recipe.distill).needs_teacher]
     teachers = {teacher_folder(recipe): recipe for recipe in taught}
     problems: list[str] = []
-    with _pool(workers, scheduler) as pool:
+    with to_go_on("the same command again goes on where it stopped"), _pool(workers, scheduler) as pool:
         _wait(pool, {pool.submit(_teach, r): f"teacher {f.name}" for f, r in teachers.items()}, tell, problems)
         _wait(pool, {pool.submit(_distill, r): f"student {r.name}" for r in recipes}, tell, problems)
         _wait(pool, _noises(rows, changes, pool), tell, problems)

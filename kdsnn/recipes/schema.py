@@ -241,18 +241,24 @@ class QuantizeSection(_Section):
     """The integer network.
 
     Attributes:
-        weight_bits: signed.
+        weight_bits: signed; more than 8 lie in two synapses.
         input_bits: of an input message; `auto` chooses by the error on the calibration images.
         calibration_samples: training images to calibrate on.
         method: name of how scales are chosen, in `kdsnn.choices.METHODS`.
         qat: fine-tuning, if any.
     """
 
-    weight_bits: Annotated[int, Field(ge=2, le=8)] = 8
+    weight_bits: Annotated[int, Field(ge=2, le=15)] = 8
     input_bits: Literal["auto"] | Annotated[int, Field(ge=1, le=8)] = "auto"
     calibration_samples: Count = 128
     method: Annotated[str, _one_of(choices.METHODS)] = "spikes"
     qat: QatSection = QatSection()
+
+    @model_validator(mode="after")
+    def _training_is_for_one_synapse(self) -> QuantizeSection:
+        if self.qat.epochs and self.weight_bits > 8:
+            raise ValueError(f"qat.epochs is for weights of at most 8 bits, not {self.weight_bits}")
+        return self
 
 
 class Recipe(_Section):

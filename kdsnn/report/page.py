@@ -26,7 +26,7 @@ def report(model: ModelLike = None) -> Path:
     """Writes the report of a run, `report.json` and `report.html`, and returns the path of the page.
 
     Args:
-        model: of a run; see `kdsnn.load`.
+        model: a model that belongs to a run; see `kdsnn.load`.
 
     Raises:
         InputError: there is no such run.

@@ -37,17 +37,19 @@ def compare(
     max_energy_rise: float | None = None,
     bar: Bar | None = None,
 ) -> Comparison:
-    """Runs networks on the same images, each held to the reference, and puts them side by side. Runs keep nothing.
+    """Runs networks on the same images, each compared with the reference, and puts them side by side.
+
+    The run folders keep nothing of it.
 
     The first model on the first target is the baseline of all others.
 
     Args:
         models: runs and NIR files, see `kdsnn.load`; one will do for several targets.
-        targets: names of targets, or targets; each model runs on each of them.
+        targets: the targets, by name or as objects; each model runs on each of them.
         energy_model: one of `kdsnn list energy-models`, or the path of a TOML file.
-        data: see `kdsnn.evaluate`; None takes the test images of the data set of the first model, for all of them.
-        dataset: likewise.
-        samples: likewise.
+        data: images to run; None takes the test images of the data set of the first model, for all of them.
+        dataset: name of the data set whose test images are run instead.
+        samples: number of images at most.
         max_accuracy_drop: share of the images that accuracy may lose: 0.01 is one point.
         max_energy_rise: share that energy per sample may rise: 0.1 is ten percent.
         bar: makes a progress bar from a title and a number of images.

@@ -41,12 +41,12 @@ AT_ONCE = 64  # images in a batch of the module
 
 @dataclass(frozen=True)
 class Converted(Displayed):
-    """What became of a module.
+    """The result of converting a module.
 
     Attributes:
-        float_network: that fires as the module does, spike for spike.
-        module_agreement: how that was measured: edge (1).
-        quantized: the integer network, how it was made, and how it agrees with the float network: edge (2).
+        float_network: the float network, which fires as the module does, spike for spike.
+        module_agreement: how many spikes of module and float network were compared, and were equal: edge (1).
+        quantized: the integer network, how it was made, and how far it agrees with the float network: edge (2).
     """
 
     float_network: Network
@@ -98,28 +98,28 @@ def convert(
     data_range: tuple[float, float] | None = None,
     sensor: tuple[int, int] | None = None,
 ) -> Converted:
-    """The integer network of a module of snnTorch's neurons, proven on the way.
+    """Converts a torch module with snnTorch neurons to an integer network, and checks both edges on the way.
 
     The module is traced to a float network, which must fire as the module does, spike for spike, on images of the data
     and on random ones. Then it is quantized, and the integer network must agree with the float network.
 
     Args:
-        module: in eval mode, on the CPU, or where it is, such as `my_net.py:make`. What it must return: see
-            `kdsnn.export.lowering.lower.lower_module`.
-        data: images to calibrate on and, where they have labels, to be tested on: the name of a data set, a path, an
-            array, a torch `Dataset`, and what else `kdsnn.data.sources.load.load_calibration` takes. The module sees
-            pixels as 0 to 1, or as the numbers that the data were.
-        timesteps: T. None: as many as the module makes by itself, or as the data have where they are in time.
-        out: where to write the integer network, a `.nir` file; None writes none.
-        run: a folder to make a run, which keeps evaluations and can be reported, as that of a recipe; its data need
-            labels. What was made of a module in it before is replaced.
-        name: of the network; None is the class of the module.
-        section: how to quantize.
-        max_disagreement: share of the predictions in which the integer network may differ from the float network.
-        encode: how still images are shown to the module, one of `kdsnn list encoders`; None is `direct`. Encoded ones,
-            and data in time, are given a frame at each call, or as `(T, B, ...)` where it takes these.
+        module: the module, in eval mode and on the CPU, or where to find it, such as `my_net.py:make`. docs/modules.md
+            says how it may be written, and what it must return.
+        data: images to calibrate on and, where they have labels, to test on: the name of a data set, a path, arrays
+            `(N, C, H, W)` or `(N, F)`, a torch `Dataset`; docs/data.md lists all. The module is given pixels from 0 to
+            1, or the original numbers where the data were floats.
+        timesteps: number of time steps T. None takes as many as the module makes by itself, or as data in time have.
+        out: path of the `.nir` file to write; None writes no file.
+        run: path of a run folder to make, which keeps evaluations and can be reported; the data need labels. A network
+            that was converted into this folder before is replaced.
+        name: name of the network; None takes the class of the module.
+        section: settings of the quantization; None takes the defaults.
+        max_disagreement: share of the predictions, 0 to 1, in which the integer network may differ from the float one.
+        encode: the encoder that turns still images into spikes in time, one of `kdsnn list encoders`; None is `direct`.
+            The module is given encoded images, and data in time, a frame at each call, or as `(T, B, ...)`.
         in_time: whether the data are frames in time, `(N, T, ...)`, where they do not say it themselves.
-        data_range: what becomes 0 and what becomes 255 in the data, where they do not say it.
+        data_range: the values in the data that become pixels of 0 and 255, where the data do not say it.
         sensor: height and width in pixels, of recordings of events in a folder.
 
     Raises:

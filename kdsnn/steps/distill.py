@@ -24,8 +24,8 @@ class Distilled(Displayed):
 
     Attributes:
         run: its folder, which `kdsnn.quantize` takes.
-        student: what is known of the student: `accuracy` on the test images, parameters, timesteps, seconds.
-        teacher: of the teacher; None where the student learns without one.
+        student: figures of the student by name: `accuracy` on the test images (0 to 1), parameters, timesteps, seconds.
+        teacher: figures of the teacher; None where the student learns without one.
     """
 
     run: Path
@@ -59,15 +59,15 @@ def distill(
 
     Args:
         recipe: one of `kdsnn list recipes`, or the path of a TOML file.
-        data: instead of the recipe's data set: a path, a function, arrays, a torch data set (docs/data.md).
-        run: folder of the run; None makes a new one.
-        changes: to keys of the recipe, such as `"distill.alpha=0.5"`.
-        resume: go on where the run was interrupted.
-        tensorboard: write metrics for TensorBoard, too.
+        data: data to take in place of the recipe's: a path, a function, arrays, a torch `Dataset` (docs/data.md).
+        run: folder of the run; None makes a new one in the runs folder.
+        changes: changes to keys of the recipe, such as `"distill.alpha=0.5"`.
+        resume: whether to go on where the run was interrupted; the result equals that of an uninterrupted run.
+        tensorboard: whether to write metrics for TensorBoard, too.
 
     Raises:
         RecipeError: with all problems of the recipe at once.
-        KdsnnError: see `kdsnn.distill.student.distill`.
+        KdsnnError: the data, the teacher's weights or the run folder cannot be used.
     """
     if resume and run is None:
         raise UsageError("--resume needs --run: which run shall go on?")

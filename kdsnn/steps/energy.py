@@ -28,13 +28,13 @@ __all__ = ["Energy", "energy", "energy_of"]
 
 @dataclass(frozen=True)
 class Energy(Displayed):
-    """An estimate, and the evaluation whose counts it is of.
+    """An estimate of the energy, and the evaluation whose counts it was made from.
 
     Attributes:
-        report: joules per sample by part and by layer, with the model's constants.
-        evaluation: with what the target simulated itself, if anything, in its notes.
-        identity: the target with its settings, and the data.
-        measured: what the machine that computed took, where that was asked for.
+        report: the estimate, in joules per sample, by part and by layer, with the constants of the energy model.
+        evaluation: the evaluation; its notes hold the energy that the target simulated itself, if it does.
+        identity: which target with which settings, and which images, the figures belong to.
+        measured: the energy that this machine took while it computed, where that was asked for.
     """
 
     report: EnergyReport
@@ -77,18 +77,20 @@ def energy(
     measured: bool = False,
     **options: object,
 ) -> Energy:
-    """Counts on a target, checked against the reference, and estimates the energy. A run keeps nothing of it.
+    """Estimates the energy of a network from its counts on a target, which are checked against the reference.
+
+    The run folder keeps nothing of it.
 
     Args:
         model: see `kdsnn.load`.
-        energy_model: one of `kdsnn list energy-models`, or the path of a TOML file.
-        target: see `kdsnn.evaluate`, as are the rest.
-        data: likewise.
-        dataset: likewise.
-        samples: likewise.
-        progress: likewise.
-        measured: also measure what this machine takes while the target computes; half a minute.
-        options: likewise.
+        energy_model: one of `kdsnn list energy-models`, or the path of a TOML file (docs/counters.md).
+        target: name of a target, or a target.
+        data: images to run; see `kdsnn.evaluate`.
+        dataset: name of the data set whose test images are run; see `kdsnn.evaluate`.
+        samples: number of images at most.
+        progress: called with the number of images done.
+        measured: whether to also measure the joules that this machine takes meanwhile, which takes half a minute.
+        options: options of a target that is given by name.
 
     Raises:
         KdsnnError: there is no such model, energy model or target, or the target computed something else.

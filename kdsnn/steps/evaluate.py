@@ -32,22 +32,24 @@ def evaluate(
     progress: Progress | None = None,
     **options: object,
 ) -> Evaluation:
-    """Runs images on a target and compares every spike and every count with the reference; a run keeps what came out.
+    """Runs images on a target and compares every spike and every count with the reference.
+
+    A run folder keeps the result.
 
     Args:
         model: see `kdsnn.load`.
-        target: its name, or one that is made already.
-        data: take all of these images, with or without labels (docs/data.md), or a `Selection` of them; None takes the
-            test images of the data set that the model was trained on.
-        dataset: take the test images of this one.
-        samples: at most so many.
-        encode: how still images are shown, one of `kdsnn list encoders`; None is as in the training.
-        data_range: what becomes 0 and what becomes 255 in the data, where they do not say it.
-        curve: also find the answers after each step and what stopping early saves (`Evaluation.in_time`); with margins
-            of your own: `Curve(margins=(2, 5))`.
-        time_limit_s: seconds after which to give up.
+        target: name of a target (`kdsnn targets`), or a target.
+        data: images to run, all of them, with or without labels (docs/data.md), or a `Selection` of them; None takes
+            the test images of the data set that the model was trained on.
+        dataset: name of a data set whose test images are run instead.
+        samples: number of images at most, drawn by a fixed seed.
+        encode: how still images are shown, one of `kdsnn list encoders`; None shows them as in training.
+        data_range: the values in the data that become pixels of 0 and 255, where the data do not say it.
+        curve: whether to also find the predictions after each time step, and what stopping early saves
+            (`Evaluation.in_time`); `Curve(margins=(2, 5))` sets margins of your own.
+        time_limit_s: seconds after which the run is given up; None sets no limit.
         progress: called with the number of images done.
-        options: of a target that is named: `lanes=4`.
+        options: options of a target that is given by name, such as `lanes=4`.
 
     Raises:
         VerificationError: the target computed something else, or counted otherwise.

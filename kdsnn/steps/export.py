@@ -36,12 +36,12 @@ MANIFEST = "manifest.json"  # written last, and removed first: what it says is t
 
 @dataclass(frozen=True)
 class Bundle(Displayed):
-    """What was written for a target.
+    """The files that were written for a target.
 
     Attributes:
-        folder: where.
-        manifest: as in its `manifest.json`.
-        edges: what is known of the network's way before; see `kdsnn.evaluation.edges`.
+        folder: the folder that they lie in.
+        manifest: the content of its `manifest.json`.
+        edges: what was checked on the edges before: module to float network, float to integer network.
     """
 
     folder: Path
@@ -79,20 +79,24 @@ def export(
     data_range: tuple[float, float] | None = None,
     **options: object,
 ) -> Bundle:
-    """Writes a bundle for a target; it is read again, run there and compared with the reference before it counts.
+    """Writes a bundle of files for a target, reads it again, runs it there and compares it with the reference.
+
+    Only then does the bundle get its manifest.
 
     Args:
         model: see `kdsnn.load`.
-        target: its name, or one that is made already; `nir` writes the NIR file alone.
-        folder: made if missing; None is `export/TARGET` beside the model.
-        data: the first four of these images are run; None takes test images of what the model was trained on.
-        encode: how still images are shown, one of `kdsnn list encoders`; None is as in the training.
-        data_range: what becomes 0 and what becomes 255 in the data, where they do not say it.
-        options: of a target that is named.
+        target: name of a target, or a target; `nir` writes the NIR file alone.
+        folder: folder to write into, made if missing; None is `export/TARGET` beside the model.
+        data: images of which the first four are run; None takes test images of the data that the model was trained on.
+        encode: how still images are shown, one of `kdsnn list encoders`; None shows them as in training.
+        data_range: the values in the data that become pixels of 0 and 255, where the data do not say it.
+        options: options of a target that is given by name.
 
     Raises:
-        DoesNotFitError: and nothing was touched.
-        KdsnnError: see `export_bundle`.
+        DoesNotFitError: the network exceeds a limit of the target; nothing was touched.
+        LockedError: another process writes into the folder.
+        VerificationError: the files, read again, compute something else; there is no manifest.
+        KdsnnError: the model, the data or the target cannot be used; there is no manifest.
     """
     opened = load(model)
     chosen = None if target == NIR else target_of(target, options)

@@ -24,8 +24,8 @@ class Model(Displayed):
 
     Attributes:
         network: that every target runs.
-        path: of its file, or where that would be.
-        run: the folder; None for a network that is of no run.
+        path: path of its file, or where that would be.
+        run: the run folder; None for a network that belongs to no run.
     """
 
     network: Network
@@ -62,7 +62,7 @@ def load(model: ModelLike = None) -> Model:
         model: path of a `.nir` file, path or name of a run, or what another step returned; None is the latest run.
 
     Raises:
-        InputError: there is none, or it is not readable.
+        InputError: there is no such network, or it is not readable.
     """
     if isinstance(model, Model):
         return model

@@ -6,18 +6,21 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from kdsnn.data.datasets import Dataset
 from kdsnn.data.identity import DataIdentity, identify_test
 from kdsnn.data.sources.load import ImageSet
 from kdsnn.display import Block, Displayed, percent
 from kdsnn.distill.qat.sensitivity import LayerSensitivity
+from kdsnn.errors import UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, Agreement, agreement, ensure_agrees, with_agreement
 from kdsnn.evaluation.edges import MODULE_TO_FLOAT, edges_of
 from kdsnn.evaluation.on_targets import chunks, most_images
 from kdsnn.export.foreign.expectation import FileAgreement
 from kdsnn.export.quantization.quantize import QuantizationReport, quantize
 from kdsnn.network import Network
-from kdsnn.recipes.schema import QatSection, QuantizeSection
+from kdsnn.recipes.schema import QuantizeSection
 from kdsnn.steps.calibration import Shown, bits_of, images_to_agree_on, images_to_calibrate_on
 from kdsnn.steps.models import Model
 from kdsnn.steps.quantization_tables import quantization_tables
@@ -152,8 +155,16 @@ def section_with(
     method: str | None,
     qat_epochs: int | None,
 ) -> QuantizeSection:
-    """A section with what is said instead of it; None leaves what it says."""
+    """A section with what is said instead of it; None leaves what it says.
+
+    Raises:
+        UsageError: it cannot be together.
+    """
     changes: dict[str, Any] = {"weight_bits": weight_bits, "input_bits": input_bits, "method": method}
     if qat_epochs is not None:
-        changes["qat"] = QatSection(**{**section.qat.model_dump(), "epochs": qat_epochs})
-    return section.model_copy(update={key: value for key, value in changes.items() if value is not None})
+        changes["qat"] = section.qat.model_dump() | {"epochs": qat_epochs}
+    changed = section.model_dump() | {key: value for key, value in changes.items() if value is not None}
+    try:
+        return QuantizeSection.model_validate(changed)
+    except ValidationError as error:
+        raise UsageError("; ".join(e["msg"].removeprefix("Value error, ") for e in error.errors())) from error

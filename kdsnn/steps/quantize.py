@@ -41,34 +41,35 @@ def quantize(
     run: str | Path | None = None,
     out: str | Path | None = None,
 ) -> Quantized:
-    """Makes the integer network that every target runs: of a run's student, or of anybody's float NIR graph.
+    """Makes the integer network that every target runs, from a run's student or from a float NIR file.
 
     Args:
         model: a run, or a float `.nir` file; None is the latest run.
-        weight_bits: 2 to 8; None is what the recipe says, or 8.
-        input_bits: of an input message, 1 to 8; None: chosen by the error that it makes, where the recipe says nothing.
-        method: one of `kdsnn list methods`; None is what the recipe says, or `spikes`.
-        qat_epochs: of a run: fine-tune for so long; None is what the recipe says.
-        sensitivity: of a run: whether to measure what quantizing each layer alone costs.
-        data: of a file: images to calibrate on and to be tested on (docs/data.md).
-        timesteps: of a file: T, for which an image is shown; None is that of data in time, and else 4.
-        dt: of a file: seconds in a time step, needed where a neuron leaks.
-        input_scale: of a file: what the writer's network saw for a pixel of 1.
-        fires_at_threshold: of a file: whether its neurons fire at `v >= threshold`; None: as the writer's do.
-        reset: of a file that does not say it: `zero`, `subtract` or `none`.
-        writer: of a file: who wrote it, one of `kdsnn list writers`.
-        expect: of a file: images and what the writer's own simulator did (docs/quantize.md).
+        weight_bits: width of the weights, 2 to 8, or to 15 with two synapses a weight; None takes the recipe's, or 8.
+        input_bits: width of an input message, 1 to 8; None takes the recipe's, or the one of least error.
+        method: how scales are chosen, one of `kdsnn list methods`; None takes the recipe's, or `spikes`.
+        qat_epochs: for a run: epochs of fine-tuning through the rounding; None takes the recipe's.
+        sensitivity: for a run: whether to measure what quantizing each layer alone costs.
+        data: for a file: images to calibrate on and to be tested on (docs/data.md).
+        timesteps: for a file: T, for which an image is shown; None is that of data in time, and else 4.
+        dt: for a file: seconds in a time step, needed where a neuron leaks.
+        input_scale: for a file: what the writer's network saw for a pixel of 1.
+        fires_at_threshold: for a file: whether its neurons fire at `v >= threshold`; None: as the writer's do.
+        reset: for a file that does not say it: `zero`, `subtract` or `none`.
+        writer: for a file: who wrote it, one of `kdsnn list writers`.
+        expect: for a file: path of a recording, images and the spikes of your own simulator (docs/quantize.md).
         max_disagreement: share of the predictions in which the integer network may differ from the float network.
-        encode: of a file: how still images are shown to it, one of `kdsnn list encoders`; None is `direct`.
-        in_time: of a file: whether each time step has a frame of its own; data in time say it themselves.
-        data_range: of a file: what becomes 0 and what becomes 255 in the data, where they do not say it.
-        sensor: of a file: height and width in pixels, where the data are recordings of events in a folder.
-        run: of a file: a folder to make a run instead, with labelled data; it keeps evaluations and can be reported.
-        out: of a file: what to write; None is `NAME-intBITS.nir` beside it.
+        encode: for a file: how still images are shown to it, one of `kdsnn list encoders`; None is `direct`.
+        in_time: for a file: whether each time step has a frame of its own; data in time say it themselves.
+        data_range: for a file: the values in the data that become pixels of 0 and 255, where the data do not say it.
+        sensor: for a file: height and width in pixels, where the data are recordings of events in a folder.
+        run: for a file: a folder to make a run instead, with labelled data; it keeps evaluations and can be reported.
+        out: for a file: path of the file to write; None is `NAME-intBITS.nir` beside it.
 
     Raises:
-        VerificationError: the float network fires otherwise than expected, or the integer network differs in more.
-        KdsnnError: see `quantize_run` and `quantize_file`.
+        VerificationError: the float network does not fire as the recording in `expect` says, or more predictions of the
+            integer network differ than `max_disagreement` allows; nothing is written.
+        KdsnnError: the run, the file or the data cannot be used.
     """
     if method is not None:
         METHODS.get(method)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import Literal
 
@@ -54,21 +56,22 @@ def example_networks() -> list[Network]:
     return [
         _random("image", (2, 9, 7), 4, Kind(), seed=1),
         _random("one-step", (1, 6, 8), 1, Kind(), seed=2),
-        _random("leaky", (1, 7, 7), 5, Kind(decay_u=3000, decay_v=200), seed=3),
+        _random("leaky", (1, 7, 7), 5, Kind(decay_u=3000, decay_v=200), seed=220),
         _random("spikes-in", (3, 6, 6), 3, Kind(bits=1), seed=4),
         _random("residual", (1, 8, 6), 4, Kind(), seed=5, residual=True),
         _two_paths(),
         integrating(_random("integrator", (1, 7, 6), 4, Kind(), seed=6)),
         integrating(_random("leaky-integrator", (2, 6, 6), 5, Kind(decay_u=1500, decay_v=300), seed=7)),
         _clipping(),
-        _random("frames", (2, 7, 6), 6, Kind(in_time=True), seed=8),
-        integrating(_random("events", (2, 7, 6), 9, Kind(bits=1, in_time=True, decay_v=150), seed=9, residual=True)),
-        _random("subtract", (1, 7, 7), 7, Kind(reset="subtract"), seed=10),
+        _random("frames", (2, 7, 6), 6, Kind(in_time=True), seed=332),
+        integrating(_random("events", (2, 7, 6), 9, Kind(bits=1, in_time=True, decay_v=150), seed=96, residual=True)),
+        _random("subtract", (1, 7, 7), 7, Kind(reset="subtract"), seed=366),
         _random("leaky-subtract", (1, 7, 7), 7, Kind(decay_u=2800, decay_v=300, reset="subtract"), seed=11),
         _random("no-reset", (1, 6, 7), 5, Kind(reset="none", decay_v=400), seed=12),
         _random("recurrent", (1, 6, 7), 7, Kind(recurrent=True), seed=13),
         _random("recurrent-events", (2, 6, 6), 8, Kind(1, True, 3000, 200, "subtract", recurrent=True), seed=14),
         _clipping_from_above(),
+        _wide(),
     ]
 
 
@@ -85,9 +88,9 @@ def random_network(
     """A network of random depth, shapes, strides, groups, biases, leak and T.
 
     Args:
-        seed: of everything that is random.
+        seed: seed of everything that is drawn.
         leaky: whether neurons leak and have currents of their own; None leaves it to chance.
-        residual: whether there are residual blocks; likewise.
+        residual: whether there are residual blocks; None leaves it to chance.
         integrates: whether the output is an integrator, if it can be without an overflow.
         in_time: whether the input changes from step to step.
         reset: what a spike does to the potential.
@@ -106,7 +109,7 @@ def random_network(
 
 
 def integrating(network: Network) -> Network:
-    """The network with an output that integrates and never fires; its potential is read."""
+    """The same network with an output that integrates and never fires, so that its membrane potential is read out."""
     output = network.output
     neuron = replace(neuron_of(output), threshold=NEVER, fires=False, clips=False, reset_by=None)
     heard = tuple(p for p in network.projections if not (p.recurrent and p.source == output.name))
@@ -261,6 +264,27 @@ def _two_paths() -> Network:
     last = Projection("joined", "out", Dense(rng.integers(-90, 91, (3, 120))))
     populations = (Population("input", shape, Input(5)), left, right, joined, out)
     return Network("two-paths", populations, (into_left, into_right, *joins, last), 4, ("a", "b", "c"), integer=True)
+
+
+def _wide() -> Network:
+    """Weights of 12 and of 13 bits, each in two synapses, whose low bits decide spikes."""
+    rng = np.random.default_rng(15)
+
+    def parts(source: str, target: str, of: Callable[..., Conv2d | Dense], shape: Shape, bits: int) -> list[Projection]:
+        half = 2 ** (bits - 9)
+        high, low = rng.integers(-40, 61, shape), rng.integers(-half, half, shape)
+        return [Projection(source, target, of(high), bits - 8), Projection(source, target, of(low), part=1)]
+
+    populations = (
+        Population("input", (2, 6, 5), Input(1)),
+        Population("first", (3, 6, 5), Neuron(2500, rng.integers(-200, 200, 90), 3, clips=True)),
+        Population("out", (4,), Neuron(21000, np.zeros(4, dtype=np.int64), clips=True)),
+    )
+    projections = (
+        *parts("input", "first", partial(Conv2d, padding=(1, 1)), (3, 2, 3, 3), 12),
+        *parts("first", "out", Dense, (4, 90), 13),
+    )
+    return Network("wide", populations, projections, 6, tuple("abcd"), integer=True)
 
 
 def _clipping_from_above() -> Network:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.errors import DoesNotFitError, TargetUnavailableError, UsageError
+from kdsnn.errors import TargetUnavailableError, UsageError
 from kdsnn.network import Network
 from kdsnn.network.counters import Counts, Tally, counts_of
 from kdsnn.network.features import (
@@ -28,11 +26,15 @@ from kdsnn.network.features import (
     SUBTRACT_RESET,
 )
 from kdsnn.targets.base import Availability, Computed, Files, Program, Progress, Target, Teacher, Violation
+from kdsnn.targets.fitting import ensure_runnable
 from kdsnn.targets.lava.bundle import write_bundle
-from kdsnn.targets.lava.environment import LavaEnvironment, find_environment, worker_variables
+from kdsnn.targets.lava.environment import LAVA
 from kdsnn.targets.lava.job import write_job
 from kdsnn.targets.lava.limits import violations
 from kdsnn.targets.lava.shards import lane_count, shares
+from kdsnn.targets.processes.environments import Environment, probe, require, worker_variables
+from kdsnn.targets.processes.folders import job_folder
+from kdsnn.targets.processes.results import load_array, read_answer
 from kdsnn.targets.processes.supervisor import Kind, run_workers
 
 if TYPE_CHECKING:
@@ -40,12 +42,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LavaProgram", "LavaTarget"]
 
-HINT = "run: kdsnn setup lava"
 WORKER = Path(__file__).with_name("worker") / "main.py"
 # Figures of the workers' results: the most of any worker, and the sums over all of them.
 Slowest = Literal["setup_s", "run_s", "steps", "fill_steps", "lanes", "peak_process_mib"]
 Together = Literal["cpu_s", "processes", "memory_mib"]
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,7 @@ class LavaTarget(Target):
 
     def probe(self) -> Availability:
         """Whether the environment is set up. Makes nothing."""
-        environment = find_environment()
-        if environment is None:
-            return Availability(False, "its Python 3.10 environment is not set up", HINT)
-        return Availability(True, str(environment))
+        return probe(LAVA)
 
     def check(self, network: Network) -> list[Violation]:
         """All limits of Lava, or of its stock models, that the network exceeds."""
@@ -105,12 +102,8 @@ class LavaTarget(Target):
             DoesNotFitError: it exceeds a limit.
             TargetUnavailableError: the environment is not set up.
         """
-        if found := self.check(network):
-            raise DoesNotFitError(f"network {network.name!r} does not fit Lava", problems=[str(v) for v in found])
-        environment = find_environment()
-        if environment is None:
-            raise TargetUnavailableError("the Python 3.10 environment of Lava is not set up", hint=HINT)
-        return LavaProgram(network, environment, stock=self.stock, workers=self.workers, lanes=self.lanes)
+        ensure_runnable(self, network)
+        return LavaProgram(network, require(LAVA), stock=self.stock, workers=self.workers, lanes=self.lanes)
 
     def write_files(
         self,
@@ -127,7 +120,7 @@ class LavaProgram(Program):
     """A network on Lava. Each run starts the workers anew, and each streams its share of the images through it."""
 
     def __init__(
-        self, network: Network, environment: LavaEnvironment, *, stock: bool = False, workers: int = 1, lanes: int = 0
+        self, network: Network, environment: Environment, *, stock: bool = False, workers: int = 1, lanes: int = 0
     ) -> None:
         super().__init__(network)
         self.environment = environment
@@ -147,7 +140,7 @@ class LavaProgram(Program):
         shards = [images[share] for share in shares(len(images), self.workers)]
         lanes = [lane_count(network, len(shard), self.lanes) for shard in shards]
         with ExitStack() as stack:
-            folders = [stack.enter_context(_job_folder()) for _ in shards]
+            folders = [stack.enter_context(job_folder("kdsnn-lava-")) for _ in shards]
             for folder, shard, count in zip(folders, shards, lanes, strict=True):
                 try:
                     write_job(folder, network, shard, list(recorded), stock=self.stock, lanes=count, parent=os.getpid())
@@ -159,19 +152,13 @@ class LavaProgram(Program):
         return _joined(parts)
 
 
-def _workers(environment: LavaEnvironment) -> Kind:
+def _workers(environment: Environment) -> Kind:
     command = [str(environment.python), "-B", "-s", "-X", "faulthandler", str(WORKER)]
     return Kind("Lava", command, worker_variables(), "time step", _step)
 
 
 def _step(job: Path) -> int:
     return int(np.load(job / "progress.npy", allow_pickle=False)[0])
-
-
-@contextmanager
-def _job_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="kdsnn-lava-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
 
 
 def _images_done(
@@ -214,18 +201,16 @@ def _joined(parts: list[_Part]) -> Computed:
 
 
 def _read_result(folder: Path, network: Network, samples: int, names: Sequence[str]) -> _Part:
-    answer: Result = json.loads((folder / "result.json").read_text())
-    if answer["fingerprint"] != network.fingerprint():
-        raise TargetUnavailableError("the Lava worker answered for another network")
+    answer = cast("Result", read_answer(folder, network, "Lava"))
     steps = samples * network.timesteps
     spikes = {}
     for index, population in enumerate(network.populations):
         if population.name in names:
-            train = _load(folder / f"spikes.{index}.npy", (steps, *population.shape), np.uint8)
+            train = load_array(folder / f"spikes.{index}.npy", (steps, *population.shape), np.uint8, "Lava")
             spikes[population.name] = train.reshape(samples, network.timesteps, *population.shape)
     potentials = None
     if network.readout == "membrane":
-        potentials = _load(folder / "potentials.npy", (samples, *network.output.shape), np.int32)
+        potentials = load_array(folder / "potentials.npy", (samples, *network.output.shape), np.int32, "Lava")
     steps = -(-samples // answer["lanes"]) * network.timesteps
     return _Part(spikes, potentials, _counts(folder, network, samples, steps), answer)
 
@@ -233,19 +218,12 @@ def _read_result(folder: Path, network: Network, samples: int, names: Sequence[s
 def _counts(folder: Path, network: Network, samples: int, steps: int) -> Counts:
     """What the processes counted while they ran, summed over the steps."""
     events = {
-        projection.name: _load(folder / f"events.{j}.npy", (steps, 4), np.int64).sum(axis=0)
+        projection.name: load_array(folder / f"events.{j}.npy", (steps, 4), np.int64, "Lava").sum(axis=0)
         for j, projection in enumerate(network.projections)
     }
     tallies = {}
     for index, population in enumerate(network.populations[1:], start=1):
-        spikes, updates = _load(folder / f"tally.{index}.npy", (steps, 2), np.int64).sum(axis=0)
+        spikes, updates = load_array(folder / f"tally.{index}.npy", (steps, 2), np.int64, "Lava").sum(axis=0)
         dense, effective, macs, macs_effective = sum(events[p.name] for p in network.incoming(population.name)).tolist()
         tallies[population.name] = Tally(int(spikes), dense, effective, macs, macs_effective, int(updates))
     return counts_of(network, tallies, samples)
-
-
-def _load(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-    array: Array = np.load(path, mmap_mode="r", allow_pickle=False)  # the folder may go: the file stays until this does
-    if array.shape != shape or array.dtype != dtype:
-        raise TargetUnavailableError(f"the Lava worker left {path.name} as {array.dtype} {array.shape}, not {shape}")
-    return array

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from kdsnn.network import Network
+from kdsnn.targets.processes.lanes import even_lanes
 
 __all__ = ["lane_count", "shares"]
 
@@ -30,5 +31,4 @@ def lane_count(network: Network, samples: int, limit: int = 0) -> int:
     """
     sizes = [p.neurons for p in network.populations]
     fitting = min(MOST_LANES, POPULATION_NEURONS // max(sizes), NETWORK_NEURONS // sum(sizes))
-    rounds = -(-samples // min(limit or max(1, fitting), samples))
-    return -(-samples // rounds)
+    return even_lanes(samples, limit or max(1, fitting))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from kdsnn.errors import TargetUnavailableError
 from kdsnn.export.onnx.flavours import Flavour
 from kdsnn.export.onnx.models import POTENTIALS, TALLIES, TRAIN, to_onnx
+from kdsnn.export.onnx_runtime import onnx_runtime
 from kdsnn.network import Network, neuron_of
 from kdsnn.network.counters import Tally
 from kdsnn.targets.batches import Activity, BatchProgram
@@ -59,8 +60,7 @@ def session_of(model: bytes, device: str) -> Any:
     Raises:
         TargetUnavailableError: it does not take the model, or cannot be imported.
     """
-    import onnxruntime
-
+    onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
@@ -71,6 +71,5 @@ def session_of(model: bytes, device: str) -> Any:
 
 def _versions(device: str, flavour: str) -> dict[str, str]:
     import onnx
-    import onnxruntime
 
-    return {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__, "device": device, "flavour": flavour}
+    return {"onnxruntime": onnx_runtime().__version__, "onnx": onnx.__version__, "device": device, "flavour": flavour}

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.export.onnx.flavours import Flavour
+from kdsnn.export.onnx_runtime import onnx_runtime
 from kdsnn.network import Network
 from kdsnn.network.features import (
     CLIPPING,
@@ -54,10 +55,10 @@ class OnnxTarget(Target):
         """Whether ONNX Runtime is installed, with the device. Imports it only for CUDA."""
         found = _installed()
         if found is None:
-            return Availability(False, "onnxruntime is not installed", "install it: uv add onnxruntime")
+            return Availability(False, "onnxruntime is not installed", "pip install 'kdsnn[onnx]'")
         if self.device == "cuda":
             try:
-                import onnxruntime
+                onnxruntime = onnx_runtime()
             except ImportError as error:
                 return Availability(False, f"onnxruntime cannot be imported: {error}", "install it anew")
             if PROVIDERS["cuda"] not in onnxruntime.get_available_providers():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kdsnn.errors import TargetUnavailableError, TimedOutError
 from kdsnn.files.writing import writing
+from kdsnn.jobs.interruption import ending_signals, held_signals
 from kdsnn.targets.processes.failures import cause_of_end, last_lines
 
 __all__ = ["Kind", "run_workers"]
@@ -21,6 +22,7 @@ LOG = "worker.log"
 STALL_LIMIT_S = 600.0  # without a time limit: how long a worker may get no further
 POLL_S = 0.05
 GRACE_S = 3.0  # for what else is in a worker's group, such as a resource tracker, which frees shared memory
+LONGEST_PLACE = 70  # characters; multiprocessing adds 33
 SHARED_MEMORY_HINT = "shared memory is full, as in a container with a small /dev/shm: give it more (--shm-size=1g)"
 
 
@@ -81,12 +83,13 @@ def run_workers(
         TargetUnavailableError: one died, or reported an error.
     """
     workers: list[_Worker] = []
-    try:
-        for job in jobs:
-            workers.append(_start(kind, job))
-        failed = _wait(kind, workers, time_limit_s, progress or (lambda _: None))
-    finally:
-        _end_groups(workers)
+    with ending_signals(), held_signals() as raise_held:
+        try:
+            for job in jobs:
+                workers.append(_start(kind, job))
+            failed = _wait(kind, workers, time_limit_s, progress or (lambda _: None), raise_held)
+        finally:
+            _end_groups(workers)
     if failed is not None:
         cause = cause_of_end(failed.job, failed.process.returncode)
         hint = SHARED_MEMORY_HINT if "SIGBUS" in cause else "run kdsnn doctor; what it wrote last is above"
@@ -102,7 +105,7 @@ def _start(kind: Kind, job: Path) -> _Worker:
         process = subprocess.Popen(  # noqa: S603  our own scripts and interpreters
             [*kind.command, str(job)],
             cwd=job,
-            env=dict(kind.variables),
+            env={**kind.variables, **_own_temporary(job)},
             stdin=subprocess.DEVNULL,
             stdout=log if kind.talks else subprocess.DEVNULL,
             stderr=log,
@@ -111,12 +114,25 @@ def _start(kind: Kind, job: Path) -> _Worker:
     return _Worker(process, job)
 
 
+def _own_temporary(job: Path) -> dict[str, str]:
+    """Where a worker's own temporary files go: into its job, with which they are removed if it is killed.
+
+    Sockets are among them, whose paths have 107 characters at most.
+    """
+    return {"TMPDIR": str(job)} if len(str(job)) <= LONGEST_PLACE else {}
+
+
 def _wait(
-    kind: Kind, workers: Sequence[_Worker], limit_s: float | None, progress: Callable[[list[int]], None]
+    kind: Kind,
+    workers: Sequence[_Worker],
+    limit_s: float | None,
+    progress: Callable[[list[int]], None],
+    raise_held: Callable[[], None],
 ) -> _Worker | None:
     """Returns when all workers ended, or the first that failed; raises TimedOutError when one took too long."""
     start = time.monotonic()
     while True:
+        raise_held()
         running = [worker for worker in workers if worker.process.poll() is None]
         if running:
             with contextlib.suppress(subprocess.TimeoutExpired):

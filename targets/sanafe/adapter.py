@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -14,7 +13,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.errors import DoesNotFitError, TargetUnavailableError
 from kdsnn.network import Network
 from kdsnn.network.features import (
     CURRENT,
@@ -26,7 +24,8 @@ from kdsnn.network.features import (
     SUBTRACT_RESET,
 )
 from kdsnn.targets.base import Availability, Computed, Program, Progress, Target, Violation
-from kdsnn.targets.processes.supervisor import Kind, run_workers
+from kdsnn.targets.fitting import ensure_runnable
+from kdsnn.targets.processes.one_worker import run_one, script_kind
 from kdsnn.targets.sanafe.architecture import Constants, constants
 from kdsnn.targets.sanafe.job import write_job
 from kdsnn.targets.sanafe.mapping import Mapping, map_network, violations
@@ -69,11 +68,8 @@ class SanafeTarget(Target):
             DoesNotFitError: it exceeds a limit.
             TargetUnavailableError: SANA-FE is not installed.
         """
+        ensure_runnable(self, network)
         values = constants()
-        if found := violations(network, values):
-            raise DoesNotFitError(f"network {network.name!r} does not fit SANA-FE", problems=[str(v) for v in found])
-        if _installed() is None:
-            raise TargetUnavailableError(MISSING, hint=HINT)
         return SanafeProgram(network, values, map_network(network, values), self.timing)
 
 
@@ -94,34 +90,24 @@ class SanafeProgram(Program):
         progress: Progress | None,
     ) -> Computed:
         """Streams the images; without a time limit, 600 s without an image end a run."""
-        with tempfile.TemporaryDirectory(prefix="kdsnn-sanafe-", ignore_cleanup_errors=True) as name:
-            folder = Path(name)
-            try:
-                write_job(
-                    folder,
-                    self.network,
-                    images,
-                    list(recorded),
-                    constants=self.constants,
-                    mapping=self.mapping,
-                    timing=self.timing,
-                    parent=os.getpid(),
-                )
-            except OSError as error:
-                raise TargetUnavailableError(f"the job for SANA-FE cannot be written to {folder}: {error}") from error
-            report = (lambda done: progress(done[0])) if progress else None
-            run_workers(_workers(), [folder], time_limit_s=time_limit_s, progress=report)
-            return read_result(folder, self.network, len(images), recorded, self.constants)
-
-
-def _workers() -> Kind:
-    command = [sys.executable, "-B", "-X", "faulthandler", str(WORKER)]
-    variables = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    return Kind("SANA-FE", command, variables, "image", _images_done, talks=False)  # it prints a line for each step
-
-
-def _images_done(job: Path) -> int:
-    return int((job / "progress").read_text())
+        variables = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        return run_one(
+            script_kind("SANA-FE", sys.executable, WORKER, variables, talks=False),  # it prints a line for each step
+            SanafeTarget.name,
+            lambda folder: write_job(
+                folder,
+                self.network,
+                images,
+                list(recorded),
+                constants=self.constants,
+                mapping=self.mapping,
+                timing=self.timing,
+                parent=os.getpid(),
+            ),
+            lambda folder: read_result(folder, self.network, len(images), recorded, self.constants),
+            time_limit_s=time_limit_s,
+            progress=progress,
+        )
 
 
 def _installed() -> str | None:

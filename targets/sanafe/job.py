@@ -13,9 +13,9 @@ from kdsnn.files.writing import write_atomic, write_json
 from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, Neuron, Population, Projection
 from kdsnn.network.counters import input_messages
 from kdsnn.network.linear_maps import apply
+from kdsnn.targets.placement.synapses import synapses
 from kdsnn.targets.sanafe.architecture import DENDRITE, PORT, SOMA, SYNAPSE, Constants, architecture
 from kdsnn.targets.sanafe.mapping import Mapping
-from kdsnn.targets.sanafe.synapses import synapses
 
 if TYPE_CHECKING:
     from kdsnn.targets.sanafe.worker.sanafe_job import Job, JobPopulation

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.errors import TargetUnavailableError
 from kdsnn.network import Network, Projection
 from kdsnn.network.counters import Counts, Tally, counts_of
 from kdsnn.targets.base import Computed
+from kdsnn.targets.processes.results import read_answer, read_potentials, read_spikes
 from kdsnn.targets.sanafe.architecture import Constants
 
 if TYPE_CHECKING:
@@ -39,25 +38,14 @@ def read_result(folder: Path, network: Network, samples: int, names: Sequence[st
     Raises:
         TargetUnavailableError: what the worker left does not belong to the job.
     """
-    answer: Result = json.loads((folder / "result.json").read_text())
-    if answer["fingerprint"] != network.fingerprint():
-        raise TargetUnavailableError("the SANA-FE worker answered for another network")
-    spikes = {}
-    for index, population in enumerate(network.populations):
-        if population.name in names:
-            train = _load(folder / f"spikes.{index}.npy", (samples, network.timesteps, population.neurons), np.uint8)
-            spikes[population.name] = train.reshape(samples, network.timesteps, *population.shape)
-    potentials = None
-    if network.readout == "membrane":
-        read = _load(folder / "potentials.npy", (samples, network.output.neurons), np.int32)
-        potentials = read.reshape(samples, *network.output.shape)
+    answer = cast("Result", read_answer(folder, network, "SANA-FE"))
     with np.load(folder / "steps.npz", allow_pickle=False) as steps:
         windows = _Windows(network, samples, dict(steps))
     noted: tuple[Noted, ...] = get_args(Noted)
     return Computed(
-        spikes=spikes,
+        spikes=read_spikes(folder, network, samples, names, "SANA-FE"),
         counts=_counts(windows, constants),
-        potentials=potentials,
+        potentials=read_potentials(folder, network, samples, "SANA-FE"),
         versions=answer["versions"],
         notes={name: float(answer[name]) for name in noted} | _parts(windows, constants),
     )
@@ -148,10 +136,3 @@ def _parts(windows: _Windows, constants: Constants) -> dict[str, float]:
         "simulated_s": float(seconds),
         "latency_s": float(sum(totals[begin : begin + passes, 3].sum() for begin in begins)),
     }
-
-
-def _load(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-    array: Array = np.load(path, allow_pickle=False)
-    if array.shape != shape or array.dtype != dtype:
-        raise TargetUnavailableError(f"the SANA-FE worker left {path.name} as {array.dtype} {array.shape}, not {shape}")
-    return array

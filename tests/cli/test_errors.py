@@ -164,7 +164,7 @@ def test_control_characters_in_data_do_not_reach_the_terminal(cli: Cli) -> None:
 def test_help_is_quick_and_without_torch() -> None:
     """Under 0.5 s is measured in benchmarks/; here, that nothing heavy is imported."""
     code = (
-        "import sys\nfrom kdsnn.cli.main import app\n"
+        "import sys\nfrom kdsnn.cli.app import app\n"
         "heavy = {'torch', 'snntorch', 'numpy', 'matplotlib', 'nir', 'h5py', 'sklearn'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
@@ -172,7 +172,7 @@ def test_help_is_quick_and_without_torch() -> None:
 
 
 def test_every_command_has_help_with_an_example() -> None:
-    from kdsnn.cli.main import app
+    from kdsnn.cli.app import app
 
     for command in app.registered_commands:
         text = command.callback.__doc__

@@ -32,6 +32,24 @@ def test_sensitivity_has_a_row_for_each_layer_that_changes(cli: Cli, run: Path) 
     assert "Only this layer quantized" in cli("quantize", run, "--sensitivity").out
 
 
+def test_wide_weights_go_the_whole_road(cli: Cli, run: Path, tmp_path: Path) -> None:
+    done = cli("quantize", run, "--weight-bits", 12, "--json")
+    assert done.code == 0, done.err
+    network = read_nir(run / "model.nir")
+    assert sum(p.part for p in network.projections) == 4  # of the layers with weights; pools are ones
+    assert done.json["agreement"]["agreeing"] >= 0.99 * done.json["agreement"]["images"]
+    assert max(row["zeroed"] for row in done.json["agreement"]["layers"]) < 0.002  # both parts are 0
+    for target in ("gpu", "onnx", "lava"):
+        assert cli("evaluate", run, "-t", target, "-n", 10).code == 0
+    synops = cli("energy", run, "--model", "loihi1", "-n", 10, "--json")
+    assert synops.code == 0, synops.err
+    assert cli("export", run, "-t", "lava", "-n", 2, "-o", tmp_path / "bundle").code == 0
+    assert cli("report", run).code == 0
+    refused = cli("quantize", run, "--weight-bits", 12, "--qat-epochs", 1)
+    assert refused.code == 2
+    assert "at most 8 bits, not 12" in refused.err
+
+
 @pytest.fixture
 def foreign(tmp_path: Path) -> Path:
     """A float graph written by hand with nir alone: images of 8x8, a convolution, a pool, a dense layer."""

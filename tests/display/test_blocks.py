@@ -24,6 +24,7 @@ def test_cells() -> None:
 
 
 def test_printed_it_is_text_with_the_columns_under_each_other() -> None:
-    table, note = str(Result()).split("\n\n")
-    assert table == "<b>\nname  two lines\na&b       1,234\nc             -"
+    title, table, note = str(Result()).split("\n\n")
+    assert title == "<b>"
+    assert table == " name    two\n       lines\n ───────────\n a&b   1,234\n c         -"
     assert note == "first\n<script>"

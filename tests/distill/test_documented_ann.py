@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "own-ann.md").read_text()
+from tests.pages import blocks, sessions
+
+PAGE = "docs/own-ann.md"
 QUOTED = re.compile(r"^(teacher accuracy|student accuracy|float|accuracy) (\d+\.\d+)%", re.MULTILINE)
 
 
@@ -20,8 +21,10 @@ QUOTED = re.compile(r"^(teacher accuracy|student accuracy|float|accuracy) (\d+\.
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's folder with the page's files, and the weights that its training makes."""
     mine = tmp_path_factory.mktemp("mine")
-    for name, text in re.findall(r"```(?:python|toml)\n# ([\w.]+)(?:.*?)\n(.*?)```", PAGE, re.DOTALL):
-        (mine / name).write_text(text)
+    for text in blocks(PAGE, "python") + blocks(PAGE, "toml"):
+        file = re.match(r"# ([\w.]+)", text)
+        assert file, text
+        (mine / file[1]).write_text(text)
     call(mine, [sys.executable, "train.py"])
     return mine
 
@@ -32,22 +35,15 @@ def call(folder: Path, command: list[str]) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def session(number: int) -> list[tuple[list[str], str]]:
-    """The commands of a block of the page, each with what it shows."""
-    block = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)[number]
-    parts = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
-    return [(shlex.split(part.partition("\n")[0]), part.partition("\n")[2]) for part in parts]
-
-
 def figures(text: str) -> dict[str, float]:
     return {what: float(share) for what, share in QUOTED.findall(text)}
 
 
 def test_three_commands_from_an_ann_to_a_machine(folder: Path) -> None:
-    commands = session(0)
-    assert [command[:2] for command, _ in commands] == [["kdsnn", name] for name in ("distill", "quantize", "evaluate")]
+    commands = sessions(PAGE)[0]
+    assert [command.split()[1] for command, _ in commands] == ["distill", "quantize", "evaluate"]
     for command, quoted in commands:
-        code, said = call(folder, [sys.executable, "-m", *command])
+        code, said = call(folder, [sys.executable, "-m", *shlex.split(command)])
         assert code == 0, said
         wanted, got = figures(quoted), figures(said)
         assert wanted
@@ -58,8 +54,8 @@ def test_three_commands_from_an_ann_to_a_machine(folder: Path) -> None:
 
 
 def test_the_refusal_is_the_pages(folder: Path) -> None:
-    ((command, quoted),) = session(1)
-    code, said = call(folder, [sys.executable, "-m", *command])
+    ((command, quoted),) = sessions(PAGE)[1]
+    code, said = call(folder, [sys.executable, "-m", *shlex.split(command)])
     assert code == 3, said
     for line in quoted.splitlines():
         assert line in said

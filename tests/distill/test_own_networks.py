@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from typer.testing import CliRunner
 
-from kdsnn.cli.main import app
+from kdsnn.cli.app import app
 from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.student import distill, load_student
 from kdsnn.distill.teacher import load_teacher, teach, teacher_folder

@@ -50,7 +50,6 @@ def test_missing_it_is_exit_6_with_the_way_to_install_it(
 def test_each_epoch_of_teacher_and_student_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("torch.utils.tensorboard")
     module.SummaryWriter = Writer  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "tensorboard", types.ModuleType("tensorboard"))
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
     monkeypatch.setattr(Writer, "made", [])
     run = distill(recipe(), run=tmp_path / "run", device="cpu", tensorboard=True)

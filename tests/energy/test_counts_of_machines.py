@@ -1,4 +1,4 @@
-"""Every count that an energy model charges: ours, real Lava's, SANA-FE's, and that of every synapse by itself."""
+"""Every count that an energy model charges: ours, each simulator's own, and that of every synapse by itself."""
 
 from dataclasses import replace
 from typing import get_args
@@ -22,7 +22,10 @@ from kdsnn.recipes.schema import StudentSection
 from kdsnn.steps.deployment import deployment
 from kdsnn.targets.lava.adapter import LavaTarget
 from kdsnn.targets.lava.environment import setup_environment
+from kdsnn.targets.nengo_loihi.adapter import NengoLoihiTarget
+from kdsnn.targets.nengo_loihi.environment import NENGO_LOIHI
 from kdsnn.targets.placement.place import place
+from kdsnn.targets.processes.environments import set_up
 from kdsnn.targets.reference import ReferenceTarget
 from kdsnn.targets.sanafe.adapter import SanafeTarget
 from tests import oracles
@@ -93,6 +96,7 @@ def traffic_by_hand(network: Network, chip: Chip, trains: dict[str, np.ndarray])
 @pytest.mark.parametrize("what", ["demo", "demo, leaking", "vgg"])
 def test_all_count_alike(what: str) -> None:
     setup_environment()
+    set_up(NENGO_LOIHI)
     network = network_of(VGG if what == "vgg" else DEMO)
     if what == "demo, leaking":
         network = leaking(network)
@@ -106,8 +110,11 @@ def test_all_count_alike(what: str) -> None:
     summed = {field: sum(counts[field] for counts in layers.values()) for field in FIELDS}
     assert 0 < summed["synops_effective"] < summed["synops_dense"]  # some weights are zero
 
-    results = {t.name: t.compile(network).run(IMAGES) for t in (ReferenceTarget(), LavaTarget(), SanafeTarget())}
-    assert list(results) == ["reference", "lava", "sanafe"]
+    results = {
+        t.name: t.compile(network).run(IMAGES)
+        for t in (ReferenceTarget(), LavaTarget(), NengoLoihiTarget(), SanafeTarget())
+    }
+    assert list(results) == ["reference", "lava", "nengo-loihi", "sanafe"]
     for target, result in results.items():
         assert result.counts.samples == len(IMAGES)
         assert {x.name: {f: getattr(x, f) for f in FIELDS} for x in result.counts.layers} == layers, target

@@ -3,6 +3,7 @@
 import os
 import pickle
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -102,7 +103,7 @@ def test_a_pool_of_any_executor_evaluates_in_chunks_that_the_memory_holds(monkey
 
 def test_lava_on_a_pool_is_not_needed_here(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     setup_environment()
-    monkeypatch.setattr("kdsnn.targets.lava.adapter.find_environment", lambda: None)
+    monkeypatch.setattr("kdsnn.targets.processes.environments.find", lambda _: None)
     network, images = example_networks()[0], random_images(example_networks()[0], 6)
     with dask_pool(cluster) as pool:
         there = evaluate_on(pool, network, load_target("lava"), images)
@@ -290,3 +291,70 @@ def test_processes_of_this_machine_share_its_cores(monkeypatch: pytest.MonkeyPat
         with local_pool(workers) as pool:
             assert result_of(pool.submit(torch.get_num_threads)) == threads
             assert set(result_of(pool.submit(blas_threads))) == {threads}
+
+
+def _at_work(path: Path) -> None:
+    path.write_text("begun")
+    try:
+        time.sleep(0.01)
+        while True:
+            time.sleep(0.01)
+    finally:
+        path.write_text("tidied up")
+
+
+def test_an_interruption_ends_what_runs_on_a_pool(cluster: str, tmp_path: Path) -> None:
+    for number, make in enumerate((lambda: dask_pool(cluster), lambda: local_pool(2))):
+        files = [tmp_path / f"{number}.{i}" for i in range(3)]
+
+        def stopped(make=make, files=files) -> None:
+            with make() as pool:
+                for file in files:
+                    pool.submit(_at_work, file)
+                while sum(file.exists() for file in files) < 2:
+                    time.sleep(0.01)
+                raise KeyboardInterrupt
+
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            stopped()
+        while any(file.read_text() != "tidied up" for file in files if file.exists()):
+            assert time.monotonic() - began < 60, "it still runs"
+            time.sleep(0.05)
+        assert sum(file.exists() for file in files) == 2, "one that had not begun did"
+    with dask_pool(cluster) as pool:  # whose workers take other jobs
+        assert result_of(pool.submit(os.getpid)) != os.getpid()
+
+
+def test_a_pool_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/paper.md says it: Dask's settings name the certificates, here one that is signed by itself."""
+    import dask
+    from distributed import LocalCluster, Security
+
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=kdsnn"]
+    subprocess.run([*made, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    tls = {"distributed.comm.tls.ca-file": str(certificate), "distributed.comm.require-encryption": True}
+    for side in ("client", "scheduler", "worker"):
+        tls |= {f"distributed.comm.tls.{side}.cert": str(certificate), f"distributed.comm.tls.{side}.key": str(key)}
+    network = example_networks()[0]
+    images = random_images(network, 5)
+    before = dict(os.environ)
+    with dask.config.set(tls):
+        security = Security()
+        with LocalCluster(
+            n_workers=1, threads_per_worker=1, protocol="tls://", security=security, dashboard_address=":0"
+        ) as there:
+            assert there.scheduler_address.startswith("tls://")
+            with dask_pool(there.scheduler_address) as pool:
+                found = evaluate_on(pool, network, ReferenceTarget(), images)
+            monkeypatch.setattr(clusters, "CONNECT_S", 2.0)
+            with (
+                dask.config.set({"distributed.comm.tls.ca-file": None}),
+                pytest.raises((PoolError, UsageError)),
+                dask_pool(there.scheduler_address),
+            ):
+                pass  # who has no certificate is not let in
+    os.environ.clear()
+    os.environ.update(before)
+    assert_same(found, evaluate(network, ReferenceTarget(), images))

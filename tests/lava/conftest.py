@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from kdsnn.targets.lava.environment import LavaEnvironment, setup_environment
+from kdsnn.targets.lava.environment import setup_environment
+from kdsnn.targets.processes.environments import Environment
 
 
 @pytest.fixture(scope="session", autouse=True)
-def environment() -> LavaEnvironment:
+def environment() -> Environment:
     return setup_environment()

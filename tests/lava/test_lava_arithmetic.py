@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 
 from kdsnn.targets.lava import environment as environment_module
-from kdsnn.targets.lava.environment import LavaEnvironment, worker_variables
+from kdsnn.targets.processes.environments import Environment, worker_variables
 
 CASES = 250
 
 
-def test_models_equal_the_stock_models_on_random_shapes(environment: LavaEnvironment, tmp_path: Path) -> None:
+def test_models_equal_the_stock_models_on_random_shapes(environment: Environment, tmp_path: Path) -> None:
     script = Path(__file__).with_name("arithmetic_check.py")
     worker = Path(environment_module.__file__).with_name("worker")
     command = [str(environment.python), "-B", str(script), str(worker), str(tmp_path), str(CASES)]

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from kdsnn.targets.lava.adapter import LavaTarget
-from kdsnn.targets.lava.environment import LavaEnvironment
+from kdsnn.targets.processes.environments import Environment
 from kdsnn.targets.reference import simulate
 from kdsnn.testing import example_networks, stimuli
 
 
 @pytest.mark.parametrize("name", ["image", "recurrent-events"])
-def test_a_bundle_runs_by_hand_and_outlives_nothing(environment: LavaEnvironment, tmp_path: Path, name: str) -> None:
+def test_a_bundle_runs_by_hand_and_outlives_nothing(environment: Environment, tmp_path: Path, name: str) -> None:
     network = next(n for n in example_networks() if n.name == name)
     images = stimuli(network)
     folder = tmp_path / "a bundle"

@@ -1,9 +1,7 @@
 """The page of a report in a real browser: `uv run --group browser pytest -m browser`, with Chromium installed."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import pytest
@@ -21,18 +19,6 @@ pytestmark = pytest.mark.browser
 TEXT_ENDS = """caption => { const range = document.createRange(); range.selectNodeContents(caption);
   const box = range.getBoundingClientRect(); return [box.left, box.right] }"""
 SIZES = {"desk": (1280, 800), "phone": (390, 844)}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    chromium = which("chromium") or which("chromium-browser") or which("google-chrome")
-    assert chromium, "Chromium is not installed: apt-get install chromium"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from kdsnn.errors import InputError, TargetUnavailableError, TimedOutError
-from kdsnn.targets.processes import supervisor
+from kdsnn.targets.processes import one_worker, supervisor
 from kdsnn.targets.processes.supervisor import Kind
 from kdsnn.targets.sanafe import adapter
 from kdsnn.targets.sanafe.adapter import SanafeTarget
@@ -140,7 +140,7 @@ def test_a_crash_in_native_code_says_where() -> None:
 def test_an_answer_that_does_not_belong_to_the_job_is_refused(
     monkeypatch: pytest.MonkeyPatch, file: str, message: str
 ) -> None:
-    run_workers = adapter.run_workers
+    run_workers = one_worker.run_workers
 
     def run_and_spoil(kind: Kind, folders: list[Path], **options: Any) -> None:
         run_workers(kind, folders, **options)
@@ -150,7 +150,7 @@ def test_an_answer_that_does_not_belong_to_the_job_is_refused(
         else:
             (folder / file).write_text((folder / file).read_text().replace(NETWORK.fingerprint(), "0" * 64))
 
-    monkeypatch.setattr(adapter, "run_workers", run_and_spoil)
+    monkeypatch.setattr(one_worker, "run_workers", run_and_spoil)
     with pytest.raises(TargetUnavailableError, match=message):
         SanafeTarget().compile(NETWORK).run(MANY[:2])
 

@@ -10,12 +10,12 @@ import pytest
 from kdsnn.errors import DoesNotFitError, TargetUnavailableError, UsageError
 from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection
 from kdsnn.targets.fitting import ensure_runnable
+from kdsnn.targets.placement.synapses import synapses
 from kdsnn.targets.registry import load_target
 from kdsnn.targets.sanafe import adapter, mapping
 from kdsnn.targets.sanafe.adapter import SanafeTarget
 from kdsnn.targets.sanafe.architecture import PORT_NEURONS, architecture, constants
 from kdsnn.targets.sanafe.mapping import map_network, violations
-from kdsnn.targets.sanafe.synapses import synapses
 from kdsnn.testing import example_networks
 from tests import oracles
 
@@ -88,7 +88,7 @@ def test_paths_of_unequal_length_are_refused() -> None:
     (violation,) = SanafeTarget().check(network)
     assert violation.where == "in->out"
     assert "on Loihi" in violation.what
-    with pytest.raises(DoesNotFitError, match="does not fit SANA-FE"):
+    with pytest.raises(DoesNotFitError, match="does not fit target 'sanafe'"):
         SanafeTarget().compile(network)
 
 

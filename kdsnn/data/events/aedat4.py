@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from importlib.util import find_spec
 
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.errors import InputError, MissingExtraError
+from kdsnn.errors import InputError
+from kdsnn.extras import need
 from kdsnn.files.reading import reading
 
 __all__ = ["AGAIN", "Events", "events_of_aedat4"]
@@ -30,7 +30,6 @@ HEADER, EVENTS = b"IOHE", b"EVTS"
 PACKING, TABLE_AT = 0, 1  # fields of the header
 ELEMENTS = 0  # field of a packet of events
 EVENT = np.dtype([("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "u1"), ("", "V3")])
-EXTRA = "events"
 MOST_UNPACKED, RATIO = 2**28, 8  # bytes of a packet, and of all; and how many times the size of the file
 
 
@@ -93,8 +92,8 @@ def _packets(data: bytes, begin: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _unpacked(content: bytes, package: str) -> bytes:
-    if package and find_spec(package) is None:
-        raise MissingExtraError(f"{package}, which unpacks this AEDAT 4 file,", EXTRA)
+    if package:
+        need(package)
     if package == "lz4":
         import lz4.frame
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from kdsnn.data.datasets import DIGITS, SPLIT_SEED, Dataset, InTime, Split, stratified
 from kdsnn.data.events.binning import Binning, Frames, to_frames
-from kdsnn.data.events.recordings import check_tonic, fields_of, read_recording
+from kdsnn.data.events.recordings import fields_of, read_recording
 from kdsnn.data.room import room_for
 from kdsnn.errors import InputError, KdsnnError
+from kdsnn.extras import need
 
 __all__ = ["PUBLISHED", "load"]
 
@@ -125,7 +126,7 @@ def _opened(name: str, published: Published, root: Path, *, train: bool) -> Any:
     """The recordings of a split, or of all: each with its label."""
     folder, pattern = root / published.kind, published.found[0]
     if pattern != published.found[1]:
-        check_tonic(f"files of {name}")
+        need("tonic")
         try:
             return _opened_by_tonic(published, root, train=train)
         except Exception as error:

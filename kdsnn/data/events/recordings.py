@@ -10,7 +10,6 @@ Nothing in a file is unpickled.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,15 @@ import numpy.typing as npt
 
 from kdsnn.data.events.aedat import read_aedat
 from kdsnn.data.sources.columns import in_npy, in_npz
-from kdsnn.errors import InputError, MissingExtraError
+from kdsnn.errors import InputError
+from kdsnn.extras import need
 from kdsnn.files.reading import reading
 
-__all__ = ["RECORDINGS", "Events", "check_tonic", "fields_of", "read_recording"]
+__all__ = ["RECORDINGS", "Events", "fields_of", "read_recording"]
 
 Events = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]  # x, y, t, p
 RECORDINGS = (".npy", ".npz", ".bin", ".aedat", ".aedat4")
 NAMES = ("x", "y", "t", "p")
-EXTRA = "events"
 FAULT, HINT = "cannot be read as events", "write numpy.savez(path, x=x, y=y, t=t, p=p)"
 
 
@@ -40,16 +39,10 @@ def read_recording(file: Path) -> Events:
     """
     suffix = file.suffix.lower()
     if suffix == ".bin":
-        check_tonic(f"{suffix} files")
+        need("tonic")
     with reading(file, FAULT, hint=HINT):
         events = _read(file, suffix)
     return _checked(events, file)
-
-
-def check_tonic(what: str) -> None:
-    """Raises MissingExtraError unless tonic is installed."""
-    if find_spec("tonic") is None:
-        raise MissingExtraError(f"tonic, which reads {what},", EXTRA)
 
 
 def fields_of(table: npt.NDArray[Any]) -> Events:

@@ -13,6 +13,7 @@ from kdsnn.choices import SURROGATES
 from kdsnn.export.quantization.candidates import integers
 from kdsnn.export.quantization.quantize import QuantizationReport
 from kdsnn.export.quantization.scales import LARGEST_BIAS, bias_step, is_small_integer
+from kdsnn.export.quantization.wide import largest_weight
 from kdsnn.network import DECAY_UNITY, LOWEST, MEMBRANE_SHIFT, Network, Neuron, Population, Projection, neuron_of
 
 __all__ = ["Cell", "Learnt", "Weight", "straight_through"]
@@ -52,7 +53,7 @@ class Weight(Learnt):
     def __init__(self, projection: Projection, like: Network, report: QuantizationReport) -> None:
         scale = next(layer.scale for layer in report.layers if layer.name == projection.target)
         counterpart = next(p for p in like.incoming(projection.target) if p.source == projection.source)
-        largest = 2 ** (report.weight_bits - 1) - 1
+        largest = largest_weight(report.weight_bits)
         weight = projection.op.weight
         super().__init__(
             weight, scale * 2**counterpart.exponent, largest, trained=not is_small_integer(weight, largest)

@@ -31,16 +31,16 @@ def spiking(
     coarsely: it needs training (`kdsnn distill`). In eval mode.
 
     Args:
-        ann: from images in [0, 1] to logits; left as it is.
+        ann: the ReLU network, from images in [0, 1] to logits; it is left as it is.
         images: some hundred training images `(N, C, H, W)` or vectors `(N, F)`, by whose activations weights are
             balanced: uint8, or floats in [0, 1].
-        timesteps: T.
-        readout: `rate` or `membrane`.
-        percentile: of the activations, which becomes one spike a step; 0 leaves the weights as they are.
+        timesteps: number of time steps T.
+        readout: how a class is read from the output: `rate` (spikes over T) or `membrane` (potential after T steps).
+        percentile: percentile of a layer's activations that becomes one spike a step; 0 leaves the weights as they are.
 
     Raises:
         LoweringError: the ANN holds what has no counterpart in a spiking network; all of it at once.
-        InputError: the images are none.
+        InputError: these are no images.
     """
     shown = torch.as_tensor(images)
     shown = shown.float() / 255 if shown.dtype == torch.uint8 else shown.float()

@@ -1,6 +1,6 @@
 """AEDAT files: each version by bytes that the test writes from its published description, and what is refused."""
 
-import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,9 +167,8 @@ def test_without_what_unpacks_it_says_what_to_install(
     packing: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = some_events(10, SIZE)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    monkeypatch.setattr("kdsnn.data.events.aedat4.find_spec", lambda _: None)
     write_aedat4(tmp_path / "one.aedat4", events, packing)
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=package) as caught:
         read_recording(tmp_path / "one.aedat4")
     assert "kdsnn[events]" in (caught.value.hint or "")

@@ -1,5 +1,6 @@
 """Files of events: each format by bytes that the test writes, and what is refused."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -165,7 +166,7 @@ def test_a_file_that_is_broken_is_named(root: Path) -> None:
 
 
 def test_without_tonic_it_says_what_to_install(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kdsnn.data.events.recordings.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "tonic", None)
     with pytest.raises(MissingExtraError) as caught:
         load_dataset("n-mnist", root, Binning(4))
     assert "kdsnn[events]" in (caught.value.hint or "")

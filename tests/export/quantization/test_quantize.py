@@ -177,8 +177,8 @@ def test_wrong_calls_are_refused() -> None:
     integer, _ = quantize(chain())
     with pytest.raises(NetworkError, match="integer network already"):
         quantize(integer)
-    with pytest.raises(InputError, match="weight_bits must be 2 to 8"):
-        quantize(chain(), weight_bits=9)
+    with pytest.raises(InputError, match="weight_bits must be 2 to 15"):
+        quantize(chain(), weight_bits=16)
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 6, 8])

@@ -1,4 +1,4 @@
-"""A projection as single synapses, which is how SANA-FE keeps them."""
+"""A projection as single synapses, which is how simulators of cores keep them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,82 @@
+"""The job that the worker runs: a folder with `job.json` and the arrays of a network, no pickle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kdsnn.files.arrays import write_array
+from kdsnn.files.writing import write_json
+from kdsnn.network import Conv2d, Network, Neuron, Population
+from kdsnn.network.counters import input_messages
+from kdsnn.targets.nengo_loihi.limits import graded
+from kdsnn.targets.placement.synapses import synapses
+
+if TYPE_CHECKING:
+    from kdsnn.targets.nengo_loihi.worker.nengo_job import Job, JobPopulation
+
+__all__ = ["write_job"]
+
+
+def write_job(
+    folder: Path, network: Network, images: npt.NDArray[np.uint8], recorded: list[str], *, lanes: int, parent: int
+) -> None:
+    """Writes a job for the worker.
+
+    Args:
+        folder: exists.
+        network: fits the emulator.
+        images: `(N, *image_shape)` uint8.
+        recorded: populations whose spikes to keep.
+        lanes: images side by side.
+        parent: process that the worker shall not outlive.
+    """
+    index = {p.name: i for i, p in enumerate(network.populations)}
+    job: Job = {
+        "schema": "kdsnn.nengo-loihi-job/1",
+        "fingerprint": network.fingerprint(),
+        "parent": parent,
+        "timesteps": network.timesteps,
+        "samples": len(images),
+        "lanes": lanes,
+        "populations": [_population(p, network, recorded) for p in network.populations],
+        "projections": [
+            {
+                "source": index[p.source],
+                "target": index[p.target],
+                "graded": graded(network, p),
+                "indexed": isinstance(p.op, Conv2d),
+            }
+            for p in network.projections
+        ],
+    }
+    messages = input_messages(network, images)
+    if network.static:
+        messages = messages[:, :1]
+    arrays: dict[str, npt.NDArray[Any]] = {"messages.npy": messages.reshape(*messages.shape[:2], -1)}
+    for i, population in enumerate(network.populations):
+        if isinstance(population.model, Neuron):
+            arrays[f"bias.{i}.npy"] = population.model.bias.astype(np.int32) << population.model.bias_exponent
+    for j, projection in enumerate(network.projections):
+        stored = synapses(projection, network.population(projection.source).shape)
+        arrays[f"synapses.{j}.npy"] = stored.astype(np.int32)
+    for name, array in arrays.items():
+        write_array(folder / name, array, synced=False)
+    write_json(folder / "job.json", job, synced=False)
+
+
+def _population(population: Population, network: Network, recorded: list[str]) -> JobPopulation:
+    record: JobPopulation = {"neurons": population.neurons, "depth": network.depths[population.name]}
+    model = population.model
+    if isinstance(model, Neuron):
+        record |= {
+            "record": population.name in recorded,
+            "threshold": int(model.threshold),
+            "decay_u": int(model.decay_u),
+            "decay_v": int(model.decay_v),
+            "fires": model.fires,
+        }
+    return record

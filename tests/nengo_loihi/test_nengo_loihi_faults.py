@@ -1,0 +1,103 @@
+"""Whatever happens to the worker, the caller gets one clear error, and nothing of it stays behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kdsnn.errors import TargetUnavailableError, TimedOutError
+from kdsnn.targets.nengo_loihi import adapter
+from kdsnn.targets.nengo_loihi.adapter import NengoLoihiTarget
+from kdsnn.targets.processes import one_worker
+from kdsnn.targets.processes.supervisor import Kind
+from kdsnn.testing import example_networks, random_images
+
+NETWORK = example_networks()[0]
+MANY = random_images(NETWORK, 5000)  # more than any of these tests lets it finish
+
+
+@pytest.fixture(autouse=True)
+def scratch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    scratch = tmp_path / "a folder, mit Ümlaut"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    yield scratch
+    assert not list(scratch.iterdir()), "a job folder is left"
+
+
+def workers(scratch: Path) -> list[int]:
+    """Processes whose job is in our folder."""
+    commands = {int(f.name): f / "cmdline" for f in Path("/proc").glob("[0-9]*")}
+    found = []
+    for process, file in commands.items():
+        try:
+            if f"{scratch}/kdsnn-nengo-loihi-".encode() in file.read_bytes():
+                found.append(process)
+        except OSError:
+            continue  # it ended meanwhile
+    return found
+
+
+def run(time_limit_s: float = 60, **options: Any) -> None:
+    NengoLoihiTarget(lanes=1).compile(NETWORK).run(MANY, time_limit_s=time_limit_s, **options)
+
+
+def test_a_killed_worker_ends_the_run(scratch: Path) -> None:
+    def kill(_: int) -> None:
+        (worker,) = workers(scratch)
+        os.kill(worker, signal.SIGKILL)
+
+    with pytest.raises(TargetUnavailableError, match="the nengo-loihi worker was lost: killed by SIGKILL") as caught:
+        run(progress=kill)
+    assert caught.value.exit_code == 6
+    assert workers(scratch) == []
+
+
+def test_a_run_that_takes_too_long_is_ended(scratch: Path) -> None:
+    with pytest.raises(TimedOutError, match=r"nengo-loihi passed its limit of 2 s after [1-9]"):
+        run(time_limit_s=2)
+    assert workers(scratch) == []
+
+
+def test_an_exception_in_the_worker_is_shown_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = adapter.write_job
+
+    def write_and_spoil(folder: Path, *arguments: Any, **options: Any) -> None:
+        write(folder, *arguments, **options)
+        job = json.loads((folder / "job.json").read_text())
+        job["projections"][0]["target"] = 77
+        (folder / "job.json").write_text(json.dumps(job))
+
+    monkeypatch.setattr(adapter, "write_job", write_and_spoil)
+    with pytest.raises(TargetUnavailableError, match="was lost: KeyError: 77") as caught:
+        run()
+    assert any("emulate.py" in line for line in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("file", "message"), [("result.json", "another network"), ("events.npy", r"left events.npy as int64 \(3, 7\)")]
+)
+def test_an_answer_that_does_not_belong_to_the_job_is_refused(
+    monkeypatch: pytest.MonkeyPatch, file: str, message: str
+) -> None:
+    run_workers = one_worker.run_workers
+
+    def run_and_spoil(kind: Kind, folders: list[Path], **options: Any) -> None:
+        run_workers(kind, folders, **options)
+        (folder,) = folders
+        if file.endswith(".npy"):
+            np.save(folder / file, np.zeros((3, 7), dtype=np.int64))
+        else:
+            (folder / file).write_text((folder / file).read_text().replace(NETWORK.fingerprint(), "0" * 64))
+
+    monkeypatch.setattr(one_worker, "run_workers", run_and_spoil)
+    with pytest.raises(TargetUnavailableError, match=message):
+        NengoLoihiTarget().compile(NETWORK).run(MANY[:2])
