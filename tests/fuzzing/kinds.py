@@ -41,8 +41,8 @@ from kdsnn.steps.figures import figures_of
 from kdsnn.steps.layer_needs import layer_needs
 from kdsnn.steps.module_runs import section_of_module
 from kdsnn.steps.teacher import teacher_of
-from kdsnn.testing.networks import random_network
 from tests.data.events import made
+from tests.files.tiny import tiny_network
 from tests.fuzzing.mutations import bytes_mutated, hdf5_mutated, structure_mutated
 
 
@@ -56,7 +56,7 @@ class Kind:
 
 @cache
 def network() -> Any:
-    return random_network(3)
+    return tiny_network()
 
 
 @cache
