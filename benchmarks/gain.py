@@ -25,8 +25,9 @@ from scipy.stats import binomtest
 
 from kdsnn.distill.accuracy import right_answers
 from kdsnn.distill.student import distill, load_student
+from kdsnn.files.reading import read_json
 from kdsnn.recipes.load import load_recipe
-from kdsnn.run_folders import read_json, runs_root
+from kdsnn.run_folders import runs_root
 
 SIDES = {"alone": ["distill.kind=none"], "taught": []}
 

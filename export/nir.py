@@ -15,19 +15,22 @@ nir's own converters and shape inference are not used (see `nir_graph.py`); `kds
 from __future__ import annotations
 
 import json
-import os
-import tempfile
+from io import BytesIO
+from math import prod
 from pathlib import Path
 from typing import Any
 
-import h5py
 import nir
 import numpy as np
 import numpy.typing as npt
 
 from kdsnn.errors import InputError, NetworkError
-from kdsnn.export.hdf5_guard import check_hdf5
+from kdsnn.export.foreign.numbers import MAX_CELLS, numbers, pair, shape_of
+from kdsnn.export.hdf5_guard import opened_hdf5
 from kdsnn.export.nir_graph import read_graph
+from kdsnn.export.nir_header import SCHEMA, Header, NeuronRecord, ProjectionRecord, header_of, node_name, read_header
+from kdsnn.files.reading import reading
+from kdsnn.files.writing import write_atomic
 from kdsnn.network import (
     DECAY_UNITY,
     MEMBRANE_SHIFT,
@@ -45,60 +48,59 @@ from kdsnn.network import (
 
 __all__ = ["SCHEMA", "is_ours", "read_nir", "to_nir", "write_nir"]
 
-SCHEMA = "kdsnn.nir/1"
 OUTPUT = "output"
 TIE_BREAK = 2.0 ** -(MEMBRANE_SHIFT + 1)  # with 17 bits of threshold, 24 bits: float32 holds them all
 NO_LEAK = 2.0**24  # time steps: a time constant that stands for none
 FLATTEN = "_flatten"  # suffix of the node between an image-shaped population and a dense projection
 ONES, BIAS = "_ones", "_bias"  # suffixes of the nodes that carry a bias of each neuron beside a convolution
 FloatArray = npt.NDArray[np.float32]
+AT_ONCE = 2**20  # values
 NEURONS = (nir.IF, nir.LIF, nir.CubaLIF, nir.I, nir.LI, nir.CubaLI)
 
 
 def write_nir(network: Network, path: Path) -> None:
-    """Writes the network beside its place, reads it back, compares fingerprints, and only then puts it in place.
+    """Makes the file in memory, reads it back, compares fingerprints, and only then writes it.
 
     Raises:
         NetworkError: NIR cannot express the network, or it was not the same when read back.
+        InputError: the file cannot be written.
     """
-    graph = to_nir(network)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    beside = Path(name)
-    try:
-        nir.write(beside, graph)
-        if read_nir(beside).fingerprint() != network.fingerprint():
-            raise NetworkError(f"network {network.name!r} came back changed from its own NIR file")
-        beside.chmod(0o644)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    file = BytesIO()  # HDF5 would end the process where a disk is full
+    nir.write(file, to_nir(network))
+    if read_nir(path, held=file.getvalue()).fingerprint() != network.fingerprint():
+        raise NetworkError(f"network {network.name!r} came back changed from its own NIR file")
+    write_atomic(path, file.getvalue())
 
 
 def is_ours(path: Path) -> bool:
     """Whether a NIR file says that kdsnn wrote it; raises InputError where it is unsafe, or not HDF5."""
-    check_hdf5(path)
-    with h5py.File(path, "r") as file:
+    with opened_hdf5(path) as file, reading(path):
         return "node/metadata/kdsnn" in file
 
 
-def read_nir(path: Path) -> Network:
+def read_nir(path: Path, *, held: bytes | None = None) -> Network:
     """The integer network of a NIR file that kdsnn wrote.
+
+    Args:
+        path: of the file.
+        held: its contents, where they are in memory.
 
     Raises:
         InputError: not HDF5, unsafe, not written by kdsnn, or changed since.
     """
-    graph = read_graph(path)
+    graph = read_graph(path, held=held)
     try:
-        header = json.loads(_text(graph.metadata["kdsnn"]))
+        if "kdsnn" not in graph.metadata:
+            raise InputError("it has no header")
+        header = read_header(_text(graph.metadata["kdsnn"]))
         network = _from_nir(graph, header)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except InputError as error:
         raise InputError(
-            f"{path} is not an integer network that kdsnn wrote: {type(error).__name__}: {error}",
+            f"{path} is not an integer network that kdsnn wrote: {error.message}",
             hint="write one with: kdsnn quantize",
+            problems=error.problems,
         ) from error
-    if network.fingerprint() != header["fingerprint"]:
+    if network.fingerprint() != header.fingerprint:
         raise InputError(f"{path} was changed since it was written: its fingerprint does not match")
     return network
 
@@ -130,16 +132,12 @@ def to_nir(network: Network) -> nir.NIRGraph:
     nodes[OUTPUT] = nir.Output(np.array(network.output.shape))
     edges.append((network.output.name, OUTPUT))
     return nir.NIRGraph(
-        nodes, list(dict.fromkeys(edges)), metadata={"kdsnn": json.dumps(_header(network))}, type_check=False
+        nodes, list(dict.fromkeys(edges)), metadata={"kdsnn": json.dumps(header_of(network))}, type_check=False
     )
 
 
 def _node_name(projection: Projection) -> str:
-    return _node_name_of(projection.source, projection.target, projection.part)
-
-
-def _node_name_of(source: str, target: str, part: int) -> str:
-    return f"{source}_to_{target}" + (f"_part_{part}" if part else "")
+    return node_name(projection.source, projection.target, projection.part)
 
 
 def _neuron_node(population: Population) -> Any:
@@ -213,126 +211,113 @@ def _sums_windows(projection: Projection) -> bool:
     return op.groups == op.weight.shape[0] and op.weight.shape[1] == 1 and bool((op.weight == 1).all())
 
 
-def _header(network: Network) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "name": network.name,
-        "timesteps": network.timesteps,
-        "input_bits": network.input_bits,
-        "static": network.static,
-        "labels": network.labels,
-        "populations": [_record(p) for p in network.spiking],
-        "projections": [
-            {"source": p.source, "target": p.target, "exponent": p.exponent} | ({"part": p.part} if p.part else {})
-            for p in network.projections
-        ],
-        "provenance": dict(network.provenance),
-        "fingerprint": network.fingerprint(),
-    }
-
-
-def _record(population: Population) -> dict[str, Any]:
-    """What NIR cannot say of a population."""
-    neuron = neuron_of(population)
-    return {
-        "name": population.name,
-        "bias_exponent": neuron.bias_exponent,
-        "decay_u": int(neuron.decay_u),
-        "decay_v": int(neuron.decay_v),
-        "relay": population.relay,
-        "clips": neuron.clips,
-        "reset_by": None if neuron.reset_by is None else int(neuron.reset_by),
-    }
-
-
-def _from_nir(graph: nir.NIRGraph, header: dict[str, Any]) -> Network:
-    if header["schema"] != SCHEMA:
-        raise ValueError(f"its schema is {header['schema']!r}, and this version reads {SCHEMA!r}")
+def _from_nir(graph: nir.NIRGraph, header: Header) -> Network:
     inputs = [(name, node) for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
     if len(inputs) != 1:
-        raise ValueError(f"it has {len(inputs)} inputs")
+        raise InputError(f"it has {len(inputs)} inputs")
     name, node = inputs[0]
-    entering = Input(int(header["input_bits"]), static=bool(header.get("static", True)))
-    populations = [Population(name, _shape(node.input_type["input"]), entering)]
-    shapes = {p["name"]: _shape(graph.nodes[p["name"]].r.shape) for p in header["populations"]}
+    populations = [Population(name, shape_of(node) or (), Input(header.input_bits, static=header.static))]
+    shapes = {record.name: _neurons(graph, record.name).r.shape for record in header.populations}
     shapes[name] = populations[0].shape
+    if absent := {name for each in header.projections for name in (each.source, each.target)} - shapes.keys():
+        raise InputError(f"its header names populations that it has not: {', '.join(sorted(absent))[:200]}")
     projections = [
-        Projection(
-            p["source"],
-            p["target"],
-            _operation(graph, p, shapes[p["source"]]),
-            int(p["exponent"]),
-            int(p.get("part", 0)),
-        )
-        for p in header["projections"]
+        Projection(each.source, each.target, _operation(graph, each, shapes[each.source]), each.exponent, each.part)
+        for each in header.projections
     ]
-    for record in header["populations"]:
-        populations.append(_population(graph, record, projections))
+    into: dict[str, list[Projection]] = {}
+    for projection in projections:
+        into.setdefault(projection.target, []).append(projection)
+    populations += [_population(graph, record, into.get(record.name, [])) for record in header.populations]
     return Network(
-        name=str(header["name"]),
+        name=header.name,
         populations=tuple(populations),
         projections=tuple(projections),
-        timesteps=int(header["timesteps"]),
-        labels=tuple(map(str, header["labels"])),
+        timesteps=header.timesteps,
+        labels=header.labels,
         integer=True,
-        provenance={str(k): str(v) for k, v in header["provenance"].items()},
+        provenance=dict(header.provenance),
     )
 
 
-def _operation(graph: nir.NIRGraph, record: dict[str, Any], source: Shape) -> Conv2d | Dense:
-    node = graph.nodes[_node_name_of(record["source"], record["target"], int(record.get("part", 0)))]
+def _node(graph: nir.NIRGraph, name: str) -> Any:
+    if name not in graph.nodes:
+        raise InputError(f"it has no node {name[:100]!r}, which its header names")
+    return graph.nodes[name]
+
+
+def _neurons(graph: nir.NIRGraph, name: str) -> Any:
+    node = _node(graph, name)
+    if not isinstance(node, NEURONS) or np.any(numbers(getattr(node, "v_reset", 0), "v_reset")):
+        raise InputError(
+            f"node {name[:100]!r} is not an IF, LIF or CubaLIF with a reset to zero, nor an I, LI or CubaLI"
+        )
+    return node
+
+
+def _operation(graph: nir.NIRGraph, record: ProjectionRecord, source: Shape) -> Conv2d | Dense:
+    node = _node(graph, record.node)
     if isinstance(node, nir.SumPool2d):
-        ones = np.ones((source[0], 1, *_pair(node.kernel_size)), dtype=np.int16)
-        return Conv2d(ones, _pair(node.stride), _pair(node.padding), groups=source[0])
-    weight = _integers(np.ldexp(node.weight, -int(record["exponent"])), np.int16)
-    if isinstance(node, nir.Conv2d):
-        stride, padding, dilation = (_pair(x) for x in (node.stride, node.padding, node.dilation))
-        return Conv2d(weight, stride, padding, dilation, int(node.groups))
-    return Dense(weight)
+        kernel = pair(node.kernel_size, "kernel_size", 1)
+        if len(source) != 3 or source[0] * prod(kernel) > MAX_CELLS:
+            raise InputError(f"node {record.node[:100]!r} sums windows of {kernel} of {source}")
+        ones = np.ones((source[0], 1, *kernel), dtype=np.int16)
+        return Conv2d(ones, pair(node.stride, "stride", 1), pair(node.padding, "padding", 0), groups=source[0])
+    if not isinstance(node, nir.Conv2d | nir.Affine | nir.Linear):
+        raise InputError(f"node {record.node[:100]!r} is no linear map")
+    weight = _integers(node.weight, np.int16, 2.0**-record.exponent)
+    if not isinstance(node, nir.Conv2d):
+        return Dense(weight)
+    stride, dilation = pair(node.stride, "stride", 1), pair(node.dilation, "dilation", 1)
+    return Conv2d(weight, stride, pair(node.padding, "padding", 0), dilation, pair(node.groups, "groups", 1)[0])
 
 
-def _population(graph: nir.NIRGraph, record: dict[str, Any], projections: list[Projection]) -> Population:
-    name, bias_exponent = record["name"], int(record["bias_exponent"])
-    node = graph.nodes[name]
-    if not isinstance(node, NEURONS) or np.any(getattr(node, "v_reset", 0)):
-        raise ValueError(f"node {name!r} is not an IF, LIF or CubaLIF with a reset to zero, nor an I, LI or CubaLI")
+def _population(graph: nir.NIRGraph, record: NeuronRecord, projections: list[Projection]) -> Population:
+    node = _neurons(graph, record.name)
     fires = hasattr(node, "v_threshold")
-    thresholds = np.unique(node.v_threshold) - TIE_BREAK if fires else np.array([NEVER])
+    thresholds = np.unique(numbers(node.v_threshold, "v_threshold")) - TIE_BREAK if fires else np.array([NEVER])
     if len(thresholds) != 1:
-        raise ValueError(f"node {name!r} has several thresholds")
-    shape = _shape(node.r.shape)
+        raise InputError(f"node {record.name!r} has several thresholds")
+    shape = tuple(node.r.shape)
     bias = np.zeros(shape)
     for projection in projections:
-        if projection.target == name:
-            part = getattr(graph.nodes[_node_name(projection)], "bias", np.zeros(1))
-            bias = bias + (part.reshape(-1, 1, 1) if len(shape) == 3 else part)
-            beside = graph.nodes.get(_node_name(projection) + BIAS)
-            bias = bias if beside is None else bias + beside.scale
-    mantissa = _integers(np.ldexp(bias.reshape(-1), MEMBRANE_SHIFT - bias_exponent), np.int32)
-    threshold, decays = int(_integers(thresholds, np.int64)[0]), (int(record["decay_u"]), int(record["decay_v"]))
-    clips, taken = bool(record.get("clips", False)), record.get("reset_by")  # older files have neither
-    reset_by = None if taken is None else int(taken)
-    neuron = Neuron(threshold, mantissa, bias_exponent, *decays, fires=fires, clips=clips, reset_by=reset_by)
-    return Population(name, shape, neuron, relay=bool(record["relay"]))
+        part = numbers(getattr(graph.nodes[_node_name(projection)], "bias", np.zeros(1)), "bias")
+        beside = graph.nodes.get(_node_name(projection) + BIAS)
+        parts = [part.reshape(-1, 1, 1) if len(shape) == 3 else part]
+        parts += [] if beside is None else [numbers(getattr(beside, "scale", None), "scale")]
+        for each in parts:
+            if np.broadcast_shapes(each.shape, shape) != shape:
+                raise InputError(f"node {record.name!r} has shape {shape}, and a bias {each.shape}")
+            bias += each
+    mantissa = _integers(bias.reshape(-1), np.int32, 2.0 ** (MEMBRANE_SHIFT - record.bias_exponent))
+    neuron = Neuron(
+        int(_integers(thresholds, np.int64)[0]),
+        mantissa,
+        record.bias_exponent,
+        record.decay_u,
+        record.decay_v,
+        fires=fires,
+        clips=record.clips,
+        reset_by=record.reset_by,
+    )
+    return Population(record.name, shape, neuron, relay=record.relay)
 
 
-def _integers(values: npt.NDArray[Any], dtype: Any) -> npt.NDArray[Any]:
-    whole = np.asarray(values, dtype=np.float64)
-    info = np.iinfo(dtype)
-    if not np.isfinite(whole).all() or (whole != np.round(whole)).any():
-        raise ValueError("it holds values that are not whole numbers")
-    if whole.min(initial=0) < info.min or whole.max(initial=0) > info.max:
-        raise ValueError("it holds values beyond the hardware's range")
-    return whole.astype(dtype)
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    first, second = np.broadcast_to(np.asarray(value), (2,))
-    return int(first), int(second)
-
-
-def _shape(value: Any) -> Shape:
-    return tuple(int(n) for n in np.atleast_1d(value))
+def _integers(values: Any, dtype: Any, scale: float = 1.0) -> npt.NDArray[Any]:
+    """Values times a power of two, as whole numbers of a type; large arrays are of one byte a value on the way."""
+    found = np.asarray(values)
+    if found.dtype.kind not in "fiu":
+        raise InputError(f"it holds {found.dtype}, not numbers")
+    info, made = np.iinfo(dtype), np.empty(found.shape, dtype)
+    flat, target = found.reshape(-1), made.reshape(-1)
+    for begin in range(0, flat.size, AT_ONCE):
+        whole = flat[begin : begin + AT_ONCE].astype(np.float64) * scale
+        if not np.isfinite(whole).all() or (whole != np.rint(whole)).any():
+            raise InputError("it holds values that are not whole numbers")
+        if whole.min() < info.min or whole.max() > info.max:
+            raise InputError("it holds values beyond the hardware's range")
+        target[begin : begin + AT_ONCE] = whole
+    return made
 
 
 def _text(value: Any) -> str:

@@ -15,26 +15,28 @@ import nir
 from nir.serialization import hdf2dict
 
 from kdsnn.errors import InputError
-from kdsnn.export.hdf5_guard import check_hdf5
+from kdsnn.export.hdf5_guard import Budget, opened_hdf5
+from kdsnn.files.reading import reading
 
 __all__ = ["read_graph"]
 
 MAJOR_VERSION = 1  # of NIR, the newest that we read
 
 
-def read_graph(path: Path) -> nir.NIRGraph:
+def read_graph(path: Path, *, budget: Budget | None = None, held: bytes | None = None) -> nir.NIRGraph:
     """The graph of a NIR file, as it stands there: nothing is inferred, added or compared.
+
+    Args:
+        path: of the file.
+        budget: what it may hold.
+        held: its contents, where they are in memory.
 
     Raises:
         InputError: it is unsafe to read, holds no graph, or a node that is none; names the node.
     """
-    check_hdf5(path)
-    with h5py.File(path, "r") as file:
+    with opened_hdf5(path, budget, held=held) as file, reading(path, "is not a NIR graph"):
         _check_version(path, file)
-        try:
-            root = hdf2dict(file["node"])
-        except (KeyError, OSError, ValueError, AttributeError, TypeError) as error:
-            raise InputError(f"{path} is not a NIR graph: {type(error).__name__}: {str(error)[:300]}") from error
+        root = hdf2dict(file["node"])
     if root.get("type") != "NIRGraph":
         raise InputError(f"{path} holds a single {str(root.get('type'))[:50]}, not a graph")
     try:
@@ -84,11 +86,8 @@ def _node(fields: Any, name: tuple[str, ...]) -> nir.NIRNode:
         return _graph(fields, name)
     if kind.startswith("Conv"):
         fields = {**fields, "input_shape": None}  # of which nir would infer shapes
-    try:
+    with reading(f"node {'_'.join(name)[:100]!r} ({kind[:50]})", "is broken"):
         return nir.dict2NIRNode(dict(fields))
-    except Exception as error:
-        reason = f"{type(error).__name__}: {str(error)[:200]}"
-        raise InputError(f"node {'_'.join(name)[:100]!r} ({kind[:50]}) is broken: {reason}") from error
 
 
 def _text(value: Any) -> str:

@@ -6,7 +6,7 @@ torch's exporter to TorchScript writes it: the newer one needs a package more. `
 
 from __future__ import annotations
 
-import tempfile
+import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from torch import nn
 
 from kdsnn.errors import VerificationError
 from kdsnn.export.onnx_runtime import onnx_runtime
-from kdsnn.run_folders import write_atomic
+from kdsnn.files.writing import write_atomic
 
 __all__ = ["TEACHER_FILE", "TOLERANCE", "TeacherFile", "teacher_onnx", "write_teacher"]
 
@@ -84,20 +84,20 @@ def teacher_onnx(teacher: nn.Module, input_shape: tuple[int, ...], labels: tuple
         labels: for the model's metadata.
     """
     example = torch.zeros(2, *input_shape, dtype=torch.uint8)
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / TEACHER_FILE
+    file = io.BytesIO()
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter is deprecated, and says what it does not fold
         torch.onnx.export(
             _FromBytes(teacher).eval(),
             (example,),
-            file,
+            file,  # type: ignore[arg-type]  # this exporter takes an opened file too
             dynamo=False,
             opset_version=OPSET,
             input_names=["image"],
             output_names=["logits"],
             dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
         )
-        model = onnx.load(file)
+    model = onnx.load_model_from_string(file.getvalue())
     helper.set_model_props(model, {"kdsnn.labels": "\n".join(labels)})
     onnx.checker.check_model(model, full_check=True)
     made: bytes = model.SerializeToString()

@@ -1,4 +1,4 @@
-"""Run folders, and files that are never half written.
+"""Run folders: how they are made, found, named and locked.
 
 A run is one folder: `recipe.toml`, checkpoints, results, `model.nir`, reports. A module of the user's own that was
 converted has `module.json` in place of a recipe. Runs lie under `runs/`, or where KDSNN_RUNS says.
@@ -7,16 +7,14 @@ converted has `module.json` in place of a recipe. Runs lie under `runs/`, or whe
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence, Set
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from kdsnn.errors import InputError, LockedError, UsageError
+from kdsnn.files.writing import lock_file, writing
 from kdsnn.registry import suggestion
 
 __all__ = [
@@ -27,13 +25,9 @@ __all__ = [
     "name_of_run",
     "names_apart",
     "new_run",
-    "read_json",
     "recipe_path",
-    "remove",
     "run_names",
     "runs_root",
-    "write_atomic",
-    "write_json",
 ]
 
 RECIPE = "recipe.toml"
@@ -161,61 +155,6 @@ def _whole(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow links
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Writes a file beside its place, syncs it, and puts it in place: it is there whole, or not at all.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        beside = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.chmod(0o644)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-def remove(path: Path) -> None:
-    """Removes a file, where it is there.
-
-    Raises:
-        InputError: it cannot be removed.
-    """
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path} cannot be removed: {error.strerror or error}") from error
-
-
-def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Writes a JSON object; see `write_atomic`."""
-    write_atomic(path, (json.dumps(data, indent=2) + "\n").encode())
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object of a file.
-
-    Raises:
-        InputError: it is missing or holds no JSON object.
-    """
-    try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{path} holds no JSON object")
-    return data
-
-
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
     """Keeps other processes off a run folder while this one works on it.
@@ -224,12 +163,10 @@ def lock(folder: Path) -> Iterator[None]:
         LockedError: another process holds it.
         InputError: the folder cannot be written to.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("w")
-    except OSError as error:
-        raise InputError(f"{folder} is no folder that can be written to: {error.strerror or error}") from error
-    with file:
+    with ExitStack() as stack:
+        with writing(folder, "is no folder that can be written to"):
+            folder.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(lock_file(folder / ".lock"))
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kdsnn.errors import InputError, UsageError
+from kdsnn.files.reading import read_text, reading
 from kdsnn.registry import suggestion
 
-__all__ = ["FileModel", "as_python", "load", "shipped"]
+__all__ = ["MOST_BYTES", "FileModel", "as_python", "load", "problems_in", "shipped", "table_of"]
 
 
 class FileModel(BaseModel):
@@ -22,6 +23,7 @@ class FileModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+MOST_BYTES, MOST_DOTS = 2**18, 200  # of a file, and of a line: a key of many parts takes the square of them
 Model = TypeVar("Model", bound=FileModel)
 
 
@@ -46,23 +48,38 @@ def load(package: str, name: str, model: type[Model], singular: str, plural: str
     """
     if name.endswith(".toml"):
         path = Path(name)
-        if not path.is_file():
-            raise UsageError(f"there is no {singular} file {name}")
-        return _parsed(path.read_bytes(), path.stem, model, singular)
+        with reading(name):
+            if not path.is_file():
+                raise UsageError(f"there is no {singular} file {name}")
+        return _parsed(read_text(path, MOST_BYTES), path.stem, model, singular)
     if name not in shipped(package):
         raise UsageError(f"there is no {singular} {name!r}", hint=suggestion(name, shipped(package), plural))
-    return _parsed((files(package) / f"{name}.toml").read_bytes(), name, model, singular)
+    return _parsed((files(package) / f"{name}.toml").read_text(), name, model, singular)
 
 
-def _parsed(text: bytes, name: str, model: type[Model], singular: str) -> Model:
-    try:
-        data = tomllib.loads(text.decode())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{singular} {name!r} is not TOML: {error}") from error
+def table_of(text: str, name: str, kind: type[InputError] = InputError) -> dict[str, Any]:
+    """The table of a TOML text.
+
+    Args:
+        text: to read.
+        name: what it is called in an error.
+        kind: of the error.
+
+    Raises:
+        InputError: it is none, or so made that reading it would take long; or an error of the given kind.
+    """
+    if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+        raise kind(f"{name} is not TOML: a line has more than {MOST_DOTS} dots")
+    with reading(name, "is not TOML", kind=kind):
+        return tomllib.loads(text)
+
+
+def _parsed(text: str, name: str, model: type[Model], singular: str) -> Model:
+    data = table_of(text, f"{singular} {name!r}")
     try:
         return model.model_validate({**as_python(data), "name": name})
     except ValidationError as error:
-        raise InputError(f"{singular} {name!r} is not valid", problems=list(_problems(error))) from error
+        raise InputError(f"{singular} {name!r} is not valid", problems=list(problems_in(error))) from error
     except RecursionError as error:
         raise InputError(f"{singular} {name!r} is nested too deeply") from error
 
@@ -74,7 +91,8 @@ def as_python(value: Any) -> Any:
     return tuple(map(as_python, value)) if isinstance(value, list) else value
 
 
-def _problems(error: ValidationError) -> Iterator[str]:
+def problems_in(error: ValidationError) -> Iterator[str]:
+    """What is wrong with a file, a line a problem."""
     for problem in error.errors():
         where = repr(".".join(map(str, problem["loc"])))[1:-1][:200]  # a key may hold anything, terminal codes too
         if problem["type"] == "value_error":
@@ -84,4 +102,9 @@ def _problems(error: ValidationError) -> Iterator[str]:
         elif problem["type"] == "missing":
             yield f"{where}: this key is needed"
         else:
-            yield f"{where}: {problem['msg']}, not {problem['input']!r}"[:300]
+            yield f"{where}: {problem['msg']}, not {_shown(problem['input'])}"[:300]
+
+
+def _shown(value: object) -> str:
+    """A value for a message; of lists and tables, which may be large and nested, what they are."""
+    return f"a {type(value).__name__}" if isinstance(value, dict | list | tuple) else repr(value)

@@ -13,9 +13,9 @@ from kdsnn import choices
 from kdsnn.cli.app import app
 from kdsnn.distill.student import distill
 from kdsnn.export.nir import read_nir
+from kdsnn.files.reading import read_json
 from kdsnn.recipes.load import load_recipe
 from kdsnn.registry import Registry
-from kdsnn.run_folders import read_json
 from kdsnn.steps.quantize_run import quantize_run
 from tests.pages import blocks
 

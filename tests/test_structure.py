@@ -1,6 +1,7 @@
 """The house stays in order: few modules at the root, files that can be read, no folder that the import rules forget."""
 
 import ast
+import re
 import statistics
 import tomllib
 from pathlib import Path
@@ -66,3 +67,47 @@ def test_no_step_knows_a_target_by_name() -> None:
                 if written or ".".join(module.split(".")[:3]) in modules:
                     found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert found == []
+
+
+WRITES = re.compile(
+    r"write_text\(|write_bytes\(|np\.save|torch\.save\(|save_file\(|nir\.write\(|h5py\.File\([^)]*\"[wax]"
+    r"|open\([^)]*\"[wax+]+b?t?\"|shutil\.copy|mkstemp|NamedTemporaryFile|open_memmap|os\.link|SummaryWriter\("
+)
+IN_MEMORY = re.compile(r"np\.savez?(_compressed)?\((buffer|packed),|nir\.write\(file, ")
+WRITE = {  # which module may, and why
+    "kdsnn/files/writing.py": "the helper itself",
+    "kdsnn/distill/tensorboard.py": "TensorBoard writes by itself, inside `writing`",
+    "targets/processes/supervisor.py": "what a worker prints, inside `writing`",
+}
+
+
+def test_files_are_written_by_one_module_alone() -> None:
+    """Workers' scripts run without kdsnn, in a folder that goes with them."""
+    found = [
+        f"{name}: {line.strip()}"
+        for path in package_files()
+        if "worker" not in path.parts and (name := str(path.relative_to(ROOT))) not in WRITE
+        for line in path.read_text().splitlines()
+        if WRITES.search(line) and not IN_MEMORY.search(line) and not line.lstrip().startswith(("hint", '"', "#"))
+    ]
+    assert found == []
+
+
+def test_arrays_and_archives_of_strangers_are_read_by_one_module_alone() -> None:
+    """Elsewhere `np.load` reads what our own workers left."""
+    readers = re.compile(r"np\.load\(|zipfile\.ZipFile\(|torch\.load\(|h5py\.File\(|safe_open\(|Image\.open\(")
+    may = {
+        "kdsnn/data/sources/columns.py",
+        "kdsnn/data/sources/folder.py",
+        "kdsnn/distill/checkpoint.py",
+        "export/hdf5_guard.py",
+        "targets/lava/adapter.py",
+        "targets/processes/results.py",
+        "targets/sanafe/result.py",
+    }
+    read = {
+        str(path.relative_to(ROOT))
+        for path in package_files()
+        if "worker" not in path.parts and readers.search(path.read_text())
+    }
+    assert read == may

@@ -115,7 +115,8 @@ def _difference(
 ) -> _Difference | None:
     """The first in time, and at a step the first on the way from the input, where an image's activity is otherwise."""
     found: list[_Difference] = []
-    for name, wanted in recorded.items():
+    for name, said in recorded.items():
+        wanted = np.asarray(said, dtype=np.float64)
         if name == PREDICTIONS:
             scores = _scores(network, activity, index)
             if (made := int(scores.argmax())) != int(wanted):

@@ -14,11 +14,11 @@ from __future__ import annotations
 from math import prod
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.data.sources.columns import in_npz
 from kdsnn.errors import InputError
 from kdsnn.network import Network, Population, neuron_of
 
@@ -43,7 +43,7 @@ def read_recording(path: Path, network: Network) -> tuple[npt.NDArray[np.uint8],
     images = arrays.pop("x", None)
     if images is None:
         raise InputError(f"{path} has no images x", hint=HOW)
-    if images.dtype != np.uint8 or not images.size or images[0].size != prod(network.image_shape):
+    if images.dtype != np.uint8 or not images.ndim or not images.size or images[0].size != prod(network.image_shape):
         raise InputError(
             f"{path} has x of {images.shape} {images.dtype}, and the network takes uint8 of {network.image_shape}",
             hint="record the pixels themselves; what the network saw for a pixel of 1 is --input-scale",
@@ -65,11 +65,7 @@ def read_recording(path: Path, network: Network) -> tuple[npt.NDArray[np.uint8],
 
 
 def _arrays(path: Path) -> Arrays:
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return dict(file)
-    except (OSError, ValueError, TypeError, AttributeError, EOFError, BadZipFile) as error:
-        raise InputError(f"{path} is no .npz file of numbers: {str(error)[:200]}", hint=HOW) from error
+    return {name: column.whole() for name, column in in_npz(path, hint=HOW).items()}
 
 
 def _spikes(path: Path, key: str, values: npt.NDArray[Any], network: Network, population: Population) -> FloatArray:
@@ -91,4 +87,4 @@ def _spikes(path: Path, key: str, values: npt.NDArray[Any], network: Network, po
 def _numbers(path: Path, key: str, values: npt.NDArray[Any]) -> FloatArray:
     if values.dtype.kind not in "biuf" or not values.ndim:
         raise InputError(f"{path}: {key} is {values.shape} {values.dtype}, not numbers of each image", hint=HOW)
-    return values.astype(np.float64)
+    return values

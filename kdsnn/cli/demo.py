@@ -30,9 +30,10 @@ def demo(
 
     need("jinja2", "matplotlib", "mlxtend")  # said before minutes of training
     from kdsnn.distill.student import distill
+    from kdsnn.files.reading import read_json
     from kdsnn.recipes.load import load_recipe
     from kdsnn.report.page import write_report
-    from kdsnn.run_folders import new_run, read_json
+    from kdsnn.run_folders import new_run
     from kdsnn.steps.energy import energy_of
     from kdsnn.steps.evaluate import evaluate_model
     from kdsnn.steps.export import export_bundle

@@ -202,7 +202,7 @@ def _dump(path: Path, result: Evaluation) -> None:
 
     import numpy as np
 
-    from kdsnn.run_folders import write_atomic
+    from kdsnn.files.writing import write_atomic
 
     buffer = io.BytesIO()
     arrays: dict[str, Any] = result.arrays()

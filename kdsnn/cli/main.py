@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import signal
 import sys
 from contextlib import suppress
 
-from kdsnn.errors import InputError, KdsnnError
+from kdsnn.errors import KdsnnError
 from kdsnn.jobs.interruption import Interrupted, ending_signals
 
 __all__ = ["main"]
@@ -72,9 +71,10 @@ def _interrupted(stop: KeyboardInterrupt) -> int:
 
 def _failed(error: BaseException) -> int:
     from kdsnn.cli.common import show_error
+    from kdsnn.files.writing import fault_of_system
 
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        error = InputError(f"there is no room left to write {error.filename or 'the output'}: {error.strerror}")
+    if isinstance(error, OSError):
+        error = fault_of_system(error) or error
     if not isinstance(error, KdsnnError):
         hint = "this is a bug in kdsnn: run again with --debug and report the traceback"
         error = KdsnnError(f"{type(error).__name__}: {error}", hint=hint)

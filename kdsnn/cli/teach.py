@@ -15,8 +15,8 @@ def teach(recipe: RecipeArgument, overrides: OverridesOption = None) -> None:
     Example: kdsnn teach mnist5k-2conv
     """
     from kdsnn.distill.teacher import teach as train_teacher
+    from kdsnn.files.reading import read_json
     from kdsnn.recipes.load import load_recipe
-    from kdsnn.run_folders import read_json
 
     folder = train_teacher(load_recipe(recipe, overrides or ()))
     result = read_json(folder / "result.json")

@@ -7,9 +7,9 @@ import gzip
 import socket
 import struct
 import sys
-import zlib
 from collections.abc import Iterator
 from http.client import HTTPException
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from kdsnn.data.published_files import data_set_of, data_set_of_bytes
 from kdsnn.errors import InputError
+from kdsnn.files.reading import check_unpacked, reading
 
 __all__ = [
     "download",
@@ -35,7 +36,7 @@ Labels = npt.NDArray[np.int64]
 IDX_NAMES = [f"{s}-{k}" for s in ("train", "t10k") for k in ("images-idx3-ubyte", "labels-idx1-ubyte")]
 CIFAR_RECORD = 1 + 3 * 32 * 32
 CIFAR_FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
-LARGEST = 2**31  # bytes of one array
+LARGEST = 2**40  # bytes of one array
 LARGEST_BATCH = 2**28  # bytes of one CIFAR-10 batch; the real ones have 3e7
 SILENCE_S = 30.0  # a server that sends nothing for so long is given up
 
@@ -84,16 +85,17 @@ def _read_idx_file(folder: Path, file_name: str, dimensions: int, name: str) -> 
     path = _idx_file(folder, file_name, name)
     if path is None:
         raise InputError(f"there is no file {folder / file_name}")
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            head = file.read(4 * (1 + dimensions))
-            magic, *shape = struct.unpack(f">{1 + dimensions}I", head)
-            size = int(np.prod(shape, dtype=np.float64))
-            if magic != 0x0800 + dimensions or size > LARGEST:
-                raise InputError(f"{path} is not an idx file of {dimensions} dimensions of bytes")
-            data = file.read(size + 1)  # one more, so that gzip checks its sum at the end
-    except (OSError, EOFError, struct.error, zlib.error) as error:
-        raise InputError(f"{path} cannot be read: {error}", hint="it may be truncated: fetch it again") from error
+    with (
+        reading(path, hint="it may be truncated: fetch it again"),
+        gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file,
+    ):
+        head = file.read(4 * (1 + dimensions))
+        magic, *shape = struct.unpack(f">{1 + dimensions}I", head)
+        size = prod(shape)
+        if magic != 0x0800 + dimensions or size > LARGEST:
+            raise InputError(f"{path} is not an idx file of {dimensions} dimensions of bytes")
+        check_unpacked(path, 2 * size, path.stat().st_size)  # it is held twice
+        data = file.read(size + 1)  # one more, so that gzip checks its sum at the end
     if len(data) != size:
         what = f"truncated: {len(data)} of" if len(data) < size else "longer than its"
         raise InputError(f"{path} is {what} {size} bytes", hint="fetch it again")
@@ -117,13 +119,11 @@ def read_cifar_binary(folder: Path, split: str) -> tuple[Images, Labels]:
     images, labels = [], []
     for name in CIFAR_FILES[split]:
         path = folder / name
-        try:
+        with reading(path):
             size = path.stat().st_size
             if size == 0 or size % CIFAR_RECORD or size > LARGEST_BATCH:
                 raise InputError(f"{path} is no batch of CIFAR-10, or truncated: {size} bytes", hint="fetch it again")
             records = np.fromfile(path, dtype=np.uint8).reshape(-1, CIFAR_RECORD)
-        except OSError as error:
-            raise InputError(f"{path} cannot be read: {error}") from error
         labels.append(records[:, 0].astype(np.int64))
         images.append(records[:, 1:].reshape(-1, 3, 32, 32))
     return np.concatenate(images), np.concatenate(labels)

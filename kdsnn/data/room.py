@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from math import prod
 
 import numpy as np
 import numpy.typing as npt
+
+from kdsnn.files.writing import writing
 
 __all__ = ["HELD", "room_for"]
 
@@ -14,8 +17,13 @@ HELD = 2**29  # bytes that are held in memory; more lie in the folder of tempora
 
 
 def room_for(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """An array of zeros, uint8. Parts of a large one are in memory only while they are used."""
+    """An array of zeros, uint8. Parts of a large one are in memory only while they are used.
+
+    Raises:
+        InputError: the folder of temporary files has no room for it.
+    """
     if prod(shape) <= HELD:
         return np.zeros(shape, np.uint8)
-    with tempfile.TemporaryFile() as file:
+    with writing(tempfile.gettempdir()), tempfile.TemporaryFile() as file:
+        os.posix_fallocate(file.fileno(), 0, prod(shape))  # a hole in it would be a bus error on a full disk
         return np.memmap(file, np.uint8, "w+", shape=shape)  # the file has no name, and is gone with the last view

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import nn
 
 from kdsnn.distill.optimizers import moments_of
 from kdsnn.errors import InputError
-from kdsnn.run_folders import write_atomic
+from kdsnn.files.reading import check_unpacked, reading
+from kdsnn.files.writing import write_atomic
 
 __all__ = ["load_given", "load_model", "load_tensors", "load_training", "read_given", "save_model", "save_training"]
 
@@ -91,13 +93,11 @@ def load_training(
         state.setdefault(int(index), {})[name] = tensor
     for tensors in (weights, *parts.values()):
         _check(model.state_dict(), tensors, path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            epochs_done = int(file.metadata()["epochs_done"])
-        if epochs_done < 0:
-            raise ValueError(epochs_done)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is no checkpoint of a training: it does not say how many epochs are done") from error
+    with reading(path), safe_open(path, framework="pt") as file:
+        said = (file.metadata() or {}).get("epochs_done", "")
+    if not (said.isdecimal() and said.isascii() and len(said) < 10):
+        raise InputError(f"{path} is no checkpoint of a training: it does not say how many epochs are done")
+    epochs_done = int(said)
     _check_optimizer(optimizer, state, path)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     model.load_state_dict(weights)
@@ -115,13 +115,11 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
             f"{path} may be a pickle, which can run code when it is read",
             hint="write it as safetensors: safetensors.torch.save_file(model.state_dict(), 'model.safetensors')",
         )
-    try:
+    with reading(path, "is not a readable safetensors file", hint="it may be truncated"):
         if not path.is_file():
             raise InputError(f"there is no file {path}")
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path} is not a readable safetensors file: {error}", hint="it may be truncated") from error
 
 
 def _unpickled(path: Path) -> dict[str, torch.Tensor]:
@@ -129,13 +127,17 @@ def _unpickled(path: Path) -> dict[str, torch.Tensor]:
     hint = "save the state dict alone: torch.save(model.state_dict(), 'ann.pt'), or better as safetensors"
     if not path.is_file():
         raise InputError(f"there is no file {path}")
-    try:
+    with reading(path, "cannot be read as tensors alone", hint=hint):
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                check_unpacked(path, sum(member.file_size for member in archive.infolist()), path.stat().st_size)
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch has many, with a page of text each
-        raise InputError(f"{path} cannot be read as tensors alone: {str(error).splitlines()[0]}", hint=hint) from error
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         inside = f"a dict of {', '.join(map(str, found))}"[:100] if isinstance(found, dict) else type(found).__name__
         raise InputError(f"{path} holds no state dict, but {inside}", hint=hint)
+    check_unpacked(
+        path, sum(t.numel() * t.element_size() for t in found.values()), path.stat().st_size
+    )  # shared values
     return dict(found)
 
 

@@ -17,12 +17,14 @@ from safetensors.torch import save
 from kdsnn.distill.checkpoint import load_tensors, read_given
 from kdsnn.distill.losses.loss import loss_of
 from kdsnn.errors import InputError
+from kdsnn.files.reading import read_json
+from kdsnn.files.writing import write_atomic, write_json
 from kdsnn.models.students import is_copy
 from kdsnn.own_code.functions import is_reference, title_of
 from kdsnn.own_code.source import digest, files_of
 from kdsnn.recipes.load import load_recipe
 from kdsnn.recipes.schema import Recipe
-from kdsnn.run_folders import read_json, recipe_path, write_atomic, write_json
+from kdsnn.run_folders import recipe_path
 
 __all__ = ["bring_along", "identity", "needs_teacher", "recipe_of"]
 

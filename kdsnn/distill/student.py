@@ -29,6 +29,7 @@ from kdsnn.errors import InputError
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.traced import Order
 from kdsnn.extras import need
+from kdsnn.files.writing import write_atomic, write_json
 from kdsnn.jobs.interruption import to_go_on
 from kdsnn.models.operations import count_parameters
 from kdsnn.models.students import Student, build_student, is_copy
@@ -36,7 +37,7 @@ from kdsnn.models.teachers import build_teacher
 from kdsnn.own_code.functions import is_reference, title_of
 from kdsnn.recipes.load import recipe_toml
 from kdsnn.recipes.schema import Recipe
-from kdsnn.run_folders import RECIPE, recipe_path, write_atomic, write_json
+from kdsnn.run_folders import RECIPE, recipe_path
 
 __all__ = ["distill", "load_student"]
 

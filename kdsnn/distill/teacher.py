@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import shutil
 import time
 from pathlib import Path
 
@@ -23,12 +21,14 @@ from kdsnn.distill.processes import one_writer
 from kdsnn.distill.tensorboard import epoch_log
 from kdsnn.distill.trainer import CHECKPOINT, Batch, Plan, fit
 from kdsnn.errors import InputError
+from kdsnn.files.reading import read_json
+from kdsnn.files.writing import copy, make_folder, remove, write_json
 from kdsnn.jobs.interruption import to_go_on
 from kdsnn.models.operations import count_operations, count_parameters
 from kdsnn.models.teachers import bare, build_teacher
 from kdsnn.own_code.functions import title_of
 from kdsnn.recipes.schema import Recipe
-from kdsnn.run_folders import RECIPE, read_json, runs_root, write_json
+from kdsnn.run_folders import RECIPE, runs_root
 
 __all__ = ["given_teacher", "install_teacher", "load_teacher", "teach", "teacher_folder", "train_teacher"]
 
@@ -72,7 +72,7 @@ def train_teacher(prepared: Preparation, *, device: str | None = None, tensorboa
             fit(model, forward, plan, folder, resume=True, device=device, validate=validate, on_epoch=log)
         if state.is_main_process:
             _write(model, own, folder, seconds=time.perf_counter() - began)
-            (folder / CHECKPOINT).unlink(missing_ok=True)
+            remove(folder / CHECKPOINT)
     return folder
 
 
@@ -129,16 +129,9 @@ def teacher_folder(recipe: Recipe) -> Path:
 def install_teacher(folder: Path, run: Path) -> None:
     """Puts a trained teacher into a run, which then holds all that its commands need, wherever it goes."""
     inside = run / FOLDER
-    try:
-        inside.mkdir(exist_ok=True)
-        for name in (WEIGHTS, RESULT):
-            (inside / name).unlink(missing_ok=True)
-            try:
-                os.link(folder / name, inside / name)  # files are replaced, never written to: sharing one is safe
-            except OSError:
-                shutil.copy2(folder / name, inside / name)
-    except OSError as error:
-        raise InputError(f"the teacher cannot be put into {inside}: {error.strerror or error}") from error
+    make_folder(inside)
+    for name in (WEIGHTS, RESULT):
+        copy(folder / name, inside / name, linked=True)
     write_json(run / TOLD, {"folder": FOLDER, **read_json(inside / RESULT)})
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kdsnn.distill.trainer import Epoch
+from kdsnn.files.writing import writing
 
 __all__ = ["epoch_log"]
 
@@ -26,11 +27,13 @@ def epoch_log(folder: Path, *, wanted: bool) -> Iterator[Callable[[Epoch], None]
 
     def log(epoch: Epoch) -> None:
         if not writers:
-            writers.append(SummaryWriter(str(folder / FOLDER), purge_step=epoch.epoch))
+            with writing(folder / FOLDER):
+                writers.append(SummaryWriter(str(folder / FOLDER), purge_step=epoch.epoch))
         for name in ("loss", "accuracy", "validation", "lr", "seconds"):
             value = asdict(epoch)[name]
             if value is not None:
-                writers[0].add_scalar(name, value, epoch.epoch)
+                with writing(folder / FOLDER):
+                    writers[0].add_scalar(name, value, epoch.epoch)
 
     try:
         yield log

@@ -37,12 +37,14 @@ from kdsnn.distill.checkpoint import load_training, save_training
 from kdsnn.distill.kept_weights import Weights
 from kdsnn.distill.optimizers import OptimizerKind
 from kdsnn.distill.processes import shard
-from kdsnn.errors import InputError, RecipeError
+from kdsnn.errors import RecipeError
+from kdsnn.files.reading import read_text, reading
+from kdsnn.files.writing import write_atomic
 from kdsnn.recipes.schema import TrainSection
-from kdsnn.run_folders import write_atomic
 
 __all__ = ["CHECKPOINT", "METRICS", "Batch", "Epoch", "Plan", "fit", "learning_rate"]
 
+MOST_METRICS = 2**26  # bytes
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.jsonl"
 
 
@@ -281,11 +283,11 @@ def _line(epoch: Epoch) -> str:
 
 def _metrics(path: Path, epochs: int) -> list[Epoch]:
     """The epochs that were trained before, at most so many."""
-    try:
-        lines = path.read_text().splitlines() if epochs and path.is_file() else []
+    if not epochs or not path.is_file():
+        return []
+    lines = read_text(path, MOST_METRICS).splitlines()
+    with reading(path):
         return [Epoch(**json.loads(line)) for line in lines[:epochs]]
-    except (OSError, TypeError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from kdsnn.errors import VerificationError
 from kdsnn.evaluation.edges import FLOAT_TO_INTEGER
 from kdsnn.evaluation.on_targets import check_labels, chunks, most_images
+from kdsnn.files.reading import json_object
 from kdsnn.network import Network, Population
 from kdsnn.network.float_simulation import simulate_float
 from kdsnn.network.parts import put_together
@@ -209,7 +210,7 @@ def with_agreement(network: Network, found: Agreement) -> Network:
 def agreement_of(network: Network) -> dict[str, Any] | None:
     """The figures that a network keeps of how far it agrees with its float network; None where it keeps none."""
     kept = network.provenance.get(KEPT)
-    return None if kept is None else dict(json.loads(kept))
+    return None if kept is None else json_object(kept, f"what network {network.name[:100]!r} keeps of its agreement")
 
 
 def _ties(scores: npt.NDArray[Any], own: Labels, other: Labels) -> int:

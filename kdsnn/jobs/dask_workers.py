@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,8 +22,9 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from kdsnn import __version__
-from kdsnn.errors import InputError, KdsnnError, LockedError, PoolError, UsageError
+from kdsnn.errors import KdsnnError, LockedError, PoolError, UsageError
 from kdsnn.extras import naming_extras
+from kdsnn.files.writing import remove, write_atomic
 from kdsnn.jobs.local_processes import Pool, variables
 from kdsnn.jobs.stoppable import Stopped, run_stoppable, stop_jobs
 
@@ -217,13 +217,9 @@ def _check_alive(client: Any, address: str) -> None:
 @contextmanager
 def _token(folder: Path) -> Iterator[Path]:
     """A file that shows to other machines that they see the same folder."""
+    token = folder / f".pool-{uuid4().hex}"
+    write_atomic(token, b"")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder, prefix=".pool-")
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror or error}", hint="set KDSNN_RUNS") from error
-    os.close(handle)
-    try:
-        yield Path(name)
+        yield token
     finally:
-        Path(name).unlink(missing_ok=True)
+        remove(token)

@@ -34,6 +34,10 @@ class Conv2d:
         """Shape that a source of this shape is mapped to; raises ValueError where it cannot be."""
         if len(source) != 3 or self.weight.ndim != 4:
             raise ValueError(f"a convolution maps (C, H, W) with a 4-d weight, not {source} with {self.weight.shape}")
+        if min(*self.stride, *self.dilation, self.groups) < 1 or min(self.padding) < 0:
+            raise ValueError("stride, dilation and groups are whole numbers from 1, and padding from 0")
+        if 0 in self.weight.shape:
+            raise ValueError(f"a weight of shape {self.weight.shape} maps nothing")
         c_out, c_in, *kernel = self.weight.shape
         if c_in * self.groups != source[0] or c_out % self.groups:
             raise ValueError(f"weight {self.weight.shape} in {self.groups} groups does not fit {source[0]} channels")

@@ -11,6 +11,8 @@ do the same, and only the rest is proven.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -42,6 +44,7 @@ __all__ = [
 ]
 
 Int64Array = npt.NDArray[np.int64]
+MANY = 2**22  # neurons times steps: from there on it takes seconds
 Incoming = list[tuple[Projection, int]]  # projections into a population, each with its largest message
 
 
@@ -63,8 +66,11 @@ def incoming(network: Network, population: Population) -> Incoming:
 
 def overflow(population: Population, projections: Incoming, timesteps: int) -> str | None:
     """What could happen to a population in the worst case, or None where nothing can."""
-    neuron = neuron_of(population)
-    u_low, u_high = current_bounds(neuron, *drive_bounds(population, projections), timesteps)
+    neuron, (low, high) = neuron_of(population), drive_bounds(population, projections)
+    if population.neurons * timesteps > MANY:  # neurons of one drive and one bias are alike
+        low, high, bias = np.unique(np.stack([low, high, neuron.bias]), axis=1)
+        neuron = replace(neuron, bias=bias)
+    u_low, u_high = current_bounds(neuron, low, high, timesteps)
     current = max(-int(u_low.min()), int(u_high.max()))
     if current >= STATE_LIMIT:
         return f"its current could reach {current}, and wraps at {STATE_LIMIT}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -29,20 +30,21 @@ if TYPE_CHECKING:
 __all__ = ["problems_of"]
 
 MOST_TIMESTEPS = 2**16 - 1  # the spikes of a neuron over the window are counted in 16 bits
+MOST_SPIKES = 2**29  # neurons times time steps: what one image costs, in memory and in time
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
 def problems_of(network: Network) -> list[str]:
     """The rules of `Network` that it breaks; none where it is valid."""
-    problems = []
-    if not 1 <= network.timesteps <= MOST_TIMESTEPS:
-        problems.append(f"timesteps must be from 1 to {MOST_TIMESTEPS}, not {network.timesteps}")
-    if len(network.populations) < 2:
-        return [*problems, "there must be an input and at least one spiking population"]
+    problems = _size_problems(network)
+    if problems and len(network.populations) < 2:
+        return problems
     names = [p.name for p in network.populations]
     for name in names:
         if not _NAME.fullmatch(name):
             problems.append(f"population name {name[:100]!r} is not made of letters, digits, '_', '.' and '-'")
+    if twice := [label for label, times in Counter(network.labels).items() if times > 1]:
+        problems.append(f"two classes have the label {twice[0][:100]!r}")
     if len(set(names)) != len(names):
         problems.append("two populations have the same name")
     if not isinstance(network.input.model, Input):
@@ -52,6 +54,24 @@ def problems_of(network: Network) -> list[str]:
     for population in network.populations:
         problems += _population_problems(population, network)
     return problems + _projection_problems(network)
+
+
+def _size_problems(network: Network) -> list[str]:
+    steps, populations = network.timesteps, network.populations
+    problems = []
+    if not _is_whole(steps) or not 1 <= steps <= MOST_TIMESTEPS:
+        problems.append(f"timesteps must be from 1 to {MOST_TIMESTEPS}, a whole number, not {steps}")
+    if len(populations) < 2:
+        problems.append("there must be an input and at least one spiking population")
+    if strange := [p.name for p in populations if not all(map(_is_whole, p.shape))]:
+        problems.append(f"population {strange[0]!r} has a shape that is not made of whole numbers")
+    if not problems and steps * sum(p.neurons for p in populations) > MOST_SPIKES:
+        problems.append(f"its neurons times its {steps} time steps are more than {MOST_SPIKES}")
+    return problems
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int | np.integer) and not isinstance(number, bool)
 
 
 def _population_problems(population: Population, network: Network) -> list[str]:
@@ -73,8 +93,10 @@ def _population_problems(population: Population, network: Network) -> list[str]:
     problems += _reset_problems(name, model, network)
     if model.clips and not (network.integer and model.fires):
         problems.append(f"population {name!r} clips: only integer populations that fire may")
-    if not ((np.isfinite(model.threshold) or not model.fires) and np.isfinite(model.bias).all()):
-        problems.append(f"population {name!r} has a threshold or bias that is not finite")
+    endless = not model.fires and not network.integer and model.threshold == np.inf
+    numbers = (model.bias_exponent, model.decay_u, model.decay_v, *(() if endless else (model.threshold,)))
+    if not (np.isfinite(numbers).all() and np.isfinite(model.bias).all()):
+        problems.append(f"population {name!r} has a threshold or bias that is not finite, or such a decay")
     elif network.integer:
         problems += _integer_neuron_problems(name, model)
     elif model.threshold < 0:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kdsnn.errors import InputError
-from kdsnn.run_folders import read_json
+from kdsnn.files.reading import read_json
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kdsnn.run_folders import read_json, write_json
+from kdsnn.files.reading import read_json
+from kdsnn.files.writing import write_json
 
 __all__ = ["gaussian_accuracy", "measure_gaussian"]
 

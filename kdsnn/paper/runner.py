@@ -103,14 +103,14 @@ def _pool(workers: int, scheduler: str | None) -> AbstractContextManager[Pool]:
 
 def _teach(recipe: Recipe) -> str:
     from kdsnn.distill.teacher import teach
-    from kdsnn.run_folders import read_json
+    from kdsnn.files.reading import read_json
 
     return _percent(read_json(teach(recipe) / "result.json")["accuracy"])
 
 
 def _distill(recipe: Recipe) -> str:
     from kdsnn.distill.student import distill
-    from kdsnn.run_folders import read_json
+    from kdsnn.files.reading import read_json
 
     return _percent(read_json(distill(recipe, run=run_folder(recipe), resume=True) / "student.json")["accuracy"])
 

@@ -11,11 +11,12 @@ from statistics import fmean
 from typing import Any
 
 from kdsnn.errors import InputError, UsageError
+from kdsnn.files.reading import read_json
 from kdsnn.paper.gaussian import gaussian_accuracy
 from kdsnn.recipes.load import load_recipe, recipe_toml
 from kdsnn.recipes.paper_rows import TABLES, Figures, Row
 from kdsnn.recipes.schema import Recipe
-from kdsnn.run_folders import RECIPE, read_json, run_names, runs_root
+from kdsnn.run_folders import RECIPE, run_names, runs_root
 
 __all__ = ["Result", "collect", "finished_runs", "run_folder", "same_but_seed", "select_rows"]
 

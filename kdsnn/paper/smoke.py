@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from kdsnn.data.files import CIFAR_FILES
+from kdsnn.files.writing import write_atomic
 from kdsnn.jobs.local_processes import variables
 
 __all__ = ["SMOKE", "smoke_data"]
@@ -46,19 +47,17 @@ def smoke_data() -> Iterator[None]:
 
 
 def _write_cifar10(folder: Path, rng: np.random.Generator) -> None:
-    folder.mkdir(parents=True)
     for file in (file for files in CIFAR_FILES.values() for file in files):
         pixels = rng.integers(0, 256, (IMAGES, 3 * 32 * 32), dtype=np.uint8)
-        (folder / file).write_bytes(np.column_stack([_labels(), pixels]).tobytes())
+        write_atomic(folder / file, np.column_stack([_labels(), pixels]).tobytes())
 
 
 def _write_idx(folder: Path, rng: np.random.Generator) -> None:
-    folder.mkdir(parents=True)
     for split in ("train", "t10k"):
         pixels = rng.integers(0, 256, (IMAGES, 28, 28), dtype=np.uint8)
         for kind, array in (("images-idx3", pixels), ("labels-idx1", _labels())):
             header = struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape)
-            (folder / f"{split}-{kind}-ubyte").write_bytes(header + array.tobytes())
+            write_atomic(folder / f"{split}-{kind}-ubyte", header + array.tobytes())
 
 
 def _labels() -> np.ndarray[tuple[int], np.dtype[np.uint8]]:

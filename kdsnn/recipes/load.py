@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -12,12 +11,13 @@ import tomlkit
 from pydantic import ValidationError
 
 from kdsnn.data.sources.reference import absolute
-from kdsnn.errors import RecipeError, UsageError
+from kdsnn.errors import InputError, RecipeError, UsageError
+from kdsnn.files.reading import read_text, reading
 from kdsnn.own_code.functions import anchored
 from kdsnn.recipes.paper_rows import DERIVED
 from kdsnn.recipes.schema import Recipe
 from kdsnn.registry import suggestion
-from kdsnn.toml_files import as_python
+from kdsnn.toml_files import MOST_BYTES, as_python, table_of
 
 __all__ = ["load_recipe", "recipe_names", "recipe_toml"]
 
@@ -60,12 +60,10 @@ def recipe_toml(recipe: Recipe) -> str:
 def _read(recipe: str) -> dict[str, Any]:
     if recipe.endswith(".toml"):
         path = Path(recipe)
-        try:
+        with reading(f"recipe file {recipe}", kind=RecipeError):
             if not path.is_file():
                 raise RecipeError(f"there is no recipe file {recipe}")
-            data = path.read_bytes()
-        except OSError as error:
-            raise RecipeError(f"recipe file {recipe} cannot be read: {error.strerror or error}") from error
+        data = read_text(path, MOST_BYTES, kind=RecipeError)
     elif recipe in DERIVED:
         base, changes = DERIVED[recipe]
         made = _read(base)
@@ -73,16 +71,11 @@ def _read(recipe: str) -> dict[str, Any]:
             _override(made, change)
         return made
     elif recipe in recipe_names():
-        data = (files("kdsnn.recipes") / f"{recipe}.toml").read_bytes()
+        data = (files("kdsnn.recipes") / f"{recipe}.toml").read_text()
     else:
         hint = suggestion(recipe, recipe_names(), "recipes")
         raise UsageError(f"there is no recipe {recipe!r}", hint=hint)
-    try:
-        return tomllib.loads(data.decode())
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"recipe {recipe!r} is not UTF-8: {error}") from error
-    except (ValueError, RecursionError) as error:  # tomllib lets an integer of 5,000 digits be a plain ValueError
-        raise RecipeError(f"recipe {recipe!r} is not TOML: {error}") from error
+    return table_of(data, f"recipe {recipe!r}", RecipeError)
 
 
 def _override(data: dict[str, Any], override: str) -> None:
@@ -91,8 +84,8 @@ def _override(data: dict[str, Any], override: str) -> None:
     if not equals or not all(parts):
         raise RecipeError(f"change {override!r} is not KEY=VALUE", hint="for example: --set distill.alpha=0.5")
     try:
-        parsed = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):
+        parsed = table_of(f"value = {text}", "a change")
+    except InputError:
         parsed = {}
     value = parsed["value"] if len(parsed) == 1 else text  # a line break could begin another key
     section = data

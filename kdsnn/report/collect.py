@@ -12,6 +12,7 @@ from kdsnn.errors import InputError
 from kdsnn.evaluation.agreement import agreement_of
 from kdsnn.evaluation.edges import edges_of
 from kdsnn.evaluation.result import IN_TIME
+from kdsnn.files.reading import read_text
 from kdsnn.network.counters import Counts, LayerCounts
 from kdsnn.noise.measurements import judged as noise_judged
 from kdsnn.report.accuracies import accuracies, confusion
@@ -28,6 +29,7 @@ from kdsnn.steps.figures import FIGURES, figures_of
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
 from kdsnn.steps.teacher import TEACHER, teacher_of
+from kdsnn.toml_files import MOST_BYTES
 
 __all__ = ["collect", "counts_of_evaluation"]
 
@@ -107,7 +109,7 @@ def collect(model: Model) -> dict[str, Any]:
 
 
 def _text(path: Path) -> str | None:
-    return path.read_text() if path.is_file() else None
+    return read_text(path, MOST_BYTES) if path.is_file() else None
 
 
 def counts_of_evaluation(evaluation: dict[str, Any]) -> Counts:

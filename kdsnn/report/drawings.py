@@ -18,12 +18,13 @@ from matplotlib.figure import Figure
 
 from kdsnn.choices import FIGURES
 from kdsnn.errors import InputError, UsageError
+from kdsnn.files.writing import write_atomic
 from kdsnn.noise.measurements import judged as noise_judged
 from kdsnn.report import figures, noise_curves
 from kdsnn.report.collect import collect
 from kdsnn.report.noise_curves import FORMATS
 from kdsnn.report.shown import one_image
-from kdsnn.run_folders import RECIPE, write_atomic
+from kdsnn.run_folders import RECIPE
 from kdsnn.steps.models import Model, ModelLike, load
 
 __all__ = ["COLUMN", "Asked", "Drawing", "accuracy", "curves", "draw_figure", "energy", "layers", "raster"]

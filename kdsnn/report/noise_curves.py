@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kdsnn.errors import UsageError
+from kdsnn.files.writing import write_atomic, write_json
 from kdsnn.noise.measurements import record_name
 from kdsnn.report.figures import OTHER, STUDENT, TEACHER, literal
-from kdsnn.run_folders import write_atomic, write_json
 
 __all__ = ["check_out", "draw", "write"]
 

@@ -11,9 +11,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from kdsnn.files.writing import write_atomic
 from kdsnn.report import figures, noise_curves
 from kdsnn.report.collect import collect
-from kdsnn.run_folders import write_atomic
 from kdsnn.steps.models import Model, ModelLike, load
 
 # Okabe and Ito's, which the colour-blind tell apart

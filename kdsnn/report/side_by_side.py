@@ -6,8 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from kdsnn.files.writing import write_atomic, write_json
 from kdsnn.report.page import template_of, write_report
-from kdsnn.run_folders import names_apart, write_atomic, write_json
+from kdsnn.run_folders import names_apart
 from kdsnn.steps.compare import compare
 from kdsnn.steps.models import Model
 

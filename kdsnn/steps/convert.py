@@ -22,10 +22,11 @@ from kdsnn.export.lowering.lower import Lowered, lower_module
 from kdsnn.export.lowering.module_agreement import ModuleAgreement, check_module, run_module
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.nir import write_nir
+from kdsnn.files.writing import write_json
 from kdsnn.network import Network
 from kdsnn.own_code.functions import load_own
 from kdsnn.recipes.schema import QuantizeSection
-from kdsnn.run_folders import lock, write_json
+from kdsnn.run_folders import lock
 from kdsnn.steps.calibration import images_to_check
 from kdsnn.steps.figures import write_quantized
 from kdsnn.steps.images import said_of

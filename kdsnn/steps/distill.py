@@ -11,8 +11,9 @@ from kdsnn.display import Block, Displayed, percent
 from kdsnn.distill import student
 from kdsnn.distill.processes import processes
 from kdsnn.errors import UsageError
+from kdsnn.files.reading import read_json
 from kdsnn.recipes.load import load_recipe
-from kdsnn.run_folders import new_run, read_json
+from kdsnn.run_folders import new_run
 
 __all__ = ["Distilled", "distill"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
@@ -21,11 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.data.identity import DataIdentity
+from kdsnn.data.sources.columns import in_npz
 from kdsnn.errors import InputError, KdsnnError
 from kdsnn.evaluation import Evaluation
 from kdsnn.evaluation.result import IN_TIME
+from kdsnn.files.reading import read_json
+from kdsnn.files.writing import write_atomic, write_json
 from kdsnn.network.counters import FIELDS
-from kdsnn.run_folders import read_json, write_atomic, write_json
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
 from kdsnn.targets.base import Target
@@ -84,9 +85,11 @@ def activity_of(model: Model, evaluation: Mapping[str, Any]) -> dict[str, npt.ND
     if model.run is None:
         return None
     try:
-        with np.load(model.run / ACTIVITY / f"{_stem(evaluation)}.npz", allow_pickle=False) as packed:
-            found = {name.removeprefix("spikes/"): packed[name] for name in packed.files}
-    except (OSError, ValueError, zipfile.BadZipFile):
+        packed = in_npz(model.run / ACTIVITY / f"{_stem(evaluation)}.npz")
+        found = {name.removeprefix("spikes/"): column.whole() for name, column in packed.items()}
+    except InputError:
+        return None
+    if any(each.dtype.kind not in "iu" for each in found.values()):
         return None
     counted = {layer["name"]: ((layer["neurons"],), layer["spikes"]) for layer in evaluation["layers"]}
     same = {name: (each.shape, int(each.sum())) for name, each in found.items()}

@@ -17,8 +17,10 @@ from kdsnn.errors import InputError
 from kdsnn.evaluation import evaluate
 from kdsnn.evaluation.edges import edges_of, verdict
 from kdsnn.export.nir import read_nir, write_nir
+from kdsnn.files.reading import read_json, reading
+from kdsnn.files.writing import remove, write_json
 from kdsnn.models.in_time import see_means
-from kdsnn.run_folders import lock, read_json, remove, write_json
+from kdsnn.run_folders import lock
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import MODEL_FILE, Model, ModelLike, load
 from kdsnn.steps.targets import target_of
@@ -151,9 +153,7 @@ def export_bundle(
             "name": network.name,
             "fingerprint": network.fingerprint(),
             "timesteps": network.timesteps,
-            "files": {
-                str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in (path, *beside.paths)
-            },
+            "files": {str(f.relative_to(folder)): _sha256(f) for f in (path, *beside.paths)},
             "verified": verified,
             "teacher": None,
             **beside.notes,
@@ -174,8 +174,13 @@ def _clear(folder: Path) -> None:
     for name, sha256 in named.items() if isinstance(named, dict) else ():
         file = folder / name
         inside = file.resolve().is_relative_to(folder.resolve())  # a manifest may be anybody's
-        if inside and file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == sha256:
+        if inside and file.is_file() and _sha256(file) == sha256:
             remove(file)
+
+
+def _sha256(path: Path) -> str:
+    with reading(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _teacher(model: Model) -> Teacher | None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from kdsnn.export.nir import write_nir
+from kdsnn.files.reading import read_json
+from kdsnn.files.writing import remove, write_json
 from kdsnn.network import Network
-from kdsnn.run_folders import read_json, remove, write_json
 from kdsnn.steps.models import MODEL_FILE
 
 __all__ = ["FIGURES", "figures_of", "write_quantized"]

@@ -19,6 +19,7 @@ from kdsnn.data.sources.load import ImageSet, load_data, load_images
 from kdsnn.data.sources.source import Range, Reading
 from kdsnn.distill.preparation import data_of
 from kdsnn.errors import InputError, UsageError
+from kdsnn.files.reading import json_object
 from kdsnn.network import Network
 from kdsnn.network.arrays import freeze
 from kdsnn.recipes.load import load_recipe
@@ -157,7 +158,7 @@ def _section_of(run: Path) -> DataSection | None:
 def _reading(network: Network, encode: str | None = None) -> Reading:
     """How the data were read that a network was trained on; others that say nothing are read so too."""
     try:
-        said = json.loads(network.provenance.get(READING, "{}"))
+        said = json_object(network.provenance.get(READING, "{}"), "its provenance")
         low_high, share = said.get("range"), said.get("test_share")
         return Reading(
             low_high and (float(low_high[0]), float(low_high[1])),
@@ -169,7 +170,7 @@ def _reading(network: Network, encode: str | None = None) -> Reading:
             event_bits=said.get("event_bits"),
             sensor=_sensor(network),
         )
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, InputError, OverflowError, TypeError, ValueError) as error:
         raise InputError(f"network {network.name!r} does not say how its data are read: {error}") from error
 
 

@@ -13,8 +13,10 @@ from kdsnn.data.encoders import DIRECT
 from kdsnn.data.sources.save import save_data
 from kdsnn.distill.preparation import IN_MEMORY
 from kdsnn.errors import InputError
+from kdsnn.files.reading import read_json
+from kdsnn.files.writing import remove, write_json
 from kdsnn.recipes.schema import DataSection
-from kdsnn.run_folders import MODULE, RECIPE, read_json, remove, write_json
+from kdsnn.run_folders import MODULE, RECIPE
 from kdsnn.toml_files import as_python
 
 __all__ = ["claim_for_module", "data_of_run", "ensure_for_module", "section_of_module", "write_module"]

@@ -25,10 +25,12 @@ from kdsnn.export.lowering.module_agreement import check_module
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.lowering.traced import Order
 from kdsnn.export.quantization.quantize import QuantizationReport
+from kdsnn.files.reading import read_json
+from kdsnn.files.writing import remove
 from kdsnn.models.students import Student
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QuantizeSection
-from kdsnn.run_folders import find_run, lock, name_of_run, read_json, remove
+from kdsnn.run_folders import find_run, lock, name_of_run
 from kdsnn.steps.calibration import images_to_agree_on, images_to_check
 from kdsnn.steps.figures import write_quantized
 from kdsnn.steps.images import READ, READING

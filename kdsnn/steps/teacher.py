@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdsnn.errors import InputError
-from kdsnn.run_folders import read_json
+from kdsnn.files.reading import read_json
 
 __all__ = ["TEACHER", "teacher_of"]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.files.writing import copy, write_atomic
 from kdsnn.network import Network
 from kdsnn.targets.lava.job import write_job
 
@@ -34,12 +34,10 @@ def write_bundle(network: Network, images: npt.NDArray[np.uint8], folder: Path) 
         folder: exists.
     """
     here = Path(__file__).parent
-    (folder / "README.txt").write_text(README)
-    shutil.copyfile(here / "requirements.txt", folder / "requirements.txt")
+    write_atomic(folder / "README.txt", README.encode())
+    copy(here / "requirements.txt", folder / "requirements.txt")
     files = [folder / "README.txt", folder / "requirements.txt"]
-    for part in ("worker", "job"):
-        (folder / part).mkdir(exist_ok=True)
     for script in sorted((here / "worker").glob("*.py")):
-        shutil.copyfile(script, folder / "worker" / script.name)
+        copy(script, folder / "worker" / script.name)
         files.append(folder / "worker" / script.name)
     return files + write_job(folder / "job", network, images, [p.name for p in network.spiking])

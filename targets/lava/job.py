@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.files.arrays import write_array
+from kdsnn.files.writing import write_json
 from kdsnn.network import Conv2d, Network, Neuron, Population, Projection
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def write_job(
         if isinstance(population.model, Neuron):
             arrays[f"bias.{index}.npy"] = population.model.bias.astype(np.int16)
     for name, array in arrays.items():
-        np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
-    (folder / "job.json").write_text(json.dumps(job))
+        write_array(folder / name, array, synced=False)
+    write_json(folder / "job.json", job, synced=False)
     return [folder / name for name in ("job.json", *arrays)]
 
 

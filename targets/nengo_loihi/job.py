@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.files.arrays import write_array
+from kdsnn.files.writing import write_json
 from kdsnn.network import Conv2d, Network, Neuron, Population
 from kdsnn.network.counters import input_messages
 from kdsnn.targets.nengo_loihi.limits import graded
@@ -63,8 +64,8 @@ def write_job(
         stored = synapses(projection, network.population(projection.source).shape)
         arrays[f"synapses.{j}.npy"] = stored.astype(np.int32)
     for name, array in arrays.items():
-        np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
-    (folder / "job.json").write_text(json.dumps(job))
+        write_array(folder / name, array, synced=False)
+    write_json(folder / "job.json", job, synced=False)
 
 
 def _population(population: Population, network: Network, recorded: list[str]) -> JobPopulation:

@@ -13,8 +13,8 @@ from kdsnn.errors import InputError, VerificationError
 from kdsnn.export.onnx.flavours import Flavour
 from kdsnn.export.onnx.models import step_model, to_onnx
 from kdsnn.export.teacher_onnx import TEACHER_FILE, TeacherFile, write_teacher
+from kdsnn.files.writing import write_atomic
 from kdsnn.network import Network
-from kdsnn.run_folders import write_atomic
 from kdsnn.targets.base import Files, Teacher
 from kdsnn.targets.onnx.program import session_of
 from kdsnn.targets.reference import simulate

@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from kdsnn.errors import TargetUnavailableError
+from kdsnn.errors import InputError, TargetUnavailableError
 from kdsnn.extras import naming_extras
+from kdsnn.files.reading import read_json
+from kdsnn.files.writing import lock_file, write_json
 from kdsnn.targets.base import Availability
 
 __all__ = ["Environment", "Needed", "cache_folder", "find", "probe", "require", "set_up", "worker_variables"]
@@ -198,10 +200,10 @@ def _made(needed: Needed, folder: Path) -> Environment | None:
     if not (marker.is_file() and os.access(python, os.X_OK)):
         return None
     try:
-        versions = json.loads(marker.read_text())
+        versions = read_json(marker)
         names = ("python", needed.package, "numpy")
         return Environment(needed.package, python, {name: str(versions[name]) for name in names})
-    except (ValueError, KeyError, TypeError):
+    except (InputError, KeyError):
         return None
 
 
@@ -220,9 +222,7 @@ def _make(needed: Needed, folder: Path, say: Callable[[str], None]) -> Environme
     say(f"checking that {package} runs")
     _run(needed, [str(python), "-c", needed.check], CHECK_LIMIT_S, f"{package} was installed and cannot be imported")
     versions = _probe(needed, str(python))[2]
-    part = folder / (READY + ".part")
-    part.write_text(json.dumps(versions))
-    part.replace(folder / READY)
+    write_json(folder / READY, versions)
     return Environment(package, python, versions)
 
 
@@ -310,7 +310,7 @@ def _lock(path: Path, needed: Needed, say: Callable[[str], None]) -> Iterator[No
     """Holds the lock file, so that two processes do not make the environment at once; a crash frees it."""
     import fcntl
 
-    with path.open("w") as file:
+    with lock_file(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kdsnn.errors import TargetUnavailableError, TimedOutError
+from kdsnn.files.writing import writing
 from kdsnn.jobs.interruption import ending_signals, held_signals
 from kdsnn.targets.processes.failures import cause_of_end, last_lines, was_killed
 
@@ -121,7 +122,9 @@ def run_workers(
 
 def _start(kind: Kind, job: Path) -> _Worker:
     given = frozenset(path.name for path in job.iterdir())
-    with (job / LOG).open("wb") as log:
+    with writing(job / LOG):
+        log = (job / LOG).open("wb")
+    with log:
         process = subprocess.Popen(  # noqa: S603  our own scripts and interpreters
             [*kind.command, str(job)],
             cwd=job,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.files.arrays import write_array
+from kdsnn.files.writing import write_atomic, write_json
 from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, Neuron, Population, Projection
 from kdsnn.network.counters import input_messages
 from kdsnn.network.linear_maps import apply
@@ -72,9 +73,10 @@ def write_job(
     for j, projection in enumerate(network.projections):
         arrays[f"synapses.{j}.npy"] = synapses(projection, network.population(projection.source).shape)
     for name, array in arrays.items():
-        np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
-    (folder / "chip.yaml").write_text(architecture(constants, used=mapping.used, ports=mapping.ports))
-    (folder / "job.json").write_text(json.dumps(job))
+        write_array(folder / name, array, synced=False)
+    chip = architecture(constants, used=mapping.used, ports=mapping.ports)
+    write_atomic(folder / "chip.yaml", chip.encode(), synced=False)
+    write_json(folder / "job.json", job, synced=False)
 
 
 def _population(population: Population, network: Network, recorded: list[str]) -> JobPopulation:

@@ -15,7 +15,7 @@ from kdsnn.energy.estimate import estimate
 from kdsnn.energy.models import load_energy_model
 from kdsnn.errors import TimedOutError
 from kdsnn.evaluation import evaluate
-from kdsnn.run_folders import read_json
+from kdsnn.files.reading import read_json
 from kdsnn.steps.energy import Energy
 from kdsnn.steps.evaluations import EVALUATIONS, kept
 from kdsnn.targets.base import Target

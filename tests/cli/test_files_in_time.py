@@ -9,7 +9,7 @@ import pytest
 
 from kdsnn.data.datasets import load_dataset
 from kdsnn.export.nir import read_nir
-from kdsnn.run_folders import read_json
+from kdsnn.files.reading import read_json
 from tests.cli.conftest import Cli
 
 T = 6

@@ -9,7 +9,7 @@ import pytest
 
 from kdsnn.cli.main import main
 from kdsnn.data.datasets import load_dataset
-from kdsnn.run_folders import read_json
+from kdsnn.files.reading import read_json
 from tests.cli.conftest import Cli
 from tests.cli.test_errors import assert_error
 from tests.data.sources.made import folder

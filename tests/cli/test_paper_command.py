@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from kdsnn.export.nir import write_nir
+from kdsnn.files.writing import write_json
 from kdsnn.network.counters import FIELDS
 from kdsnn.paper.table3 import table3
 from kdsnn.recipes.load import load_recipe, recipe_toml
-from kdsnn.run_folders import write_json
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import load
 from tests.cli.conftest import Cli

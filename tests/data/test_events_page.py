@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kdsnn.data.sources.load import load_data
-from kdsnn.run_folders import read_json
+from kdsnn.files.reading import read_json
 from tests.data.events.made import write_shd
 from tests.data.test_data_page import run
 from tests.pages import blocks

@@ -18,9 +18,9 @@ from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.student import distill, load_student
 from kdsnn.distill.teacher import load_teacher, teach, teacher_folder
 from kdsnn.errors import InputError, KdsnnError, LoweringError, RecipeError
+from kdsnn.files.reading import read_json
 from kdsnn.own_code.functions import load_own
 from kdsnn.recipes.load import load_recipe
-from kdsnn.run_folders import read_json
 from kdsnn.steps.quantize_run import quantize_run
 from tests.distill import small
 

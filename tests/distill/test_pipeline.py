@@ -16,9 +16,10 @@ from kdsnn.distill.checkpoint import load_tensors
 from kdsnn.distill.student import distill, load_student
 from kdsnn.distill.teacher import load_teacher, teach, teacher_folder
 from kdsnn.errors import InputError, RecipeError
+from kdsnn.files.reading import read_json
 from kdsnn.models.operations import count_operations, count_parameters
 from kdsnn.recipes.schema import Recipe
-from kdsnn.run_folders import find_run, lock, read_json
+from kdsnn.run_folders import find_run, lock
 from tests.distill.small import NAME, recipe
 
 

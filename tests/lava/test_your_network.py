@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from kdsnn.run_folders import read_json
+from kdsnn.files.reading import read_json
 from kdsnn.steps.models import load
 from tests.pages import ROOT, blocks, sessions, without_figures
 

@@ -61,6 +61,15 @@ def test_depths_and_lookup() -> None:
         ({"populations": (Population("../x", (1, 2, 2), Input()), tiny().populations[1])}, "'../x' is not made of"),
         ({"populations": (Population("input", (2, 2), Input()), tiny().populations[1])}, "neither (N,) nor (C, H, W)"),
         ({"populations": (Population("input", (1, 2, 2), Input(9)), tiny().populations[1])}, "9 bits"),
+        ({"timesteps": 2.5}, "a whole number, not 2.5"),
+        ({"labels": ("a", "a")}, "two classes have the label 'a'"),
+        ({"populations": with_neuron(threshold=float("inf"))}, "not finite"),
+        ({"populations": with_neuron(decay_v=float("nan"))}, "such a decay"),
+        ({"populations": with_neuron(fires=False, threshold=float("inf"))}, "not finite"),
+        (
+            {"populations": (Population("input", (1, 2**13, 2), Input()), tiny().populations[1]), "timesteps": 65535},
+            "more than",
+        ),
     ],
 )
 def test_each_broken_rule_is_named(changes: dict[str, object], problem: str) -> None:
@@ -109,3 +118,9 @@ def test_convolution_shapes() -> None:
 def test_random_networks_are_reproducible() -> None:
     assert random_network(5).fingerprint() == random_network(5).fingerprint()
     assert random_network(5).fingerprint() != random_network(6).fingerprint()
+
+
+@pytest.mark.parametrize("wrong", [{"stride": (0, 1)}, {"dilation": (1, 0)}, {"padding": (-1, 0)}, {"groups": 0}])
+def test_a_convolution_with_steps_that_make_no_sense_maps_nothing(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="stride, dilation and groups"):
+        Conv2d(np.ones((1, 1, 1, 1)), **wrong).output_shape((1, 4, 4))

@@ -11,6 +11,8 @@ import pytest
 from kdsnn.choices import STUDENTS, TEACHERS
 from kdsnn.distill.student import distill
 from kdsnn.errors import InputError, UsageError
+from kdsnn.files.reading import read_json
+from kdsnn.files.writing import write_json
 from kdsnn.jobs.local_processes import Pool
 from kdsnn.paper import runner
 from kdsnn.paper.gaussian import measure_gaussian
@@ -20,7 +22,6 @@ from kdsnn.paper.smoke import SMOKE, smoke_data
 from kdsnn.recipes.load import load_recipe, recipe_names, recipe_toml
 from kdsnn.recipes.paper_rows import DERIVED, TABLES, Figures, Row
 from kdsnn.recipes.schema import Recipe
-from kdsnn.run_folders import read_json, write_json
 
 VGG = "cifar10-vgg11-from-resnet18"
 

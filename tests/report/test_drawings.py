@@ -15,9 +15,9 @@ from kdsnn.choices import FIGURES
 from kdsnn.data.datasets import load_dataset
 from kdsnn.errors import InputError, UsageError
 from kdsnn.export.nir import write_nir
+from kdsnn.files.writing import write_json
 from kdsnn.report.drawings import Asked, draw_figure
 from kdsnn.report.paper_figures import noisy_images, spike_sequence
-from kdsnn.run_folders import write_json
 from kdsnn.steps.evaluate import evaluate_model
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model

@@ -14,9 +14,9 @@ from kdsnn.data.datasets import Split, load_dataset
 from kdsnn.data.identity import identify_test
 from kdsnn.errors import InputError
 from kdsnn.export.nir import write_nir
+from kdsnn.files.writing import write_json
 from kdsnn.report.collect import collect
 from kdsnn.report.page import render, write_report
-from kdsnn.run_folders import write_json
 from kdsnn.steps.evaluate import evaluate_model
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model, load

@@ -11,9 +11,9 @@ import pytest
 from kdsnn.data.datasets import load_dataset
 from kdsnn.errors import InputError
 from kdsnn.export.nir import write_nir
+from kdsnn.files.writing import write_json
 from kdsnn.network import Input
 from kdsnn.report.collect import collect
-from kdsnn.run_folders import write_json
 from kdsnn.steps.evaluate import evaluate_model
 from kdsnn.steps.evaluations import ACTIVITY, EVALUATIONS, activity_of, judged, kept, of_model
 from kdsnn.steps.images import select_images

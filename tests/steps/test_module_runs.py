@@ -12,9 +12,11 @@ import kdsnn
 from kdsnn.data.datasets import load_dataset
 from kdsnn.distill.student import distill
 from kdsnn.errors import InputError, UsageError
+from kdsnn.files.reading import read_json
+from kdsnn.files.writing import write_json
 from kdsnn.noise.plan import open_study
 from kdsnn.recipes.load import load_recipe
-from kdsnn.run_folders import find_run, read_json, write_json
+from kdsnn.run_folders import find_run
 from kdsnn.steps.convert import Converted
 from kdsnn.targets.reference import ReferenceTarget
 from tests.small_run import small_run

@@ -2,8 +2,8 @@
 
 import pytest
 
+from kdsnn.files.writing import write_json
 from kdsnn.report.collect import collect
-from kdsnn.run_folders import write_json
 from kdsnn.steps.evaluate import evaluate_model
 from kdsnn.steps.images import select_images
 from kdsnn.targets.reference import ReferenceTarget

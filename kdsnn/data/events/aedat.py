@@ -23,6 +23,7 @@ import numpy as np
 
 from kdsnn.data.events.aedat4 import AGAIN, Events, events_of_aedat4
 from kdsnn.errors import InputError
+from kdsnn.files.reading import reading
 
 __all__ = ["read_aedat"]
 
@@ -42,7 +43,8 @@ def read_aedat(file: Path) -> Events:
         InputError: it is broken, of another version, or of a camera whose addresses are not known here.
         MissingExtraError: what unpacks version 4 is not installed.
     """
-    data = file.read_bytes()
+    with reading(file):
+        data = file.read_bytes()
     begins = VERSION.match(data)
     if begins is None:
         raise InputError(f"{file} does not begin with #!AER-DAT and a version: it is no AEDAT file", hint=CONVERT)

@@ -17,8 +17,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.errors import InputError, MissingExtraError
+from kdsnn.errors import InputError
 from kdsnn.extras import need
+from kdsnn.files.reading import reading
 
 __all__ = ["AGAIN", "Events", "events_of_aedat4"]
 
@@ -29,6 +30,7 @@ HEADER, EVENTS = b"IOHE", b"EVTS"
 PACKING, TABLE_AT = 0, 1  # fields of the header
 ELEMENTS = 0  # field of a packet of events
 EVENT = np.dtype([("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "u1"), ("", "V3")])
+MOST_UNPACKED, RATIO = 2**28, 8  # bytes of a packet, and of all; and how many times the size of the file
 
 
 def events_of_aedat4(data: bytes, begin: int, name: str) -> Events:
@@ -43,12 +45,8 @@ def events_of_aedat4(data: bytes, begin: int, name: str) -> Events:
         InputError: it is broken, or holds the events of several streams, or of none.
         MissingExtraError: what unpacks it is not installed.
     """
-    try:
+    with reading(name, "is broken", hint=AGAIN):
         streams = _streams(data, begin)
-    except (InputError, MissingExtraError):
-        raise
-    except Exception as error:
-        raise InputError(f"{name} is broken: {type(error).__name__}: {str(error)[:100]}", hint=AGAIN) from error
     if len(streams) != 1:
         found = f"{len(streams)} streams of events" if streams else "no events"
         raise InputError(f"{name} holds {found}, not one stream", hint="let DV write a file with the one that you mean")
@@ -70,8 +68,13 @@ def _streams(data: bytes, begin: int) -> dict[int, list[npt.NDArray[np.void]]]:
     if not begin <= end <= len(data):
         raise ValueError(f"its packets end at byte {end} of {len(data)}")
     streams: dict[int, list[npt.NDArray[np.void]]] = {}
+    unpacked = 0
     for stream, packed in _packets(data[:end], begin):
-        content = _sized(_unpacked(packed, PACKINGS[packing]), 0)
+        whole = _unpacked(packed, PACKINGS[packing])
+        unpacked += len(whole)
+        if unpacked > max(MOST_UNPACKED, RATIO * len(data)):
+            raise ValueError(f"it unpacks to more than {MOST_UNPACKED} bytes")
+        content = _sized(whole, 0)
         if content[4:8] == EVENTS:
             streams.setdefault(stream, []).append(_elements(content))
     return streams
@@ -94,11 +97,12 @@ def _unpacked(content: bytes, package: str) -> bytes:
     if package == "lz4":
         import lz4.frame
 
-        return bytes(lz4.frame.decompress(content))
+        return bytes(lz4.frame.LZ4FrameDecompressor().decompress(content, max_length=MOST_UNPACKED))
     if package == "zstandard":
         import zstandard
 
-        return zstandard.ZstdDecompressor().decompressobj().decompress(content)
+        with zstandard.ZstdDecompressor(max_window_size=MOST_UNPACKED).stream_reader(content) as reader:
+            return reader.read(MOST_UNPACKED)
     return content
 
 

@@ -14,6 +14,7 @@ from kdsnn.errors import InputError
 __all__ = ["STEPS", "Binning", "Frames", "bins_of", "from_counts", "to_frames"]
 
 STEPS = 10  # time steps where nothing is said
+LATEST = 2**50  # 35 years in microseconds; times the number of steps it stays below 2**63
 Frames = npt.NDArray[np.uint8]
 
 
@@ -76,8 +77,8 @@ def to_frames(
     if not set(np.unique(polarity).tolist()) <= {-1, 0, 1}:
         raise InputError(f"{name}: a polarity is neither 0 nor 1 (nor -1): {np.unique(polarity)[:5].tolist()}")
     times = np.asarray(t)
-    if not np.isfinite(times).all():
-        raise InputError(f"{name}: the time of an event is no number")
+    if not np.isfinite(times).all() or max(-float(times.min()), float(times.max())) > LATEST:
+        raise InputError(f"{name}: the time of an event is no number from {-LATEST} to {LATEST}")
     place = np.ravel_multi_index(
         (bins_of(times, binning), (polarity > 0).astype(np.int64), rows, columns), (binning.steps, 2, height, width)
     )

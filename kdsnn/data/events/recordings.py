@@ -17,14 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.data.events.aedat import read_aedat
-from kdsnn.errors import InputError, MissingExtraError
+from kdsnn.data.sources.columns import in_npy, in_npz
+from kdsnn.errors import InputError
 from kdsnn.extras import need
+from kdsnn.files.reading import reading
 
 __all__ = ["RECORDINGS", "Events", "fields_of", "read_recording"]
 
 Events = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]  # x, y, t, p
 RECORDINGS = (".npy", ".npz", ".bin", ".aedat", ".aedat4")
 NAMES = ("x", "y", "t", "p")
+FAULT, HINT = "cannot be read as events", "write numpy.savez(path, x=x, y=y, t=t, p=p)"
 
 
 def read_recording(file: Path) -> Events:
@@ -37,18 +40,9 @@ def read_recording(file: Path) -> Events:
     suffix = file.suffix.lower()
     if suffix == ".bin":
         need("tonic")
-    try:
-        if suffix == ".npz":
-            with np.load(file, allow_pickle=False) as arrays:
-                return _checked(tuple(np.asarray(arrays[name]) for name in NAMES), file)
-        return _checked(_read(file, suffix), file)
-    except (InputError, MissingExtraError):
-        raise
-    except Exception as error:
-        raise InputError(
-            f"{file} cannot be read as events: {type(error).__name__}: {str(error)[:200]}",
-            hint="write numpy.savez(path, x=x, y=y, t=t, p=p)",
-        ) from error
+    with reading(file, FAULT, hint=HINT):
+        events = _read(file, suffix)
+    return _checked(events, file)
 
 
 def fields_of(table: npt.NDArray[Any]) -> Events:
@@ -58,8 +52,14 @@ def fields_of(table: npt.NDArray[Any]) -> Events:
 
 
 def _read(file: Path, suffix: str) -> Events:
+    if suffix == ".npz":
+        columns = in_npz(file, hint=HINT)
+        if absent := [name for name in NAMES if name not in columns]:
+            raise InputError(f"{file} {FAULT}: it has no {absent[0]}", hint=HINT)
+        x, y, t, p = (columns[name].whole() for name in NAMES)
+        return x, y, t, p
     if suffix == ".npy":
-        table = np.load(file, allow_pickle=False)
+        table = in_npy(file).whole()
         if table.dtype.names:
             return fields_of(table)
         if table.ndim != 2 or table.shape[1] != 4:

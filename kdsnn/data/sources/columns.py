@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,10 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.errors import InputError
+from kdsnn.files.reading import check_unpacked, reading
 
 __all__ = ["Column", "held", "in_npy", "in_npz"]
 
 AT_ONCE = 2**20  # bytes of the rows that are read at a time
+MOST_ARRAYS = 10_000  # in a file
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others unpack in pieces of any size
+AGAIN = "fetch or write it again"
 Array = npt.NDArray[Any]
 Opener = Callable[[], AbstractContextManager[IO[bytes]]]
 
@@ -59,27 +64,36 @@ def in_npy(path: Path) -> Column:
     Raises:
         InputError: it is broken, or holds Python objects.
     """
-    return _stored(str(path), lambda: path.open("rb"), path.stat().st_size)
+    with reading(path):
+        size = path.stat().st_size
+    return _stored(str(path), lambda: path.open("rb"), size)
 
 
-def in_npz(path: Path) -> dict[str, Column]:
+def in_npz(path: Path, *, hint: str = "write one with numpy.savez(path, x=x, y=y)") -> dict[str, Column]:
     """The arrays of an `.npz` file, by name.
+
+    Args:
+        path: of the file.
+        hint: how such a file is written.
 
     Raises:
         InputError: it is broken, or one holds Python objects.
     """
-    try:
+    with reading(path, "is not an .npz file, or truncated", hint=hint):
+        stored = path.stat().st_size
         with zipfile.ZipFile(path) as archive:
-            members = {m.filename.removesuffix(".npy"): m for m in archive.infolist() if m.filename.endswith(".npy")}
-    except Exception as error:
-        raise InputError(
-            f"{path} is not an .npz file, or truncated: {error}", hint="write one with numpy.savez(path, x=x, y=y)"
-        ) from error
+            listed = archive.infolist()
+    if len(listed) > MOST_ARRAYS:
+        raise InputError(f"{path} holds more than {MOST_ARRAYS} arrays", hint=hint)
+    members = {m.filename.removesuffix(".npy"): m for m in listed if m.filename.endswith(".npy")}
+    check_unpacked(path, sum(m.file_size for m in members.values()), stored)
+    if strange := [name for name, m in members.items() if m.compress_type not in PACKINGS]:
+        raise InputError(f"{path}: array {strange[0][:100]!r} is packed in a way that numpy does not write", hint=hint)
 
     def opener(member: zipfile.ZipInfo) -> Opener:
         return lambda: _Member(path, member)
 
-    return {name: _stored(f"{path}: array {name!r}", opener(m), m.file_size) for name, m in members.items()}
+    return {name: _stored(f"{path}: array {name[:100]!r}", opener(m), m.file_size) for name, m in members.items()}
 
 
 class _Member(AbstractContextManager[IO[bytes]]):
@@ -100,36 +114,39 @@ class _Member(AbstractContextManager[IO[bytes]]):
 
 def _stored(name: str, opened: Opener, size: int) -> Column:
     """An array in the format of `.npy`, of so many bytes with its header."""
-    try:
-        with opened() as file:
-            shape, by_columns, dtype = _header(file)
-            begin = file.tell()
-    except Exception as error:
-        raise InputError(f"{name} cannot be read as an array: {error}", hint="fetch or write it again") from error
+    with reading(name, "cannot be read as an array", hint=AGAIN), opened() as file:
+        shape, by_columns, dtype = _header(file)
+        begin = file.tell()
     if dtype.hasobject:
         raise InputError(
             f"{name} holds Python objects (pickle), which could run any code",
             hint="write plain arrays: numpy.stack(list).astype(numpy.uint8)",
         )
-    wanted = begin + dtype.itemsize * int(np.prod(shape, dtype=np.float64))
+    if dtype.itemsize == 0 or min(shape, default=0) < 0:
+        raise InputError(f"{name} is broken: {dtype} of shape {str(shape)[:100]}", hint=AGAIN)
+    wanted = begin + dtype.itemsize * prod(shape)
     if size != wanted:
-        raise InputError(f"{name} is broken: {size} bytes instead of {wanted}", hint="fetch or write it again")
+        raise InputError(f"{name} is broken: {size} bytes instead of {str(wanted)[:30]}", hint=AGAIN)
 
     def chunks() -> Iterator[Array]:
-        try:
-            with opened() as file:
+        with ExitStack() as stack:
+            with reading(name, hint=AGAIN):
+                file = stack.enter_context(opened())
                 if by_columns:
-                    yield np.lib.format.read_array(file, allow_pickle=False)
-                    return
-                _header(file)
-                step = _rows(shape, dtype)
-                for first in range(0, length := shape[0] if shape else 1, step):
-                    rows = min(step, length - first)
-                    count = rows * int(np.prod(shape[1:]))
+                    whole = np.lib.format.read_array(file, allow_pickle=False)
+                else:
+                    _header(file)
+            if by_columns:
+                yield whole
+                return
+            step = _rows(shape, dtype)
+            for first in range(0, length := shape[0] if shape else 1, step):
+                rows = min(step, length - first)
+                count = rows * prod(shape[1:])
+                with reading(name, hint=AGAIN):
                     data = file.read(count * dtype.itemsize)
-                    yield np.frombuffer(data, dtype, count).reshape(rows, *shape[1:])
-        except Exception as error:
-            raise InputError(f"{name} cannot be read: {error}", hint="fetch or write it again") from error
+                    part = np.frombuffer(data, dtype, count).reshape(rows, *shape[1:])
+                yield part
 
     return Column(shape, dtype, chunks)
 
@@ -145,4 +162,4 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def _rows(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    return max(1, AT_ONCE // max(1, dtype.itemsize * int(np.prod(shape[1:]))))
+    return max(1, AT_ONCE // max(1, dtype.itemsize * prod(shape[1:])))

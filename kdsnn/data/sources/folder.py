@@ -13,6 +13,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ TEST = ("test", "val", "valid", "validation")
 AT_ONCE = 256  # images
 DEPTH = 2  # of the folders in a folder of images: train/cat
 MOST = 8  # problems that are told
+MOST_PIXELS = 2**24  # of an image: no network takes more, and a small file can declare them
 
 
 def of_folder(path: Path) -> Part:
@@ -111,8 +113,9 @@ def _source(path: Path, files: Sequence[tuple[Path, int]], classes: tuple[str, .
 def _chunks(path: Path, files: Sequence[Path], like: Path, shape: tuple[int, ...]) -> Iterator[npt.NDArray[Any]]:
     """The images, and at the end an error with all that cannot be read or are unlike one that can."""
     problems: list[str] = []
-    for begin in range(0, len(files), AT_ONCE):
-        part = files[begin : begin + AT_ONCE]
+    step = max(1, min(AT_ONCE, 2**26 // prod(shape)))
+    for begin in range(0, len(files), step):
+        part = files[begin : begin + step]
         images = np.zeros((len(part), *shape), np.uint8)
         for place, file in zip(images, part, strict=True):
             image = _open(file)
@@ -137,14 +140,14 @@ def _open(file: Path) -> npt.NDArray[np.uint8] | str:
 
     try:
         with Image.open(file, formats=("PNG", "JPEG")) as image:
+            if image.width * image.height > MOST_PIXELS:
+                return f"{file} is too large: {image.width} x {image.height} pixels"
             if image.mode not in MODES or "transparency" in image.info:
                 why = (
                     "is transparent" if "A" in image.mode or "transparency" in image.info else f"has mode {image.mode}"
                 )
                 return f"{file} {why}: only grey, and red, green and blue, of 8 bits are read"
             pixels = np.asarray(image.convert(MODES[image.mode]))
-    except Image.DecompressionBombError as error:
-        return f"{file} is too large: {error}"
     except Exception as error:  # noqa: BLE001  decoders raise what they like
         return f"{file} is broken: {'no PNG or JPEG' if 'cannot identify' in str(error) else error}"
     return np.moveaxis(pixels, -1, 0) if pixels.ndim == 3 else pixels[None]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from kdsnn.data.datasets import Dataset
 from kdsnn.data.sources.splits import as_given
-from kdsnn.run_folders import write_atomic
+from kdsnn.files.writing import write_atomic
 
 __all__ = ["save_data"]
 

@@ -84,11 +84,11 @@ def test_a_folder_with_a_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.npz", {"x": np.arange(3)}, "cannot be read as events: KeyError"),
+        ("a.npz", {"x": np.arange(3)}, "cannot be read as events: it has no y"),
         ("a.npz", {k: np.full(3, 0.5) for k in "xytp"}, "x is float64 of shape"),
         ("a.npz", {k: np.zeros((3, 1), int) for k in "xytp"}, r"x is int64 of shape \(3, 1\)"),
         ("a.npy", np.zeros((5, 3), int), "no columns x, y, t, p"),
-        ("a.npy", np.array([{"a": 1}], dtype=object), "cannot be read as events"),
+        ("a.npy", np.array([{"a": 1}], dtype=object), "holds Python objects"),
         ("a.aedat4", b"nothing", "it is no AEDAT file"),
         ("a.bin", bytes(23), "cannot be read as events"),
     ],

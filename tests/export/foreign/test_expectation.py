@@ -132,7 +132,10 @@ def test_files_that_are_no_recordings(tmp_path: Path, recorded: dict[str, np.nda
     (tmp_path / "cut.npz").write_bytes(saved(tmp_path, recorded).read_bytes()[:500])
     np.savez(tmp_path / "object.npz", x=np.array([{}], dtype=object))
     for name in ("none.npz", "one.npy", "text.npz", "cut.npz", "object.npz"):
-        with pytest.raises(InputError, match=rf"{name} is no .npz file of numbers(.|\n)*numpy.savez"):
+        with pytest.raises(
+            InputError,
+            match=rf"{name}(: array .*)? (is not an|cannot be read|holds Python)(.|\n)*numpy\.(savez|stack)",
+        ):
             check_recorded(network, tmp_path / name)
     with pytest.raises(InputError, match="nothing to compare"):
         check_recorded(network, saved(tmp_path, {"x": recorded["x"]}))
