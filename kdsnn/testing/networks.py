@@ -270,21 +270,28 @@ def _wide() -> Network:
     """Weights of 12 and of 13 bits, each in two synapses, whose low bits decide spikes."""
     rng = np.random.default_rng(15)
 
-    def parts(source: str, target: str, of: Callable[..., Conv2d | Dense], shape: Shape, bits: int) -> list[Projection]:
+    def parts(
+        source: str,
+        target: str,
+        of: Callable[..., Conv2d | Dense],
+        shape: Shape,
+        bits: int,
+        range_of_high: tuple[int, int],
+    ) -> list[Projection]:
         half = 2 ** (bits - 9)
-        high, low = rng.integers(-40, 61, shape), rng.integers(-half, half, shape)
+        high, low = rng.integers(*range_of_high, shape), rng.integers(-half, half, shape)
         return [Projection(source, target, of(high), bits - 8), Projection(source, target, of(low), part=1)]
 
     populations = (
         Population("input", (2, 6, 5), Input(1)),
-        Population("first", (3, 6, 5), Neuron(2500, rng.integers(-200, 200, 90), 3, clips=True)),
-        Population("out", (4,), Neuron(21000, np.zeros(4, dtype=np.int64), clips=True)),
+        Population("first", (3, 6, 5), Neuron(2500, rng.integers(-200, 200, 90), 3)),
+        Population("out", (4,), _silent(16000, 4)),
     )
     projections = (
-        *parts("input", "first", partial(Conv2d, padding=(1, 1)), (3, 2, 3, 3), 12),
-        *parts("first", "out", Dense, (4, 90), 13),
+        *parts("input", "first", partial(Conv2d, padding=(1, 1)), (3, 2, 3, 3), 12, (-40, 61)),
+        *parts("first", "out", Dense, (4, 90), 13, (-8, 40)),
     )
-    return Network("wide", populations, projections, 6, tuple("abcd"), integer=True)
+    return Network("wide", populations, projections, 4, tuple("abcd"), integer=True)
 
 
 def _clipping_from_above() -> Network:

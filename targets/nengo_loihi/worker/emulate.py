@@ -1,4 +1,4 @@
-"""Runs one job on nengo-loihi's emulator, for `run_job.py`.
+"""Runs one job on nengo-loihi's emulator, for `targets/processes/worker/run_job.py`.
 
 In the folder it reads `job.json`, `messages.npy` (samples, T, neurons), or (samples, 1, neurons) where every step of an
 image sends the same, and, for population i and projection j, `bias.<i>.npy` and `synapses.<j>.npy`. It writes

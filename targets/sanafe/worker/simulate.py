@@ -1,4 +1,4 @@
-"""Runs one job on SANA-FE, for `run_job.py`.
+"""Runs one job on SANA-FE, for `targets/processes/worker/run_job.py`.
 
 In the folder it reads `job.json`, `chip.yaml`, `messages.npy` and, for population i and projection j, `core.<i>.npy`,
 `bias.<i>.npy`, `drive.<i>.npy` and `synapses.<j>.npy`. It writes
