@@ -44,6 +44,8 @@ def violations(network: Network, constants: Constants) -> list[Violation]:
     if not network.integer:
         return [Violation(network.name, "is a float network; the chip's fixed-point neurons run integers")]
     found = overflow_violations(network) + unequal_paths(network, "Loihi")
+    told_apart = "holds one part of weights in two synapses, and SANA-FE's messages do not tell which they reached"
+    found += [Violation(projection.name, told_apart) for projection in network.projections if projection.part]
     synapses = sum(int(fan_out(p, network.population(p.source).shape).sum()) for p in network.projections)
     if synapses > MAX_SYNAPSES:
         what = (
