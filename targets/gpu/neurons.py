@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,7 +34,7 @@ def integrate(
     neuron: Neuron,
     drive: torch.Tensor,
     bias: torch.Tensor,
-    echo: Sums | None,
+    echoes: Sequence[Sums],
     state: State,
     train: torch.Tensor,
     scratch: Scratch,
@@ -45,7 +46,7 @@ def integrate(
         drive: what other populations send, `(T, B, *shape)` int32, or `(1, B, *shape)` if each step has the same; with
             the bias, where no current is kept.
         bias: of a neuron.
-        echo: what a population that feeds itself makes of the spikes of the step before.
+        echoes: what each projection of a population to itself makes of the spikes of the step before.
         state: before the first step; written.
         train: `(T, B, *shape)` bool; written.
         scratch: memory.
@@ -55,9 +56,10 @@ def integrate(
     flags = scratch.take("flags", v.shape, torch.int32)  # 0 or 1, in the type that it multiplies
     for step, spikes in enumerate(train):
         entering = drive[min(step, len(drive) - 1)]
-        if echo is not None and state.before is not None:
+        if echoes and state.before is not None:
             heard = scratch.take("with echo", v.shape, torch.int32)
-            entering = torch.add(entering, echo.weighted(state.before), alpha=echo.scale, out=heard)
+            for echo in echoes:
+                entering = torch.add(entering, echo.weighted(state.before), alpha=echo.scale, out=heard)
         if neuron.decay_u != DECAY_UNITY:
             u = _decay(u, int(neuron.decay_u)) + entering
             entering = u + bias
@@ -72,7 +74,7 @@ def integrate(
             torch.gt(v, threshold, out=flags)
             v.sub_(flags, alpha=int(neuron.reset_by))
             spikes.copy_(flags)
-        if echo is not None:
+        if echoes:
             state.before = spikes
     state.v, state.u = v, u
 

@@ -61,7 +61,9 @@ class GpuProgram(BatchProgram):
         shapes = {p.name: p.shape for p in network.populations}
         bits = {network.input.name: network.input_bits}
         self.sums = {p.name: sums_of(p, shapes[p.source], bits.get(p.source, 1), exact) for p in network.projections}
-        self.echoes = {p.target: self.sums[p.name] for p in network.projections if p.recurrent}
+        self.echoes = {
+            q.name: [self.sums[p.name] for p in network.incoming(q.name) if p.recurrent] for q in network.spiking
+        }
         self.biases = {p.name: bias_of(p, self.scratch.device) for p in network.spiking}
         self.constant = {p.name: self._constant(p) for p in network.spiking}
         pools = {p.name: max_pool(network, p) for p in network.spiking}
@@ -121,15 +123,15 @@ class GpuProgram(BatchProgram):
                 (projection,) = network.incoming(name)
                 sent[name] = _each(self.pools[name], sent[projection.source])
             else:
-                drive, echo = self._drive(name, sent), self.echoes.get(name)
+                drive, echoes = self._drive(name, sent), self.echoes[name]
                 shape = steps, *drive.shape[1:]
                 train = sent[name] = self.scratch.take(f"spikes of {name}", shape, torch.bool)
-                if whole and len(drive) == 1 and echo is None and forgets_nothing(neuron):
+                if whole and len(drive) == 1 and not echoes and forgets_nothing(neuron):
                     fire_in_periods(neuron, drive[0], train, self.scratch)
                 else:
                     if name not in states or whole:
                         states[name] = self._at_rest("v" if whole else f"v of {name}", shape[1:])
-                    integrate(neuron, drive, self.biases[name], echo, states[name], train, self.scratch)
+                    integrate(neuron, drive, self.biases[name], echoes, states[name], train, self.scratch)
             yield population, sent[name]
 
     def _at_rest(self, name: str, shape: Sequence[int]) -> State:

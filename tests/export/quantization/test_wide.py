@@ -14,6 +14,7 @@ from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Pro
 from kdsnn.network.overflow import overflows
 from kdsnn.recipes.load import load_recipe
 from kdsnn.targets.registry import load_target
+from kdsnn.testing import example_networks, random_images
 from tests.export.quantization.test_quantize import chain, images
 from tests.oracles import simulate_float, simulate_integer
 
@@ -83,7 +84,7 @@ def test_every_target_and_the_file_compute_the_same(tmp_path: Path) -> None:
 
 def test_the_bound_is_that_of_the_whole_weight() -> None:
     """High bits of 1472 and low bits of -30 are 1442 together, not 1472 up and 30 down."""
-    (wide,) = [n for n in _examples() if n.name == "wide"]
+    (wide,) = [n for n in example_networks() if n.name == "wide"]
     assert overflows(wide) == {}
     high, low = wide.incoming("out")
     shape = high.op.weight.shape
@@ -101,14 +102,8 @@ def test_the_bound_is_that_of_the_whole_weight() -> None:
     assert "wraps at" in overflows(beyond)["out"]
 
 
-def _examples() -> list[Network]:
-    from kdsnn.testing import example_networks
-
-    return example_networks()
-
-
 def test_a_part_alone_or_twice_is_refused() -> None:
-    (wide,) = [n for n in _examples() if n.name == "wide"]
+    (wide,) = [n for n in example_networks() if n.name == "wide"]
     high, low = wide.incoming("out")
     with pytest.raises(NetworkError, match=r"'first->out#1' is a part, and none before it is there"):
         replace(wide, projections=(*wide.incoming("first"), low))
@@ -123,7 +118,7 @@ def test_widths_that_there_are_not() -> None:
 
 def test_parts_of_different_kernels_are_bounded_each_by_itself() -> None:
     """One pixel of inhibition does not outweigh what all nine bring."""
-    (wide,) = [n for n in _examples() if n.name == "wide"]
+    (wide,) = [n for n in example_networks() if n.name == "wide"]
     first = list(wide.incoming("first"))
     first[0] = replace(first[0], op=replace(first[0].op, weight=np.full((3, 2, 3, 3), 57, np.int16)), exponent=7)
     first[1] = replace(first[1], op=Conv2d(np.full((3, 2, 1, 1), -127, np.int16)))
@@ -165,3 +160,21 @@ def test_a_wide_weight_is_not_given_up_for_machines_that_cannot_clip() -> None:
         _, report = quantize(network, weight_bits=bits, input_bits=4, calibration=shown, method="spikes")
         clips[bits] = [layer.clips for layer in report.layers]
     assert sum(clips[13]) > sum(clips[8])
+
+
+@pytest.mark.parametrize("name", ["image", "leaky", "frames", "recurrent", "recurrent-events"])
+def test_any_projection_can_have_a_second_part(name: str) -> None:
+    (one,) = [n for n in example_networks() if n.name == name]
+    rng = np.random.default_rng(0)
+    low = [
+        replace(p, op=replace(p.op, weight=rng.integers(-1, 2, p.op.weight.shape).astype(np.int16)), exponent=0, part=1)
+        for p in one.projections
+    ]
+    network = replace(one, projections=(*one.projections, *low))
+    shown = random_images(network, 12)
+    spikes, _ = simulate_integer(network, shown)
+    for target in ("reference", "gpu", "onnx"):
+        result = load_target(target).compile(network).run(shown, record="all")
+        for population, train in spikes.items():
+            np.testing.assert_array_equal(result.spikes[population], train, err_msg=f"{target} {population}")
+        assert result.counts == load_target("reference").compile(network).run(shown).counts
