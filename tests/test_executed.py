@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.main import get_command
 
-from kdsnn.cli.main import app
+from kdsnn.cli.app import app
 from tests.cli.test_followed_pages import FOLLOWED, FOLLOWED_AT_LENGTH, START
 from tests.pages import NOT_EXECUTED, ROOT, all_blocks, blocks, session, why_not_executed
 
