@@ -27,6 +27,7 @@ NOT_EXECUTED = {  # by page and first line
     ("docs/events.md", "$ kdsnn evaluate runs/saccade"): MINUTES,
     ("docs/gain.md", "uv run python benchmarks/gain.py"): HOURS,
     ("docs/lava.md", "kdsnn evaluate --target lava --pool"): "tests/cli/test_pool_command.py runs one with a scheduler",
+    ("docs/nengo-loihi.md", "kdsnn setup nengo-loihi"): "tests/cli/test_nengo_loihi_command.py runs both",
     ("docs/noise.md", '$ S="--set data.dataset=mnist5k-rot'): MINUTES,
     ("docs/paper.md", "$ kdsnn paper table1  "): HOURS,
     ("docs/paper.md", "$ kdsnn paper table1 --run"): MINUTES,

@@ -143,4 +143,4 @@ def test_a_full_output_is_named() -> None:
         ["bash", "-c", f"{' '.join(KDSNN)} list recipes > /dev/full"], check=False, capture_output=True, text=True
     )
     assert done.returncode == 3
-    assert "no room left to write the output" in done.stderr
+    assert "the output cannot be written: No space left on device" in done.stderr

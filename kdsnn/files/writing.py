@@ -127,4 +127,4 @@ def fault_of_system(error: OSError) -> InputError | None:
     """The error of a full disk, or of a folder that nobody may write to, wherever it was met; None of other errors."""
     if error.errno not in FAULTS:
         return None
-    return InputError(f"{error.filename or 'a file'} cannot be written: {error.strerror}", hint=HINT)
+    return InputError(f"{error.filename or 'the output'} cannot be written: {error.strerror}", hint=HINT)

@@ -73,9 +73,8 @@ def ending_signals(*, until_exit: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        if handler.first is None or not until_exit:
-            for number, kept in before.items():
-                signal.signal(number, kept)
+        for number, kept in before.items():  # as Python ends, it takes its handlers back: what is ignored stays so
+            signal.signal(number, kept if handler.first is None or not until_exit else signal.SIG_IGN)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["problems_of"]
 
 MOST_TIMESTEPS = 2**16 - 1  # the spikes of a neuron over the window are counted in 16 bits
-MOST_SPIKES = 2**29  # neurons times time steps: what one image costs, in memory and in time
+MOST_SPIKES = 2**33  # neurons times time steps: what one image costs, in memory and in time
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 

@@ -43,7 +43,7 @@ def test_wide_weights_go_the_whole_road(cli: Cli, run: Path, tmp_path: Path) -> 
         assert cli("evaluate", run, "-t", target, "-n", 10).code == 0
     synops = cli("energy", run, "--model", "loihi1", "-n", 10, "--json")
     assert synops.code == 0, synops.err
-    assert cli("export", run, "-t", "lava", "-n", 2, "-o", tmp_path / "bundle").code == 0
+    assert cli("export", run, "-t", "lava", "-o", tmp_path / "bundle").code == 0
     assert cli("report", run).code == 0
     refused = cli("quantize", run, "--weight-bits", 12, "--qat-epochs", 1)
     assert refused.code == 2

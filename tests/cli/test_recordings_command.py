@@ -131,4 +131,4 @@ def test_a_truncated_recording_is_refused(cli: Cli, module: str, graph: Path, re
     broken.write_bytes(broken.read_bytes()[:-9])
     for ask in (("convert", module, "--images"), ("quantize", graph, "--calibrate")):
         done = cli(*ask, recordings, "--sensor", "8x10", "-T", T)
-        assert_error(done, 3, "00.aedat4 is broken: ValueError: it ends within a packet", "fetch it again")
+        assert_error(done, 3, "00.aedat4 is broken: it ends within a packet", "fetch it again")
