@@ -67,7 +67,7 @@ def test_depths_and_lookup() -> None:
         ({"populations": with_neuron(decay_v=float("nan"))}, "such a decay"),
         ({"populations": with_neuron(fires=False, threshold=float("inf"))}, "not finite"),
         (
-            {"populations": (Population("input", (1, 2**16, 2), Input()), tiny().populations[1]), "timesteps": 65535},
+            {"populations": (Population("input", (1, 2**17, 2), Input()), tiny().populations[1]), "timesteps": 65535},
             "more than",
         ),
     ],
