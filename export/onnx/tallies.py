@@ -58,8 +58,7 @@ def _reached(graph: Graph, population: Population, emitted: dict[str, str]) -> l
         if projection.recurrent:  # the last step's spikes do not arrive
             carried = graph.add("Sub", carried, _over_images(graph, f"s.{source.name}.end"))
         present = (projection.op.weight != 0).astype(ones.dtype)
-        graded = source is network.input and network.input_bits > 1
-        sums = macs if graded else synops
+        sums = macs if network.graded(projection) else synops
         for kind, mask in enumerate((ones, present)):
             events = _events(graph, projection, source.shape, mask, carried)
             sums[kind] = graph.add("Add", sums[kind], events)

@@ -113,8 +113,7 @@ def counts_by_step(network: Network, images: Images, spikes: Spikes) -> Int64Arr
             reached = np.broadcast_to(_reached(messages, np.stack(fans, axis=1)), (n, steps, 2))
         if projection.recurrent:
             reached = np.concatenate([np.zeros_like(reached[:, :1]), reached[:, :-1]], axis=1)
-        graded = projection.source == entry.name and network.input_bits > 1
-        first = COUNTED.index("input_macs" if graded else "synops_dense")
+        first = COUNTED.index("input_macs" if network.graded(projection) else "synops_dense")
         counts[..., first : first + 2] += reached
     return counts
 

@@ -141,7 +141,7 @@ def tally(
         sent = carried[projection.name].reshape(source.shape)
         dense = int((sent * fan_out(projection, source.shape)).sum())
         effective = int((sent * fan_out(projection, source.shape, zero_weights=False)).sum())
-        if source is network.input and network.input_bits > 1:
+        if network.graded(projection):
             reached += Tally(input_macs=dense, input_macs_effective=effective)
         else:
             reached += Tally(synops_dense=dense, synops_effective=effective)

@@ -75,6 +75,10 @@ class Network:
         assert isinstance(model, Input)  # noqa: S101  validated above
         return model.bits
 
+    def graded(self, projection: Projection) -> bool:
+        """Whether a projection carries grey levels, which are no spikes: the image's, with more than one bit."""
+        return projection.source == self.input.name and self.input_bits > 1
+
     @property
     def static(self) -> bool:
         """Whether every time step of an image sends the same."""

@@ -12,7 +12,6 @@ from kdsnn.files.arrays import write_array
 from kdsnn.files.writing import write_json
 from kdsnn.network import Conv2d, Network, Neuron, Population
 from kdsnn.network.counters import input_messages
-from kdsnn.targets.nengo_loihi.limits import graded
 from kdsnn.targets.placement.synapses import synapses
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def write_job(
             {
                 "source": index[p.source],
                 "target": index[p.target],
-                "graded": graded(network, p),
+                "graded": network.graded(p),
                 "indexed": isinstance(p.op, Conv2d),
             }
             for p in network.projections

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, STATE_LIMIT, Network, Population, Projection, neuron_of
+from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, STATE_LIMIT, Network, Population, neuron_of
 from kdsnn.network.counters import fan_out
 from kdsnn.network.overflow import current_bounds, drive_bounds, incoming
 from kdsnn.targets.base import Violation
 from kdsnn.targets.fitting import overflow_violations
 from kdsnn.targets.placement.path_lengths import unequal_paths
 
-__all__ = ["graded", "violations"]
+__all__ = ["violations"]
 
 ACCUMULATOR = 2**21  # Q_BITS of nengo_loihi/builder/discretize.py
 MAX_SYNAPSES = 10_000_000  # each has a weight and an index of its own: see docs/nengo-loihi.md
@@ -34,16 +34,11 @@ def violations(network: Network) -> list[Violation]:
     return found
 
 
-def graded(network: Network, projection: Projection) -> bool:
-    """Whether it carries grey levels, which the emulator's spikes cannot."""
-    return projection.source == network.input.name and network.input_bits > 1
-
-
 def _overflows(network: Network, population: Population) -> Iterator[str]:
     """Sums that are narrower in the emulator than in a network."""
     neuron, heard = neuron_of(population), incoming(network, population)
     lasts = neuron.decay_u < DECAY_UNITY  # then grey levels come as spikes, too, and not with the bias
-    accumulated = drive_bounds(population, [(p, most) for p, most in heard if lasts or not graded(network, p)])
+    accumulated = drive_bounds(population, [(p, most) for p, most in heard if lasts or not network.graded(p)])
     if (reached := _furthest(*(part << MEMBRANE_SHIFT for part in accumulated))) >= ACCUMULATOR:
         yield f"what arrives in a step could reach {reached}, and wraps at {ACCUMULATOR} on Loihi 1"
     bias = neuron.bias.astype(np.int64) << neuron.bias_exponent

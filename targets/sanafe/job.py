@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from kdsnn.files.arrays import write_array
 from kdsnn.files.writing import write_atomic, write_json
-from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, Neuron, Population, Projection
+from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, Neuron, Population
 from kdsnn.network.counters import input_messages
 from kdsnn.network.linear_maps import apply
 from kdsnn.targets.placement.synapses import synapses
@@ -57,7 +57,7 @@ def write_job(
         "units": {"synapse": SYNAPSE, "dendrite": DENDRITE, "soma": SOMA, "port": PORT},
         "populations": [_population(p, network, recorded) for p in network.populations],
         "projections": [
-            {"source": index[p.source], "target": index[p.target], "graded": _graded(network, p)}
+            {"source": index[p.source], "target": index[p.target], "graded": network.graded(p)}
             for p in network.projections
         ],
     }
@@ -103,17 +103,13 @@ def _reset(neuron: Neuron) -> tuple[str, int | None]:
     return "none", int(neuron.reset_by) or None
 
 
-def _graded(network: Network, projection: Projection) -> bool:
-    """Whether it carries grey levels, which SANA-FE's spikes cannot: they weigh nothing there, and come as drive."""
-    return projection.source == network.input.name and network.input_bits > 1
-
-
 def _drive(network: Network, population: Population, messages: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
     """What grey levels bring to each neuron, `(N, T, neurons)`, 64 to a weight unit; it enters the current.
 
+    SANA-FE's spikes cannot carry them: they weigh nothing there.
     T is 1 where each step of an image brings the same, and N, too, is 1 where no grey levels arrive.
     """
-    graded = [p for p in network.incoming(population.name) if _graded(network, p)]
+    graded = [p for p in network.incoming(population.name) if network.graded(p)]
     if not graded:
         return np.zeros((1, 1, population.neurons), dtype=np.int32)
     drive = np.zeros((*messages.shape[:2], population.neurons), dtype=np.int32)

@@ -95,7 +95,7 @@ def _counts(windows: _Windows, constants: Constants) -> Counts:
     tallies = {}
     for population in network.spiking:
         projections = network.incoming(population.name)
-        graded = [p for p in projections if p.source == network.input.name and network.input_bits > 1]
+        graded = [p for p in projections if network.graded(p)]
         binary = [p for p in projections if p not in graded]
         spikes = int(windows.population("spikes", population.name))
         updates = (windows.population("soma_j", population.name) - spikes * extra) / constants.inactive[0]
