@@ -39,6 +39,7 @@ __all__ = [
     "TimedOutError",
     "UsageError",
     "VerificationError",
+    "install_command",
 ]
 
 
@@ -134,6 +135,11 @@ class PluginError(KdsnnError):
     exit_code = 6
 
 
+def install_command(extra: str) -> str:
+    """What to type for an extra of kdsnn."""
+    return f"pip install 'kdsnn[{extra}]'"
+
+
 class MissingExtraError(KdsnnError):
     """An optional package is not installed.
 
@@ -145,7 +151,7 @@ class MissingExtraError(KdsnnError):
     exit_code = 6
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} is not installed", hint=f"install it with: pip install 'kdsnn[{extra}]'")
+        super().__init__(f"{what} is not installed", hint=f"install it with: {install_command(extra)}")
         self.args = (what, extra)  # what pickle makes it from again, on its way from another process
 
 

@@ -176,6 +176,7 @@ def joined(
         counts += result.counts
     output_spikes = np.concatenate([r.spikes[network.output.name] for r in results])
     steps = [part.steps for part in parts if part.steps is not None]
+    noted = dict.fromkeys(key for result in results for key in result.notes)
     return Evaluation(
         target=target,
         fingerprint=results[0].fingerprint,
@@ -188,7 +189,7 @@ def joined(
         compared=parts[0].compared,
         wall_s=sum(r.wall_s for r in results) if wall_s is None else wall_s,
         versions=results[0].versions,
-        notes={key: _note(key, [r.notes.get(key, 0.0) for r in results]) for each in results for key in each.notes},
+        notes={key: _note(key, [r.notes.get(key, 0.0) for r in results]) for key in noted},
         edges=edges_of(network),
         in_time=in_time(network, joined_steps(steps), counts, output_spikes, labels, margins) if steps else None,
     )

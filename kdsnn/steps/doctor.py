@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from kdsnn.errors import install_command
 from kdsnn.extras import OPTIONAL
 from kdsnn.run_folders import runs_root
 from kdsnn.targets.registry import probe_all
@@ -59,7 +60,7 @@ def _extras() -> Iterator[Finding]:
         packages = [package for package, (of, _) in OPTIONAL.items() if of == extra]
         left_out = [package for package in packages if find_spec(package) is None]
         detail = f"without {', '.join(left_out)}" if left_out else ", ".join(packages)
-        hint = f"pip install 'kdsnn[{extra}]'" if left_out else ""
+        hint = install_command(extra) if left_out else ""
         yield Finding(f"extra {extra}", not left_out, detail, hint, needed=False)
 
 

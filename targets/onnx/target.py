@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.errors import install_command
 from kdsnn.export.onnx.flavours import Flavour
 from kdsnn.export.onnx_runtime import onnx_runtime
 from kdsnn.network import Network
@@ -55,7 +56,7 @@ class OnnxTarget(Target):
         """Whether ONNX Runtime is installed, with the device. Imports it only for CUDA."""
         found = _installed()
         if found is None:
-            return Availability(False, "onnxruntime is not installed", "pip install 'kdsnn[onnx]'")
+            return Availability(False, "onnxruntime is not installed", install_command("onnx"))
         if self.device == "cuda":
             try:
                 onnxruntime = onnx_runtime()

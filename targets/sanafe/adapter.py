@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from kdsnn.errors import install_command
 from kdsnn.network import Network
 from kdsnn.network.features import (
     CURRENT,
@@ -35,7 +36,7 @@ __all__ = ["SanafeProgram", "SanafeTarget"]
 
 WORKER = Path(__file__).with_name("worker") / "simulate.py"
 MISSING = "the package sanafe is not installed"
-HINT = "pip install 'kdsnn[sanafe]'"
+HINT = install_command("sanafe")
 
 
 class SanafeTarget(Target):
