@@ -22,6 +22,14 @@ KDSNN = [sys.executable, "-m", "kdsnn"]
 GONE_WITHIN_S = 10.0
 
 
+@pytest.fixture(autouse=True)
+def _hang_ups_are_not_ignored() -> Iterator[None]:
+    """As they are under `nohup`: commands inherit that, and keep to it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def place() -> Iterator[Path]:
     """The folder for temporary files of a command: empty at the end, and no process of the command lives."""

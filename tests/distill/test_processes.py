@@ -80,23 +80,22 @@ def test_killed_at_random_moments_and_resumed(tmp_path: Path, kills: int) -> Non
     whole = weights(distill(recipe, run=tmp_path / "whole", device="cpu"))
     made, moments = [sys.executable, "-m", *command(cut, changes)], list[int]()
     for kill in range(kills):
-        process = subprocess.Popen(
-            [*made, *(["--resume"] if (cut / RECIPE).exists() else [])], env=environment(), stderr=subprocess.PIPE
-        )
-        before = epochs_done(cut)
-        while kill % 3 != 2 and epochs_done(cut) == before and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(chance.uniform(0, 0.3 if kill % 3 != 2 else 6.0))
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, process.communicate()[1]
+        resumed = ["--resume"] if (cut / RECIPE).exists() else []
+        with subprocess.Popen([*made, *resumed], env=environment(), stderr=subprocess.PIPE) as process:
+            before = epochs_done(cut)
+            while kill % 3 != 2 and epochs_done(cut) == before and process.poll() is None:
+                time.sleep(0.01)
+            time.sleep(chance.uniform(0, 0.3 if kill % 3 != 2 else 6.0))
+            process.send_signal(signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL, process.communicate()[1]
         moments.append(epochs_done(cut))
     assert not (cut / "student.json").exists()
     done = subprocess.run([*made, "--resume"], env=environment(), check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    resumed = weights(cut)
+    again = weights(cut)
     print(f"killed {kills} times, after {moments} of {5 * kills} epochs, seed {SEED}")  # noqa: T201
-    assert whole.keys() == resumed.keys()
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole), f"killed after {moments} epochs"
+    assert whole.keys() == again.keys()
+    assert all(torch.equal(whole[name], again[name]) for name in whole), f"killed after {moments} epochs"
 
 
 def test_a_second_process_on_a_run_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
@@ -104,20 +103,20 @@ def test_a_second_process_on_a_run_is_refused_and_the_first_goes_on(tmp_path: Pa
     run, whole = tmp_path / "run", tmp_path / "whole"
     distill(load_recipe("digits-2conv", changes), run=whole, device="cpu")
     made = [sys.executable, "-m", *command(run, changes)]
-    first = subprocess.Popen(made, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    while not (run / CHECKPOINT).exists() and first.poll() is None:
-        time.sleep(0.01)
-    first.send_signal(signal.SIGSTOP)  # it is at work as long as this needs
-    try:
-        for second in (made, [*made, "--resume"], [sys.executable, "-m", "kdsnn", "quantize", str(run)]):
-            refused = subprocess.run(second, env=environment(), check=False, capture_output=True, text=True)
-            assert refused.returncode == LockedError("").exit_code, refused.stderr
-            assert f"another process is working on {run}" in refused.stderr
-            assert "wait for it, or take another run" in refused.stderr
-            assert "Traceback" not in refused.stderr
-    finally:
-        first.send_signal(signal.SIGCONT)
-    assert first.wait() == 0, first.communicate()[1]
+    with subprocess.Popen(made, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as first:
+        while not (run / CHECKPOINT).exists() and first.poll() is None:
+            time.sleep(0.01)
+        first.send_signal(signal.SIGSTOP)  # it is at work as long as this needs
+        try:
+            for second in (made, [*made, "--resume"], [sys.executable, "-m", "kdsnn", "quantize", str(run)]):
+                refused = subprocess.run(second, env=environment(), check=False, capture_output=True, text=True)
+                assert refused.returncode == LockedError("").exit_code, refused.stderr
+                assert f"another process is working on {run}" in refused.stderr
+                assert "wait for it, or take another run" in refused.stderr
+                assert "Traceback" not in refused.stderr
+        finally:
+            first.send_signal(signal.SIGCONT)
+        assert first.wait() == 0, first.communicate()[1]
     assert all(torch.equal(tensor, weights(run)[name]) for name, tensor in weights(whole).items())
 
 
