@@ -85,11 +85,15 @@ LOSSES: Registry[Any] = Registry(
     "losses",
     {
         "both": "kdsnn.distill.losses.both:LOSS",
+        "drive": "kdsnn.distill.losses.drive:LOSS",
         "feature": "kdsnn.distill.losses.feature:LOSS",
+        "laf": "kdsnn.distill.losses.laf:LOSS",
         "layer-rates": "kdsnn.distill.losses.layer_rates:LOSS",
+        "noise-smoothed": "kdsnn.distill.losses.noise_smoothed:LOSS",
         "none": "kdsnn.distill.losses.alone:LOSS",
         "per-step": "kdsnn.distill.losses.per_step:LOSS",
         "response": "kdsnn.distill.losses.response:LOSS",
+        "temporal": "kdsnn.distill.losses.temporal:LOSS",
     },
 )
 AUGMENTATIONS: Registry[Any] = Registry(

@@ -1,8 +1,6 @@
-"""A student and what it needs to be compared with its teacher, and the loss of both on a batch."""
+"""The loss of a learner's answer to a batch, beside what its teacher answers."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,40 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kdsnn.distill.features import Pair, as_map, watching
+from kdsnn.distill.features import sized, watching
+from kdsnn.distill.learner import Answer, Watched
 from kdsnn.distill.losses.loss import Seen, annealed, loss_of
 from kdsnn.distill.trainer import Batch
-from kdsnn.models.students import Student
 from kdsnn.recipes.schema import DistillSection
 
-__all__ = ["Distiller", "Learner"]
+__all__ = ["Distiller"]
 
 AT_ONCE = 250  # images of which the teacher is asked before the training
-
-
-class Learner(nn.Module):
-    """What is trained: the student, and for each pair a 1x1 convolution from its channels to the teacher's.
-
-    Args:
-        student: the student.
-        pairs: whose features are compared; none for a loss without features.
-    """
-
-    def __init__(self, student: Student, pairs: Sequence[Pair] = ()) -> None:
-        super().__init__()
-        self.student, self.pairs = student, tuple(pairs)
-        self.transforms = nn.ModuleList(nn.Conv2d(*pair.channels, 1) for pair in self.pairs)
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """Output spikes `(T, B, classes)`, and the transformed rates `(B, C, H, W)` of each pair."""
-        with watching(self.student.layers, [pair.student for pair in self.pairs]) as seen:
-            steps: torch.Tensor = self.student(images)
-        rates = []
-        for pair, transform in zip(self.pairs, self.transforms, strict=True):
-            spikes = seen[pair.student]
-            rate = spikes.reshape(self.student.timesteps, -1, *spikes.shape[1:]).mean(dim=0)
-            rates.append(transform(_sized(rate, pair)))
-        return steps, tuple(rates)
 
 
 class Distiller:
@@ -52,7 +25,7 @@ class Distiller:
     Args:
         section: kind of the loss, and its options.
         teacher: from images in [0, 1] to logits; None for the student alone.
-        pairs: those of the learner.
+        watched: as the learner has it.
         unchanged: the training images `(N, C, H, W)` uint8, where augmentation leaves them as they are: then the
             teacher answers for each of them once only. Its features are not kept: they are larger than the images.
     """
@@ -61,21 +34,28 @@ class Distiller:
         self,
         section: DistillSection,
         teacher: nn.Module | None = None,
-        pairs: Sequence[Pair] = (),
+        watched: Watched = Watched(),  # noqa: B008  frozen
         unchanged: npt.NDArray[np.uint8] | None = None,
     ) -> None:
-        self.section, self.pairs = section, tuple(pairs)
+        self.section, self.watched = section, watched
         self.teacher = None if teacher is None else teacher.eval()
-        self.unchanged = None if self.pairs else unchanged
+        self.unchanged = None if watched.pairs else unchanged
         self.answers: torch.Tensor | None = None
 
     def __call__(self, learner: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss of a batch, and its firing rates `(B, classes)`."""
-        steps, ours = learner(batch.images)
-        logits, theirs = self._teacher(batch, steps[0])
-        features = tuple((s.float(), t.float()) for s, t in zip(ours, theirs, strict=True))
+        answer: Answer = learner(batch.images)
+        logits, theirs = self._teacher(batch, answer.steps[0])
         section = annealed(self.section, batch.progress)
-        seen = Seen(steps.float(), logits.float(), batch.labels, features)
+        seen = Seen(
+            steps=answer.steps.float(),
+            teacher=logits.float(),
+            labels=batch.labels,
+            features=tuple((s.float(), t.float()) for s, t in zip(answer.features, theirs, strict=True)),
+            drive=None if answer.drive is None else answer.drive.float(),
+            through=None if answer.read is None else self._through(answer.read.float()),
+            scale=answer.scale,
+        )
         return loss_of(section)(seen, section), seen.rates
 
     @torch.no_grad()
@@ -88,18 +68,20 @@ class Distiller:
             if self.answers is None:
                 self.answers = _answers(teacher, self.unchanged, batch.images.device)
             return self.answers[batch.index], ()
-        with watching(teacher, [pair.teacher for pair in self.pairs]) as seen:
+        with watching(teacher, [pair.teacher for pair in self.watched.pairs]) as seen:
             logits: torch.Tensor = teacher(batch.images)
-        return logits, tuple(_sized(seen[pair.teacher], pair) for pair in self.pairs)
+        return logits, tuple(sized(seen[pair.teacher], pair) for pair in self.watched.pairs)
+
+    def _through(self, features: torch.Tensor) -> torch.Tensor:
+        """What the teacher's classifier, which learns nothing, makes of features `(B, F)`."""
+        assert self.teacher is not None  # noqa: S101  a loss that needs its classifier needs the teacher
+        assert self.watched.linear is not None  # noqa: S101
+        linear = self.teacher.get_submodule(self.watched.linear[1])
+        assert isinstance(linear, nn.Linear)  # noqa: S101
+        return F.linear(features, linear.weight.detach(), None if linear.bias is None else linear.bias.detach())
 
 
 def _answers(teacher: nn.Module, images: npt.NDArray[np.uint8], device: torch.device) -> torch.Tensor:
     """The teacher's logits of all images."""
     parts = torch.split(torch.tensor(images), AT_ONCE)
     return torch.cat([teacher(part.to(device).float() / 255) for part in parts])
-
-
-def _sized(features: torch.Tensor, pair: Pair) -> torch.Tensor:
-    """Feature maps at the size of a pair; the larger ones are averaged."""
-    maps = features.reshape(as_map(features.shape))
-    return maps if tuple(maps.shape[2:]) == pair.size else F.adaptive_avg_pool2d(maps, pair.size)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from kdsnn.errors import RecipeError
@@ -17,7 +18,7 @@ from kdsnn.own_code.functions import title_of
 from kdsnn.recipes.schema import Recipe
 from kdsnn.registry import nearest
 
-__all__ = ["Pair", "default_pairs", "find_pairs", "watching"]
+__all__ = ["Pair", "as_map", "default_pairs", "find_pairs", "input_of", "sized", "watching"]
 
 Shape = tuple[int, ...]
 
@@ -40,8 +41,11 @@ class Pair:
 
 
 @contextmanager
-def watching(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, torch.Tensor]]:
-    """Collects, by name, what modules put out while the model runs inside; of a ReLU, what goes into it."""
+def watching(model: nn.Module, names: Iterable[str], inputs: Iterable[str] = ()) -> Iterator[dict[str, torch.Tensor]]:
+    """Collects, by name, what modules put out while the model runs inside; of a ReLU, what goes into it.
+
+    Of the modules in `inputs`, too, what goes into them, under the name that `input_of` makes.
+    """
     seen: dict[str, torch.Tensor] = {}
     modules = dict(model.named_modules())
     handles = []
@@ -51,11 +55,18 @@ def watching(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, torch
             handles.append(module.register_forward_pre_hook(_keep_input(seen, name)))
         else:
             handles.append(module.register_forward_hook(_keep_output(seen, name)))
+    for name in dict.fromkeys(inputs):
+        handles.append(modules[name].register_forward_pre_hook(_keep_input(seen, input_of(name))))
     try:
         yield seen
     finally:
         for handle in handles:
             handle.remove()
+
+
+def input_of(name: str) -> str:
+    """Under which name `watching` keeps what goes into a module."""
+    return f"{name} (input)"
 
 
 def default_pairs(student: str, teacher: str) -> tuple[tuple[str, str], ...]:
@@ -110,6 +121,12 @@ def as_map(shape: Sequence[int]) -> tuple[int, int, int, int]:
     """`(N, C, H, W)`; features without height and width are maps of one pixel."""
     batch, channels, height, width = (*shape, 1, 1)[:4]
     return batch, channels, height, width
+
+
+def sized(features: torch.Tensor, pair: Pair) -> torch.Tensor:
+    """Feature maps at the size of a pair; the larger ones are averaged."""
+    maps = features.reshape(as_map(features.shape))
+    return maps if tuple(maps.shape[2:]) == pair.size else F.adaptive_avg_pool2d(maps, pair.size)
 
 
 def _wrong(whose: str, names: Sequence[str], known: dict[str, torch.Size]) -> Iterator[str]:

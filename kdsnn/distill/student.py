@@ -16,9 +16,9 @@ from kdsnn.data.identity import identify_test
 from kdsnn.data.sources.save import save_data
 from kdsnn.distill.accuracy import accuracy
 from kdsnn.distill.checkpoint import load_given, load_model, save_model
-from kdsnn.distill.distiller import Distiller, Learner
-from kdsnn.distill.features import Pair, find_pairs
-from kdsnn.distill.losses.loss import Loss, loss_of
+from kdsnn.distill.distiller import Distiller
+from kdsnn.distill.learner import Learner, Watched, what_to_watch
+from kdsnn.distill.losses.loss import check_alpha, loss_of
 from kdsnn.distill.own_networks import bring_along, identity, needs_teacher, recipe_of
 from kdsnn.distill.preparation import IN_MEMORY, Preparation, prepare
 from kdsnn.distill.processes import one_writer
@@ -39,9 +39,10 @@ from kdsnn.recipes.load import recipe_toml
 from kdsnn.recipes.schema import Recipe
 from kdsnn.run_folders import RECIPE, recipe_path
 
-__all__ = ["distill", "load_student"]
+__all__ = ["BESIDE", "distill", "load_student", "watched_by"]
 
 WEIGHTS, RESULT = "student.safetensors", "student.json"
+BESIDE = "beside.safetensors"  # what was learnt beside the student, where the loss learns anything
 BALANCED_ON = 512  # training images
 
 
@@ -76,6 +77,7 @@ def distill(
     """
     if tensorboard:
         need("tensorboard")
+    check_alpha(recipe.distill)
     prepared = prepare(recipe, data)
     recipe = prepared.recipe
     torch.manual_seed(recipe.seed + 1)
@@ -83,8 +85,8 @@ def distill(
     if recipe.teacher.weights is not None and needs_teacher(recipe):
         given_teacher(prepared)  # says now what is wrong with it
     loss = loss_of(recipe.distill)
-    pairs = _pairs(prepared, student, loss)
-    learner = Learner(student, pairs)
+    watched = watched_by(prepared, student)
+    learner = Learner(student, watched)
     with one_writer(run, device) as state, ExitStack() as stack:
         if state.is_main_process:
             _claim(prepared, run, resume=resume)
@@ -103,13 +105,15 @@ def distill(
             learner.student = student = _new_student(prepared, teacher)
         plan = Plan(recipe.train, prepared.split, recipe.data.augment, recipe.seed + 1, "student")
         unchanged = prepared.split.images if recipe.data.augment == "none" else None
-        forward = Distiller(recipe.distill, teacher if loss.needs_teacher else None, pairs, unchanged)
+        forward = Distiller(recipe.distill, teacher if loss.needs_teacher else None, watched, unchanged)
         validate = None if prepared.held_out is None else _student_accuracy(prepared.held_out)
         began = time.perf_counter()
         with epoch_log(run, wanted=tensorboard and state.is_main_process) as log:
             fit(learner, forward, plan, run, resume=resume, device=device, validate=validate, on_epoch=log)
         if state.is_main_process:
             save_model(student, run / WEIGHTS)
+            if learner.beside.state_dict():
+                save_model(learner.beside, run / BESIDE)
             result = {
                 "model": title_of(recipe.student.model),
                 "accuracy": accuracy(student, prepared.dataset.test),
@@ -175,15 +179,15 @@ def _new_student(prepared: Preparation, teacher: nn.Module | None = None) -> Stu
     return student
 
 
-def _pairs(prepared: Preparation, student: Student, loss: Loss) -> tuple[Pair, ...]:
-    """The pairs of layers of the recipe's loss; raises where the teacher cannot be built, or has no such layers."""
-    if not loss.needs_teacher:
-        return ()
+def watched_by(prepared: Preparation, student: Student) -> Watched:
+    """What the recipe's loss watches; raises where the teacher cannot be built, or has no such layers."""
     recipe, shape = prepared.recipe, prepared.dataset.image_shape
+    if not loss_of(recipe.distill).needs_teacher:
+        return Watched()
     own = is_reference(recipe.teacher.model)  # whose code may load what is not there on a device without numbers
     with torch.device("cpu" if own else "meta"):
         teacher = build_teacher(recipe.teacher, shape, prepared.classes)
-    return find_pairs(recipe, student, teacher, shape) if loss.needs_features else ()
+    return what_to_watch(recipe, student, teacher, shape)
 
 
 def _student_accuracy(split: Split) -> Callable[[nn.Module], float]:

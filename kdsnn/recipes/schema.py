@@ -198,26 +198,33 @@ class DistillSection(_Section):
         kind: name of a loss, in `kdsnn.choices.LOSSES`: `none` is the student alone, `response` and `feature` are the
             paper's.
         temperature: tau.
-        alpha: weight of the teacher's part.
+        alpha: weight of the teacher's part; where the loss mixes it with that of the labels, 1 at most.
         alpha_end: to which alpha goes, linearly, over the training; None keeps it.
-        logit_scale: logits are so many times the firing rates.
+        logit_scale: logits are so many times the firing rates; a scale that is learnt starts from it.
         task: loss of the labels: `ce` (cross-entropy of the logits) or `mse` (squared error of the rates).
         label_smoothing: of the targets of `task`.
         soft: loss of the teacher's softened answer: `ce` or `mse`, likewise.
-        feature_scale: the part of the features is so many times its mean.
+        feature_scale: the part of the features is so many times what is measured.
+        feature_reduction: of the squared distances in a feature map: the `sum` over its elements (the paper's), or
+            their `mean`.
+        ensemble: of `temporal`, the weight of the part where each step learns from their mean.
+        rate_noise: of `noise-smoothed`, the standard deviation of the noise on the rates.
         pairs: names of a student's and a teacher's module, whose features are compared; None takes the ends of their
             stages.
     """
 
     kind: Annotated[str, _one_of(choices.LOSSES)] = "response"
     temperature: Positive = 2.0
-    alpha: Share = 0.5
-    alpha_end: Share | None = None
+    alpha: NotNegative = 0.5
+    alpha_end: NotNegative | None = None
     logit_scale: Positive = 5.0
     task: Literal["ce", "mse"] = "ce"
     label_smoothing: Share = 0.0
     soft: Literal["ce", "mse"] = "ce"
     feature_scale: Positive = 1.0
+    feature_reduction: Literal["sum", "mean"] = "sum"
+    ensemble: NotNegative = 0.1
+    rate_noise: NotNegative = 0.1
     pairs: Annotated[tuple[tuple[str, str], ...], Field(min_length=1)] | None = None
 
 

@@ -15,7 +15,7 @@ from kdsnn.distill.losses.loss import loss_of
 from kdsnn.distill.preparation import Preparation
 from kdsnn.distill.qat.sensitivity import LayerSensitivity, layer_sensitivity
 from kdsnn.distill.qat.training import QatSettings, qat
-from kdsnn.distill.student import load_student
+from kdsnn.distill.student import BESIDE, load_student, watched_by
 from kdsnn.distill.teacher import load_teacher
 from kdsnn.distill.trainer import CHECKPOINT
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, ensure_agrees, with_agreement
@@ -29,7 +29,7 @@ from kdsnn.files.reading import read_json
 from kdsnn.files.writing import remove
 from kdsnn.models.students import Student
 from kdsnn.network import Network
-from kdsnn.recipes.schema import DistillSection, QuantizeSection
+from kdsnn.recipes.schema import QuantizeSection
 from kdsnn.run_folders import find_run, lock, name_of_run
 from kdsnn.steps.calibration import images_to_agree_on, images_to_check
 from kdsnn.steps.figures import write_quantized
@@ -85,7 +85,7 @@ def quantize_run(
         )
         dataset, float_network = prepared.dataset, _lowered(folder, prepared, student)
         if section.qat.epochs:
-            network, report = _fine_tuned(float_network, prepared, section, folder)
+            network, report = _fine_tuned(float_network, student, prepared, section, folder)
         else:
             network, report = post_training(float_network, dataset, section)
         float_accuracy = _float_accuracy(folder, student, dataset)
@@ -99,7 +99,6 @@ def quantize_run(
             float_accuracy=float_accuracy,
             integer_accuracy=integer_accuracy,
             sensitivity=_sensitivity(float_network, network, report, dataset) if sensitivity else (),
-            notes=_notes(prepared.recipe.distill) if section.qat.epochs else (),
             data=identify_test(dataset),
         )
         write_quantized(done.model.network, done.as_json(), folder)
@@ -130,7 +129,7 @@ def _lowered(folder: Path, prepared: Preparation, student: Student) -> Network:
 
 
 def _fine_tuned(
-    network: Network, prepared: Preparation, section: QuantizeSection, run: Path
+    network: Network, student: Student, prepared: Preparation, section: QuantizeSection, run: Path
 ) -> tuple[Network, QuantizationReport]:
     """Fine-tuned from the run's own teacher, in a folder of the run by what decides it: stopped, it goes on there."""
     recipe = prepared.recipe
@@ -142,6 +141,8 @@ def _fine_tuned(
         encode=prepared.dataset.encode,
         surrogate=recipe.student.surrogate,
         slope=recipe.student.slope,
+        watched=watched_by(prepared, student),
+        beside=run / BESIDE if (run / BESIDE).is_file() else None,
     )
     teacher = load_teacher(run, prepared) if loss_of(recipe.distill).needs_teacher else None
     decides = network.fingerprint() + recipe.model_dump_json() + section.model_dump_json()
@@ -150,12 +151,6 @@ def _fine_tuned(
         made = qat(network, settings, prepared.split, folder, teacher=teacher, held_out=prepared.held_out)
         remove(folder / CHECKPOINT)
     return made
-
-
-def _notes(section: DistillSection) -> tuple[str, ...]:
-    if not loss_of(section).needs_features:
-        return ()
-    return (f"fine-tuning compares no features: the loss {section.kind!r} was taken as 'response'",)
 
 
 def _sensitivity(

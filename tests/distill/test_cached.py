@@ -9,6 +9,7 @@ from torch import nn
 from kdsnn.distill import student
 from kdsnn.distill.checkpoint import load_tensors
 from kdsnn.distill.distiller import Distiller
+from kdsnn.distill.learner import Answer, Watched
 from kdsnn.distill.student import distill
 from kdsnn.distill.trainer import Batch
 from kdsnn.recipes.schema import Recipe
@@ -56,11 +57,11 @@ def test_a_kept_answer_is_that_of_its_image() -> None:
     images = torch.tensor(data.images)[index].float() / 255
     batch = Batch(images, torch.tensor(data.labels)[index], index, 0.0)
 
-    def student(_images: torch.Tensor) -> tuple[torch.Tensor, tuple[()]]:
-        return torch.tensor([[[1.0, 0], [0, 1], [1, 1]], [[0, 0], [0, 1], [1, 0]]]), ()
+    def student(_images: torch.Tensor) -> Answer:
+        return Answer(torch.tensor([[[1.0, 0], [0, 1], [1, 1]], [[0, 0], [0, 1], [1, 0]]]), None, (), None, None)
 
     losses = [
-        Distiller(recipe().distill, teacher, (), unchanged)(student, batch)[0]  # type: ignore[arg-type]
+        Distiller(recipe().distill, teacher, Watched(), unchanged)(student, batch)[0]  # type: ignore[arg-type]
         for unchanged in (None, data.images)
     ]
     torch.testing.assert_close(losses[0], losses[1])  # float32 sums of batches of other sizes

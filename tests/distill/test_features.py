@@ -9,8 +9,9 @@ from torch import nn
 
 from kdsnn.choices import STUDENTS, TEACHERS
 from kdsnn.distill.checkpoint import load_tensors
-from kdsnn.distill.distiller import Distiller, Learner
-from kdsnn.distill.features import Pair, default_pairs, find_pairs, watching
+from kdsnn.distill.distiller import Distiller
+from kdsnn.distill.features import Pair, default_pairs, watching
+from kdsnn.distill.learner import Learner, Watched, what_to_watch
 from kdsnn.distill.losses.feature import feature
 from kdsnn.distill.losses.loss import Seen
 from kdsnn.distill.student import distill
@@ -36,26 +37,26 @@ def asked(student: str, teacher: str, **distill: object) -> Recipe:
     )
 
 
-def built(wanted: Recipe) -> tuple[Learner, nn.Module, tuple[Pair, ...]]:
+def built(wanted: Recipe) -> tuple[Learner, nn.Module, Watched]:
     torch.manual_seed(0)
     student = build_student(wanted.student, SHAPE, 5)
     teacher = build_teacher(wanted.teacher, SHAPE, 5).eval()
-    pairs = find_pairs(wanted, student, teacher, SHAPE)
-    return Learner(student, pairs), teacher, pairs
+    watched = what_to_watch(wanted, student, teacher, SHAPE)
+    return Learner(student, watched), teacher, watched
 
 
 @pytest.mark.parametrize("teacher", sorted(TEACHERS))
 @pytest.mark.parametrize("student", FROM_SCRATCH)
 def test_every_student_can_learn_the_features_of_every_teacher(student: str, teacher: str) -> None:
     wanted = asked(student, teacher)
-    learner, ann, pairs = built(wanted)
-    assert [(p.student, p.teacher) for p in pairs] == list(default_pairs(student, teacher))
+    learner, ann, watched = built(wanted)
+    assert [(p.student, p.teacher) for p in watched.pairs] == list(default_pairs(student, teacher))
     images = torch.rand(3, *SHAPE)
     batch = Batch(images, torch.tensor([0, 1, 2]), torch.arange(3), 0.0)
-    loss, _ = Distiller(wanted.distill, ann, pairs)(learner, batch)
+    loss, _ = Distiller(wanted.distill, ann, watched)(learner, batch)
     loss.backward()  # type: ignore[no-untyped-call]
     assert torch.isfinite(loss)
-    assert all(p.grad is not None for p in learner.transforms.parameters())
+    assert all(p.grad is not None for p in learner.beside.transforms.parameters())
     assert all(p.grad is None for p in ann.parameters())
 
 
@@ -127,19 +128,19 @@ def test_deepest_with_deepest() -> None:
 
 def test_the_loss_of_a_pair_by_hand() -> None:
     """Rates are means over the steps, and the larger map is averaged: here the student's, 16 x 16 against 4 x 4."""
-    learner, ann, pairs = built(asked("2conv", "cnn", pairs=(("if1", "16"),), alpha=0.7))
-    assert pairs == (Pair("if1", "16", (8, 8), (4, 4)),)
+    learner, ann, watched = built(asked("2conv", "cnn", pairs=(("if1", "16"),), alpha=0.7))
+    assert watched.pairs == (Pair("if1", "16", (8, 8), (4, 4)),)
     images, labels = torch.rand(3, *SHAPE), torch.tensor([0, 1, 2])
     with watching(learner.student.layers, ["if1"]) as ours, torch.no_grad():
         steps = learner.student(images)
         teacher = ann[:16](images)  # up to the BatchNorm before the last ReLU
     spikes = ours["if1"].reshape(STEPS, 3, 8, 4, 4, 4, 4)
     rates = spikes.mean(dim=(0, 4, 6))
-    weight, bias = learner.transforms[0].weight[:, :, 0, 0], learner.transforms[0].bias
+    weight, bias = learner.beside.transforms[0].weight[:, :, 0, 0], learner.beside.transforms[0].bias
     moved = torch.einsum("oc,bchw->bohw", weight, rates) + bias.reshape(-1, 1, 1)
     section = DistillSection(kind="feature", alpha=0.7)
     expected = feature(Seen(steps, steps[0], labels, ((moved, teacher),)), section)
-    got, _ = Distiller(section, ann, pairs)(learner, Batch(images, labels, torch.arange(3), 0.0))
+    got, _ = Distiller(section, ann, watched)(learner, Batch(images, labels, torch.arange(3), 0.0))
     assert got.item() == pytest.approx(expected.item(), rel=1e-5)  # float32, summed in another order
 
 
@@ -166,17 +167,19 @@ def test_a_wrong_pair_is_refused_before_anything_is_written(tmp_path: Path) -> N
 
 
 def test_features_without_height_and_width() -> None:
-    learner, ann, pairs = built(asked("2conv", "cnn", pairs=(("if3", "19"),)))
-    assert pairs == (Pair("if3", "19", (72, 5), (1, 1)),)
+    learner, ann, watched = built(asked("2conv", "cnn", pairs=(("if3", "19"),)))
+    assert watched.pairs == (Pair("if3", "19", (72, 5), (1, 1)),)
     batch = Batch(torch.rand(2, *SHAPE), torch.tensor([0, 1]), torch.arange(2), 0.0)
-    assert torch.isfinite(Distiller(DistillSection(kind="feature"), ann, pairs)(learner, batch)[0])
+    assert torch.isfinite(Distiller(DistillSection(kind="feature"), ann, watched)(learner, batch)[0])
 
 
 def with_kind(kind: str, **more: object) -> Recipe:
     return recipe().model_copy(update={"distill": DistillSection.model_validate({"kind": kind, **more})})
 
 
-@pytest.mark.parametrize("kind", ["both", "feature", "layer-rates", "per-step"])
+@pytest.mark.parametrize(
+    "kind", ["both", "drive", "feature", "laf", "layer-rates", "noise-smoothed", "per-step", "temporal"]
+)
 def test_a_run_of_each_kind_learns_from_its_teacher(tmp_path: Path, kind: str) -> None:
     weights = []
     for alpha in (0.5, 0.0):

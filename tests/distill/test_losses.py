@@ -1,6 +1,7 @@
 """The losses against formulas written out in numpy."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,8 @@ import torch
 from kdsnn.choices import LOSSES
 from kdsnn.distill.losses.feature import partial_l2
 from kdsnn.distill.losses.layer_rates import normalised_l2
-from kdsnn.distill.losses.loss import Seen, annealed, without_features
+from kdsnn.distill.losses.loss import Seen, annealed, check_alpha
+from kdsnn.errors import RecipeError
 from kdsnn.recipes.schema import DistillSection
 
 FloatArray = npt.NDArray[np.float64]
@@ -78,10 +80,11 @@ def test_the_gradient_pulls_towards_the_teacher_alone_when_alpha_is_one() -> Non
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.4, 1.0])
-def test_the_papers_feature_loss(alpha: float) -> None:
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_the_papers_feature_loss(alpha: float, reduction: Literal["sum", "mean"]) -> None:
     features = maps(3)
-    section = DistillSection(kind="feature", alpha=alpha, feature_scale=2.5)
-    part = np.mean([feature_by_hand(s, t) for s, t in features])
+    section = DistillSection(kind="feature", alpha=alpha, feature_scale=2.5, feature_reduction=reduction)
+    part = np.mean([feature_by_hand(s, t) for s, t in features]) * (3 * 4 * 5 if reduction == "sum" else 1)
     expected = cross_entropy(RATES * section.logit_scale, HARD) + alpha * 2.5 * part
     assert float(LOSSES["feature"](seen(features), section)) == pytest.approx(expected, **EXACT)
 
@@ -99,7 +102,7 @@ def test_what_the_teachers_relu_swallows_is_free() -> None:
 def test_both_is_the_response_and_the_features() -> None:
     features = maps(4)
     section = DistillSection(kind="both", alpha=0.3)
-    part = 0.3 * np.mean([feature_by_hand(s, t) for s, t in features])
+    part = 0.3 * 60 * np.mean([feature_by_hand(s, t) for s, t in features])
     expected = the_papers(RATES, 2.0, 0.3, 5.0) + part
     assert float(LOSSES["both"](seen(features), section)) == pytest.approx(expected, **EXACT)
 
@@ -158,15 +161,91 @@ def test_alpha_goes_from_one_value_to_the_other() -> None:
     assert annealed(constant, 0.5) is constant
 
 
-def test_without_features_the_response_is_left_at_the_last_alpha() -> None:
-    kinds = {kind: without_features(DistillSection(kind=kind, alpha_end=0.1)) for kind in LOSSES}
-    assert {kind: section.kind for kind, section in kinds.items()} == {
-        **dict.fromkeys(("both", "feature", "layer-rates"), "response"),
-        **{kind: kind for kind in ("none", "per-step", "response")},
-    }
-    assert {section.alpha for section in kinds.values()} == {0.1}
+DRIVE = np.random.default_rng(7).normal(0.2, 0.6, (5, 6, 4))
+THROUGH = np.random.default_rng(8).normal(0, 2, (6, 4))
+SCALE = 3.5
+
+
+def with_more() -> Seen:
+    return replace(
+        seen(),
+        drive=torch.from_numpy(DRIVE),
+        through=torch.from_numpy(THROUGH),
+        scale=torch.tensor(SCALE, dtype=torch.float64),
+    )
+
+
+def test_drive_compares_what_drives_the_output_neurons_and_judges_their_rates() -> None:
+    section = DistillSection(kind="drive", temperature=3.0, alpha=0.6, logit_scale=2.0)
+    soft = 9 * cross_entropy(SCALE * DRIVE.mean(axis=0) / 3, softmax(TEACHER / 3))
+    expected = 0.6 * soft + 0.4 * cross_entropy(RATES * 2, HARD)
+    assert float(LOSSES["drive"](with_more(), section)) == pytest.approx(expected, **EXACT)
+
+
+@pytest.mark.parametrize("ensemble", [0.0, 0.3])
+def test_temporal_compares_each_step_with_the_teacher_and_with_all_steps_together(ensemble: float) -> None:
+    section = DistillSection(kind="temporal", temperature=2.0, alpha=0.6, ensemble=ensemble)
+    each = [4 * cross_entropy(SCALE * d / 2, softmax(TEACHER / 2)) for d in DRIVE]
+    together = [4 * cross_entropy(SCALE * d / 2, softmax(SCALE * DRIVE.mean(axis=0) / 2)) for d in DRIVE]
+    expected = 0.6 * np.mean(each) + 0.4 * cross_entropy(RATES * 5, HARD) + ensemble * np.mean(together)
+    assert float(LOSSES["temporal"](with_more(), section)) == pytest.approx(expected, **EXACT)
+
+
+def test_all_steps_together_learn_nothing_from_their_steps() -> None:
+    """The gradient of CE(softmax(z), target) is softmax(z) - target, if the target is a number."""
+    drive = torch.from_numpy(DRIVE).requires_grad_()
+    section = DistillSection(kind="temporal", temperature=1.0, alpha=0.0, ensemble=1.0)
+    LOSSES["temporal"](replace(with_more(), drive=drive), section).backward()
+    target = softmax(SCALE * DRIVE.mean(axis=0))
+    expected = np.stack([SCALE * (softmax(SCALE * d) - target) for d in DRIVE]) / (5 * 6)
+    assert drive.grad is not None
+    assert np.allclose(drive.grad.numpy(), expected, rtol=1e-9, atol=1e-14)
+
+
+def test_noise_smooths_the_rates_for_the_teacher_and_not_for_the_labels() -> None:
+    section = DistillSection(kind="noise-smoothed", alpha=0.6, rate_noise=0.2)
+    torch.manual_seed(3)
+    noisy = RATES + 0.2 * torch.randn_like(torch.from_numpy(RATES)).numpy()
+    torch.manual_seed(3)
+    expected = 0.6 * 4 * cross_entropy(SCALE * noisy / 2, softmax(TEACHER / 2)) + 0.4 * cross_entropy(RATES * 5, HARD)
+    assert float(LOSSES["noise-smoothed"](with_more(), section)) == pytest.approx(expected, **EXACT)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 4.0])
+def test_laf_is_judged_by_the_teachers_classifier(alpha: float) -> None:
+    section = DistillSection(kind="laf", temperature=2.0, alpha=alpha)
+    expected = cross_entropy(RATES * 5, HARD) + alpha * 4 * cross_entropy(THROUGH / 2, softmax(TEACHER / 2))
+    assert float(LOSSES["laf"](with_more(), section)) == pytest.approx(expected, **EXACT)
+
+
+@pytest.mark.parametrize("kind", ["both", "drive", "noise-smoothed", "per-step", "response", "temporal"])
+def test_a_share_is_at_most_one(kind: str) -> None:
+    check_alpha(DistillSection(kind=kind, alpha=1.0, alpha_end=0.0))
+    with pytest.raises(RecipeError, match=f"distill.alpha is 1.5: in the loss '{kind}' it is the teacher's share"):
+        check_alpha(DistillSection(kind=kind, alpha=1.5))
+    with pytest.raises(RecipeError, match=r"distill\.alpha_end is 2"):
+        check_alpha(DistillSection(kind=kind, alpha_end=2.0))
+
+
+@pytest.mark.parametrize("kind", ["feature", "laf", "layer-rates", "none"])
+def test_a_weight_may_be_larger(kind: str) -> None:
+    check_alpha(DistillSection(kind=kind, alpha=30.0))
+
+
+@pytest.mark.parametrize("task", ["ce", "mse"])
+def test_an_image_without_a_label_has_no_part_in_the_loss_of_the_labels(task: Literal["ce", "mse"]) -> None:
+    labelled = torch.tensor([0, -1, 2, -1, 1, -1])
+    section = DistillSection(kind="none", task=task, label_smoothing=0.1)
+    target, chosen = 0.9 * HARD[[0, 2, 4]] + 0.1 / 4, RATES[[0, 2, 4]]
+    expected = cross_entropy(chosen * 5, target) if task == "ce" else squared(chosen, target)
+    assert float(LOSSES["none"](replace(seen(), labels=labelled), section)) == pytest.approx(expected, **EXACT)
+    none = LOSSES["none"](replace(seen(), labels=torch.full((6,), -1)), section)
+    assert float(none) == 0
 
 
 def test_what_a_loss_needs() -> None:
     assert [name for name in LOSSES if not LOSSES[name].needs_teacher] == ["none"]
     assert [name for name in LOSSES if LOSSES[name].needs_features] == ["both", "feature", "layer-rates"]
+    assert [name for name in LOSSES if LOSSES[name].needs_drive] == ["drive", "temporal"]
+    assert [name for name in LOSSES if LOSSES[name].needs_classifier] == ["laf"]
+    assert [name for name in LOSSES if LOSSES[name].learns_scale] == ["drive", "noise-smoothed", "temporal"]

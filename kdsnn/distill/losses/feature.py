@@ -9,12 +9,18 @@ from kdsnn.distill.losses.loss import Loss, Seen
 from kdsnn.distill.losses.terms import feature_term
 from kdsnn.recipes.schema import DistillSection
 
-__all__ = ["LOSS", "feature", "partial_l2"]
+__all__ = ["LOSS", "feature", "partial_l2", "partial_term"]
 
 
 def feature(seen: Seen, section: DistillSection) -> torch.Tensor:
     """The paper's feature-based loss: that of the labels + alpha * `partial_l2`, as a mean over the pairs."""
-    return alone(seen, section) + feature_term(partial_l2, seen, section)
+    return alone(seen, section) + partial_term(seen, section)
+
+
+def partial_term(seen: Seen, section: DistillSection) -> torch.Tensor:
+    """The feature part alone: the sum over the elements of a map, as the paper has it, or their mean."""
+    whole = section.feature_reduction == "sum"
+    return feature_term(lambda s, t: partial_l2(s, t) * (s[0].numel() if whole else 1), seen, section)
 
 
 def partial_l2(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:

@@ -21,4 +21,4 @@ def per_step(seen: Seen, section: DistillSection) -> torch.Tensor:
     return torch.stack([response_term(r, seen, section) for r in rates]).mean()
 
 
-LOSS = Loss(per_step)
+LOSS = Loss(per_step, mixes=True)

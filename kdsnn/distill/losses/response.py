@@ -19,4 +19,4 @@ def response(seen: Seen, section: DistillSection) -> torch.Tensor:
     return response_term(seen.rates, seen, section)
 
 
-LOSS = Loss(response)
+LOSS = Loss(response, mixes=True)

@@ -10,35 +10,43 @@ import torch.nn.functional as F
 from kdsnn.distill.losses.loss import Seen
 from kdsnn.recipes.schema import DistillSection
 
-__all__ = ["feature_term", "response_term", "task_term"]
+__all__ = ["feature_term", "mixed", "response_term", "soft_cross_entropy", "task_term"]
 
 
 def response_term(rates: torch.Tensor, seen: Seen, section: DistillSection) -> torch.Tensor:
     """Alpha * the teacher's softened answer + (1 - alpha) * the labels, for rates `(B, classes)`."""
-    return section.alpha * _soft(rates, seen.teacher, section) + (1 - section.alpha) * task_term(
-        rates, seen.labels, section
-    )
+    tau = section.temperature
+    if section.soft == "mse":
+        soft = (rates - F.softmax(seen.teacher / tau, dim=1)).square().sum(dim=1).mean()
+    else:
+        soft = soft_cross_entropy(rates * section.logit_scale, seen.teacher, tau)
+    return mixed(soft, task_term(rates, seen.labels, section), section)
+
+
+def mixed(soft: torch.Tensor, task: torch.Tensor, section: DistillSection) -> torch.Tensor:
+    """Alpha * the teacher's part + (1 - alpha) * that of the labels."""
+    return section.alpha * soft + (1 - section.alpha) * task
+
+
+def soft_cross_entropy(logits: torch.Tensor, teacher: torch.Tensor, tau: float) -> torch.Tensor:
+    """tau^2 * CE(softmax(logits / tau), softmax(teacher / tau)), both logits `(..., classes)`; the mean over images."""
+    target = F.softmax(teacher / tau, dim=-1)
+    return -(tau**2) * (target * F.log_softmax(logits / tau, dim=-1)).sum(dim=-1).mean()
 
 
 def task_term(rates: torch.Tensor, labels: torch.Tensor, section: DistillSection) -> torch.Tensor:
-    """`ce` of the logits, or `mse`: the squared error of the rates, summed over the classes."""
-    smoothing, classes = section.label_smoothing, rates.shape[1]
+    """`ce` of the logits, or `mse`: the squared error of the rates, summed over the classes.
+
+    The mean over the images that have a label; 0 where none has.
+    """
+    smoothing, classes, known = section.label_smoothing, rates.shape[1], labels >= 0
     if section.task == "mse":
-        return _squared(rates, F.one_hot(labels, classes).to(rates.dtype) * (1 - smoothing) + smoothing / classes)
-    return F.cross_entropy(rates * section.logit_scale, labels, label_smoothing=smoothing)
-
-
-def _soft(rates: torch.Tensor, teacher: torch.Tensor, section: DistillSection) -> torch.Tensor:
-    """`ce` times tau^2, or `mse`: the squared error of the rates, summed over the classes."""
-    tau = section.temperature
-    target = F.softmax(teacher / tau, dim=1)
-    if section.soft == "mse":
-        return _squared(rates, target)
-    return tau**2 * F.cross_entropy(rates * section.logit_scale / tau, target)
-
-
-def _squared(rates: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    return (rates - target).square().sum(dim=1).mean()
+        target = F.one_hot(labels.clamp(min=0), classes).to(rates.dtype) * (1 - smoothing) + smoothing / classes
+        each = (rates - target).square().sum(dim=1)
+    else:
+        logits = rates * section.logit_scale
+        each = F.cross_entropy(logits, labels, label_smoothing=smoothing, ignore_index=-1, reduction="none")
+    return (each * known).sum() / known.sum().clamp(min=1)
 
 
 def feature_term(

@@ -95,12 +95,7 @@ class Cell(Learnt):
 
         Of an integrator, its potential after the last step over T, in the float network's units, `(1, B, *shape)`.
         """
-        if rounded:
-            drive = straight_through(drive.detach().round(), drive)  # a Winograd convolution leaves fractions
-            drive, threshold = drive * 2**MEMBRANE_SHIFT, float(int(self.exact.threshold) << MEMBRANE_SHIFT)
-            bias = (self.integers() * 2**self.exact.bias_exponent).to(torch.float32)
-        else:
-            threshold, bias = float(self.inexact.threshold), self.values().to(torch.float32)
+        drive, bias, threshold = self._added(drive, rounded=rounded)
         unit = threshold or float(2**MEMBRANE_SHIFT)
         u = v = torch.zeros_like(drive[0])
         spikes = []
@@ -118,6 +113,19 @@ class Cell(Learnt):
         if not self.exact.fires:
             return (v * (bias_step(self.scale, 0) if rounded else 1.0) / steps).unsqueeze(0)
         return torch.stack(spikes)
+
+    def drive(self, drive: torch.Tensor, *, rounded: bool) -> torch.Tensor:
+        """What a step of the synaptic input adds to the potentials, bias included, in units of the threshold."""
+        drive, bias, threshold = self._added(drive, rounded=rounded)
+        return (drive + bias) / (threshold or 1.0)
+
+    def _added(self, drive: torch.Tensor, *, rounded: bool) -> tuple[torch.Tensor, torch.Tensor, float]:
+        """Synaptic input, bias and threshold, in units of the potential."""
+        if not rounded:
+            return drive, self.values().to(torch.float32), float(self.inexact.threshold)
+        drive = straight_through(drive.detach().round(), drive)  # a Winograd convolution leaves fractions
+        bias = (self.integers() * 2**self.exact.bias_exponent).to(torch.float32)
+        return drive * 2**MEMBRANE_SHIFT, bias, float(int(self.exact.threshold) << MEMBRANE_SHIFT)
 
     def _left(self, x: torch.Tensor, decay: str, *, rounded: bool) -> torch.Tensor:
         """What a step's decay leaves of a current or a potential."""

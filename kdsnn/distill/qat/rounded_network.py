@@ -77,6 +77,10 @@ class FoldedNet(nn.Module):
             rounded: names of the populations to compute in integers, the projections into them with them; the others
                 are computed as the float network has them. None rounds all.
         """
+        return self.answer(images, rounded)[0]
+
+    def answer(self, images: torch.Tensor, rounded: Collection[str] | None = None) -> tuple[Spikes, torch.Tensor]:
+        """`forward`, and what drives the output population, `(T or 1, B, *shape)`; see `Cell.drive`."""
         steps = self.network.timesteps
         pixels = (images if self.network.static else fold(images)).to(torch.float32)
         messages = torch.floor(pixels / 2 ** (8 - self.like.input_bits))
@@ -86,7 +90,7 @@ class FoldedNet(nn.Module):
             cell, exact = self._cell(name), rounded is None or name in rounded
             incoming = self.network.incoming(name)
             if len(incoming) == 1 and incoming[0].source in spikes and _is_or(incoming[0], neuron_of(population)):
-                spikes[name] = _or(incoming[0].op, spikes[incoming[0].source], population.shape)
+                spikes[name] = driven = _or(incoming[0].op, spikes[incoming[0].source], population.shape)
                 continue
             drive: torch.Tensor | float = 0.0
             for projection in incoming:
@@ -102,8 +106,8 @@ class FoldedNet(nn.Module):
                     part = part.reshape(steps, -1, *part.shape[1:])
                 drive = drive + part
             assert isinstance(drive, torch.Tensor)  # noqa: S101  every population has a projection
-            spikes[name] = cell.fire(drive, steps, rounded=exact)
-        return spikes
+            spikes[name], driven = cell.fire(drive, steps, rounded=exact), cell.drive(drive, rounded=exact)
+        return spikes, driven  # the output population comes last
 
     def rates(self, images: torch.Tensor) -> torch.Tensor:
         """Firing rates of the output population, or its potential over T, `(B, classes)`.

@@ -8,7 +8,7 @@ that of teachers and students (`kdsnn.distill.trainer`): with validation, resuma
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -16,13 +16,16 @@ from torch import nn
 
 from kdsnn.data.datasets import Split
 from kdsnn.data.encoders import DIRECT, encoded
-from kdsnn.distill.losses.loss import Seen, loss_of, without_features
+from kdsnn.distill.checkpoint import load_model
+from kdsnn.distill.distiller import Distiller
+from kdsnn.distill.learner import Watched
+from kdsnn.distill.losses.loss import check_alpha, loss_of
 from kdsnn.distill.qat.bounds import keep_in_bounds
+from kdsnn.distill.qat.folded_learner import FoldedLearner
 from kdsnn.distill.qat.rounded_network import FoldedNet
 from kdsnn.distill.trainer import Batch, Epoch, Plan, fit
 from kdsnn.errors import InputError
 from kdsnn.export.quantization.quantize import QuantizationReport, quantize
-from kdsnn.models.in_time import encode_batch
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QuantizeSection
 
@@ -43,6 +46,8 @@ class QatSettings:
         surrogate: name of the gradient in place of the step's.
         slope: of the surrogate.
         encode: how the network is shown still images, where it takes images in time.
+        watched: what the loss watches, by the names of the populations.
+        beside: file of what the loss learnt beside the student, from which it goes on; None starts anew.
     """
 
     quantize: QuantizeSection
@@ -52,6 +57,8 @@ class QatSettings:
     surrogate: str = "atan"
     slope: float = 2.0
     encode: str = DIRECT
+    watched: Watched = field(default_factory=Watched)
+    beside: Path | None = None
 
 
 def qat(
@@ -108,25 +115,26 @@ def finetune(
 ) -> None:
     """Trains a folded network in place; its integer network cannot overflow afterwards. See `qat`.
 
-    The loss is that of the recipe, at the last alpha. A folded network has no features to compare: a kind with features
-    is taken as `response`.
+    The loss is that of the recipe, features and all; alpha goes over the fine-tuning as over the training.
     """
+    check_alpha(settings.distill)
     if loss_of(settings.distill).needs_teacher and teacher is None:
         raise InputError(f"the loss {settings.distill.kind!r} needs a teacher", hint='or set distill.kind to "none"')
     if not any(p.requires_grad for p in net.parameters()):
         raise InputError("the network holds no weight that could be learnt", hint="all are integers already")
-    section, output = without_features(settings.distill), net.network.output.name
-    teacher = None if teacher is None else teacher.eval()
+    learner = FoldedLearner(net, settings.watched, settings.encode)
+    if settings.beside is not None:
+        load_model(learner.beside, settings.beside)
+    distiller = Distiller(
+        settings.distill, teacher, settings.watched, split.images if settings.augment == "none" else None
+    )
 
     def forward(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        pixels = (batch.images * 255).round().clamp(0, 255)
-        shown = encode_batch(batch.images, settings.encode, net.network.timesteps)
-        steps = model((shown * 255).round().clamp(0, 255))[output]
-        seen = Seen(steps, _answers(teacher, pixels / 255, steps[0]), batch.labels)
-        return loss_of(section)(seen, section), seen.rates
+        pixels = (batch.images * 255).round().clamp(0, 255)  # the teacher sees what the integer network does
+        return distiller(model, replace(batch, images=pixels / 255))
 
     fit(
-        net,
+        learner,
         forward,
         Plan(settings.quantize.qat, split, settings.augment, settings.seed, "fine-tuning"),
         folder,
@@ -141,22 +149,14 @@ def finetune(
     keep_in_bounds(net)  # a moving average of weights that were kept there need not be
 
 
-def _answers(teacher: nn.Module | None, images: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """The teacher's logits; zeros where there is none."""
-    if teacher is None:
-        return torch.zeros_like(like)
-    with torch.no_grad():
-        logits: torch.Tensor = teacher.to(images.device)(images)
-    return logits
-
-
 def _accuracy(model: nn.Module, split: Split, encode: str) -> float:
     """Share of right answers of a folded network, on the device where it is."""
-    assert isinstance(model, FoldedNet)  # noqa: S101
-    device, right = next(model.parameters()).device, 0
+    assert isinstance(model, FoldedLearner)  # noqa: S101
+    net = model.net
+    device, right = next(net.parameters()).device, 0
     with torch.inference_mode():
         for begin in range(0, len(split.labels), BATCH):
-            shown = encoded(split.images[begin : begin + BATCH], encode, model.network.timesteps)
-            rates = model.rates(torch.tensor(shown, device=device))
+            shown = encoded(split.images[begin : begin + BATCH], encode, net.network.timesteps)
+            rates = net.rates(torch.tensor(shown, device=device))
             right += int((rates.argmax(dim=1).cpu().numpy() == split.labels[begin : begin + BATCH]).sum())
     return right / len(split.labels)
