@@ -1,136 +1,239 @@
-"""What distillation gains over the student alone: same student, same seeds, same images, same epochs.
+"""What a teacher adds to a student: trainings by a plan that was written before, on the float and the integer network.
 
-    uv run python benchmarks/gain.py RECIPE --seeds 0 1 2 --alone KEY=VALUE ... --taught KEY=VALUE ... [--json FILE]
+    uv run python benchmarks/gain.py benchmarks/gain-fashion.toml [--part I/N] [--changed WHY]
 
-Each side is trained by the recipe with its own changes, one run folder a side and seed under KDSNN_RUNS; what is there
-is taken as it is, and what was cut off goes on. Accuracies are those of the float students on the whole test split.
-McNemar's exact test compares the answers to the same images, pooled over the seeds.
+The plan names data, teachers, sides and seeds. Every run has a folder of its own under KDSNN_RUNS: what is there is
+taken as it is, and what was cut off goes on. `--part 0/2` and `--part 1/2` share the trainings between two processes.
+
+What counts are answers on the whole test split: of the float student, and of its integer network (8-bit weights, by
+the recipe's quantization). Gains are paired: same seed, first weights and images on both sides. Their interval says
+what other seeds *and* other test images would change. A plan that was begun cannot be changed any more, unless
+`--changed` says why: the report says so, too.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import sys
+import hashlib
+import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from statistics import fmean, stdev
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.stats import t as student_t
 
 from kdsnn.distill.accuracy import right_answers
 from kdsnn.distill.student import distill, load_student
 from kdsnn.files.reading import read_json
+from kdsnn.files.writing import make_folder, write_atomic, write_json
 from kdsnn.recipes.load import load_recipe
 from kdsnn.run_folders import runs_root
+from kdsnn.steps.post_training import right_on
+from kdsnn.steps.quantize_run import quantize_run
 
-SIDES = {"alone": ["distill.kind=none"], "taught": []}
+Right = npt.NDArray[np.bool_]
+NETWORKS = ("float", "integer")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(_Section):
+    """A recipe and what is changed in it on all sides; and for each teacher what makes it."""
+
+    recipe: str
+    set: list[str] = []
+    teachers: dict[str, list[str]]
+
+
+class Side(_Section):
+    """What is changed in the recipe on one side.
+
+    Attributes:
+        set: on all data; `only` names those on which it is trained.
+        per: on some data, besides.
+        against: the side that it is compared with; None is compared with none.
+        taught: whether it is trained once for each teacher; `teachers` names some of them alone.
+    """
+
+    set: list[str]
+    per: dict[str, list[str]] = {}
+    against: str | None = None
+    taught: bool = False
+    only: list[str] | None = None
+    teachers: list[str] | None = None
+
+
+class Plan(_Section):
+    """All trainings, written before the first."""
+
+    name: str = Field(pattern=r"^[a-z0-9-]+$")
+    about: str
+    written: str
+    seeds: list[int] = Field(min_length=1)
+    data: dict[str, Data]
+    sides: dict[str, Side]
 
 
 @dataclass(frozen=True)
-class Gain:
-    """Accuracies of both sides, by seed; on how many images, over all seeds, only one of them is right."""
+class Training:
+    """One of a plan's trainings; `teacher` is None of a side without one."""
 
-    alone: tuple[float, ...]
-    taught: tuple[float, ...]
-    only_taught: int
-    only_alone: int
-    images: int
+    data: str
+    side: str
+    teacher: str | None
+    seed: int
 
-    @property
-    def points(self) -> list[float]:
-        """Gain of each seed, in points."""
-        return [100 * (b - a) for a, b in zip(self.alone, self.taught, strict=True)]
+    def run(self, plan: Plan) -> Path:
+        """Its folder."""
+        return runs_root() / "-".join(
+            ("gain", plan.name, self.data, self.side, self.teacher or "alone", str(self.seed))
+        )
 
-    @property
-    def p(self) -> float:
-        """McNemar's exact two-sided p, pooled over the seeds."""
-        return float(binomtest(self.only_taught, self.only_taught + self.only_alone).pvalue)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % of the mean gain in points, for these students: what other test images would change."""
-        images = self.images * len(self.alone)
-        difference = (self.only_taught - self.only_alone) / images
-        variance = (self.only_taught + self.only_alone) / images - difference**2
-        half = 1.96 * (variance / images) ** 0.5
-        return 100 * (difference - half), 100 * (difference + half)
+    def changes(self, plan: Plan) -> list[str]:
+        """What it changes in its recipe."""
+        data, side = plan.data[self.data], plan.sides[self.side]
+        teacher = data.teachers[self.teacher] if self.teacher else []
+        return [f"seed={self.seed}", *data.set, *teacher, *side.set, *side.per.get(self.data, [])]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    for side in SIDES:
-        parser.add_argument(f"--{side}", nargs="*", default=[], metavar="KEY=VALUE")
-    parser.add_argument(
-        "--both", nargs="*", default=[], metavar="KEY=VALUE", help="changes of the recipe on both sides"
-    )
-    parser.add_argument("--name", help="of the comparison; names the run folders")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("plan", type=Path)
+    parser.add_argument("--part", default="0/1", metavar="I/N", help="every N-th training from the I-th, and no report")
+    parser.add_argument("--changed", metavar="WHY", help="go on by a plan that was changed after its first training")
     arguments = parser.parse_args()
-    made = measure(arguments)
-    print_gain(made)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(as_json(made, arguments), indent=2) + "\n")
+    text = arguments.plan.read_bytes()
+    plan = Plan.model_validate(tomllib.loads(text.decode()))
+    changes = begin(plan, text, arguments.changed)
+    part, parts = (int(number) for number in arguments.part.split("/"))
+    trainings = list(trainings_of(plan))
+    for training in trainings[part::parts]:
+        train(training, plan)
+    if parts == 1:
+        print("\n".join(report(plan, changes)))
 
 
-def measure(arguments: argparse.Namespace) -> Gain:
-    right: dict[str, list[npt.NDArray[np.bool_]]] = {side: [] for side in SIDES}
-    for seed in arguments.seeds:
-        for side, changes in SIDES.items():
-            changed = [f"seed={seed}", *arguments.both, *changes, *getattr(arguments, side)]
-            recipe = load_recipe(arguments.recipe, changed)
-            run = runs_root() / f"gain-{arguments.name or recipe.name}-{side}-{seed}"
-            distill(recipe, run=run, resume=True)
-            right[side].append(answers(run))
-            teacher = read_json(run / "teacher.json")["accuracy"] if (run / "teacher.json").is_file() else None
-            about = "" if teacher is None else f", teacher {teacher:.2%}"
-            print(f"seed {seed}, {side}: {right[side][-1].mean():.2%}{about}", flush=True)
-    alone, taught = (np.stack(right[side]) for side in SIDES)
-    return Gain(
-        alone=tuple(alone.mean(axis=1)),
-        taught=tuple(taught.mean(axis=1)),
-        only_taught=int((taught & ~alone).sum()),
-        only_alone=int((alone & ~taught).sum()),
-        images=alone.shape[1],
-    )
+def begin(plan: Plan, text: bytes, why: str | None) -> list[str]:
+    """Keeps the plan before its first training, and refuses another one afterwards. Returns the changes so far."""
+    folder = runs_root() / f"gain-{plan.name}"
+    make_folder(folder)
+    kept, said = folder / "plan.toml", folder / "changes.json"
+    changes: list[str] = read_json(said)["changes"] if said.is_file() else []
+    if kept.is_file() and kept.read_bytes() != text:
+        if why is None:
+            raise SystemExit(
+                f"{kept} was begun by another plan: say why it was changed (--changed), or name another one"
+            )
+        changes.append(f"changed after the first training: {why}")
+        write_json(said, {"changes": changes, "before": hashlib.sha256(kept.read_bytes()).hexdigest()})
+    write_atomic(kept, text)
+    return changes
 
 
-def answers(run: Path) -> npt.NDArray[np.bool_]:
-    """Whether the float student of a run is right on each test image."""
+def trainings_of(plan: Plan) -> Iterator[Training]:
+    """All trainings, seed by seed, so that a plan that is cut off has whole seeds."""
+    for seed in plan.seeds:
+        for data, section in plan.data.items():
+            for name, side in plan.sides.items():
+                if side.only is not None and data not in side.only:
+                    continue
+                teachers: list[str | None] = list(side.teachers or section.teachers) if side.taught else [None]
+                yield from (Training(data, name, teacher, seed) for teacher in teachers)
+
+
+def train(training: Training, plan: Plan) -> None:
+    """Trains, quantizes and tests one student; what is done is left."""
+    run = training.run(plan)
+    if (run / "right.npz").is_file():
+        return
+    distill(load_recipe(plan.data[training.data].recipe, training.changes(plan)), run=run, resume=True)
     prepared, student = load_student(run)
-    return right_answers(student, prepared.dataset.test)
+    network = quantize_run(str(run), max_disagreement=1.0).model.network
+    right = {"float": right_answers(student, prepared.dataset.test), "integer": right_on(network, prepared.dataset)}
+    np.savez_compressed(run / "right.npz", **right)  # type: ignore[arg-type]
+    print(f"{run.name}: " + ", ".join(f"{name} {100 * right[name].mean():.2f}" for name in NETWORKS), flush=True)
 
 
-def print_gain(gain: Gain) -> None:
-    for side, accuracies in (("alone", gain.alone), ("taught", gain.taught)):
-        print(f"{side}: {100 * fmean(accuracies):.2f} % (" + ", ".join(f"{100 * a:.2f}" for a in accuracies) + ")")
-    spread = f", standard deviation {stdev(gain.points):.2f}" if len(gain.points) > 1 else ""
-    low, high = gain.interval
-    print(f"gain: {fmean(gain.points):.2f} points ({', '.join(f'{p:.2f}' for p in gain.points)}{spread})")
-    print(f"95 % interval over test images: {low:.2f} to {high:.2f}")
-    print(f"McNemar, pooled: {gain.only_taught} against {gain.only_alone}, p = {gain.p:.2g}")
+@dataclass(frozen=True)
+class Gain:
+    """A side against another, on the same seeds: accuracies in percent by seed, and the mean gain with its interval."""
+
+    alone: npt.NDArray[np.float64]
+    taught: npt.NDArray[np.float64]
+    interval: tuple[float, float]
+
+    @property
+    def points(self) -> float:
+        """The mean gain in points."""
+        return float((self.taught - self.alone).mean())
 
 
-def as_json(gain: Gain, arguments: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "command": ["benchmarks/gain.py", *sys.argv[1:]],
-        "seeds": arguments.seeds,
-        "alone": gain.alone,
-        "taught": gain.taught,
-        "gain_points": fmean(gain.points),
-        "interval": gain.interval,
-        "only_taught": gain.only_taught,
-        "only_alone": gain.only_alone,
-        "p": gain.p,
-        "versions": {"python": platform.python_version(), **{n: version(n) for n in ("torch", "snntorch", "kdsnn")}},
-    }
+def gain(alone: Right, taught: Right) -> Gain:
+    """The gain of two sides `(seeds, images)`, and its 95 % interval.
+
+    Seeds and images are both drawn from many (crossed random effects): the variances of the mean over other seeds and
+    over other images are added, and the quantile is Student's for the seeds. What is of both is counted twice, so the
+    interval is a little too wide rather than too narrow. One seed says nothing of others.
+    """
+    difference = 100 * (taught.astype(np.float64) - alone)
+    seeds, images = difference.shape
+    if seeds == 1:
+        return Gain(100 * alone.mean(axis=1), 100 * taught.mean(axis=1), (-np.inf, np.inf))
+    error = (difference.mean(axis=1).var(ddof=1) / seeds + difference.mean(axis=0).var(ddof=1) / images) ** 0.5
+    half = float(student_t.ppf(0.975, seeds - 1) * error)
+    points = float(difference.mean())
+    return Gain(100 * alone.mean(axis=1), 100 * taught.mean(axis=1), (points - half, points + half))
+
+
+def report(plan: Plan, changes: list[str]) -> Iterator[str]:
+    """A table for each network, a line for each side and teacher; then every training."""
+    answers: dict[Training, dict[str, Right]] = {}
+    for training in trainings_of(plan):
+        path = training.run(plan) / "right.npz"
+        if path.is_file():
+            with np.load(path) as file:
+                answers[training] = {name: file[name] for name in NETWORKS}
+    yield f"{plan.about}\n\nPlan of {plan.written}, seeds {plan.seeds}; {len(answers)} trainings of {count(plan)}."
+    yield from changes
+    for network in NETWORKS:
+        yield f"\n| data | side | teacher | {network}, % | against | gain, points | 95 % interval | seeds |"
+        yield "|---|---|---|---|---|---|---|---|"
+        yield from rows(plan, answers, network)
+    yield "\n| data | side | teacher | seed | float, % | integer, % |\n|---|---|---|---|---|---|"
+    for training, right in answers.items():
+        values = " | ".join(f"{100 * right[name].mean():.2f}" for name in NETWORKS)
+        yield f"| {training.data} | {training.side} | {training.teacher or '-'} | {training.seed} | {values} |"
+
+
+def rows(plan: Plan, answers: dict[Training, dict[str, Right]], network: str) -> Iterator[str]:
+    """A line for each side and teacher, on the seeds that both sides have."""
+    for data, name, teacher in dict.fromkeys((t.data, t.side, t.teacher) for t in answers):
+        mine = {t.seed: a[network] for t, a in answers.items() if (t.data, t.side, t.teacher) == (data, name, teacher)}
+        mean = f"{100 * np.mean([a.mean() for a in mine.values()]):.2f}"
+        start = f"| {data} | {name} | {teacher or '-'} | {mean} |"
+        against = plan.sides[name].against
+        theirs = {
+            t.seed: a[network]
+            for t, a in answers.items()
+            if t.data == data and t.side == against and t.teacher in (None, teacher)
+        }
+        both = [seed for seed in mine if seed in theirs]
+        if not both:
+            yield f"{start} - | - | - | {len(mine)} |"
+            continue
+        made = gain(np.stack([theirs[s] for s in both]), np.stack([mine[s] for s in both]))
+        low, high = made.interval
+        yield f"{start} {against} | {made.points:.2f} | {low:.2f} to {high:.2f} | {len(both)} |"
+
+
+def count(plan: Plan) -> int:
+    """Number of trainings."""
+    return len(list(trainings_of(plan)))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
 from kdsnn.data.datasets import Dataset
@@ -26,7 +28,7 @@ from kdsnn.steps.models import Model
 from kdsnn.steps.quantization_tables import quantization_tables
 from kdsnn.targets.registry import quick_target
 
-__all__ = ["Quantized", "accuracy_on", "agreement_on", "post_training", "quantize_network", "section_with"]
+__all__ = ["Quantized", "accuracy_on", "agreement_on", "post_training", "quantize_network", "right_on", "section_with"]
 
 
 @dataclass(frozen=True)
@@ -139,12 +141,17 @@ def agreement_on(float_network: Network, network: Network, shown: Shown) -> Agre
 
 def accuracy_on(network: Network, dataset: Dataset) -> float:
     """Of an integer network on the test images, as all targets have it."""
-    images, labels = dataset.test.images, dataset.test.labels
-    program, right = quick_target(network).compile(network), 0
-    for begin, chunk in chunks(images, len(images) if network.static else most_images(network)):
-        predictions = program.run(dataset.shown(chunk, network.timesteps)).predictions
-        right += int((predictions == labels[begin : begin + len(chunk)]).sum())
-    return right / len(labels)
+    return float(right_on(network, dataset).mean())
+
+
+def right_on(network: Network, dataset: Dataset) -> npt.NDArray[np.bool_]:
+    """Whether an integer network is right on each test image, as all targets have it."""
+    images = dataset.test.images
+    program, predictions = quick_target(network).compile(network), []
+    for _, chunk in chunks(images, len(images) if network.static else most_images(network)):
+        predictions.append(program.run(dataset.shown(chunk, network.timesteps)).predictions)
+    right: npt.NDArray[np.bool_] = np.concatenate(predictions) == dataset.test.labels
+    return right
 
 
 def section_with(

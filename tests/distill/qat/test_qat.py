@@ -181,16 +181,6 @@ def test_the_teacher_is_listened_to(tmp_path: Path) -> None:
     assert (counts[np.arange(100), test.labels] == counts.min(axis=1)).mean() > 0.8
 
 
-@pytest.mark.parametrize("kind", ["both", "feature", "layer-rates"])
-def test_a_kind_with_features_is_taken_as_the_response(kind: str, tmp_path: Path) -> None:
-    teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 4))
-    made = []
-    for one in (DistillSection(kind=kind, alpha_end=0.8), DistillSection(alpha=0.8)):  # type: ignore[arg-type]
-        settings, folder = asked(epochs=1, input_bits=8, distill=one), tmp_path / one.kind
-        made.append(qat(network(), settings, task(64), folder, teacher=teacher, device="cpu")[0])
-    assert made[0].fingerprint() == made[1].fingerprint()
-
-
 def test_a_network_that_leaves_its_bounds_is_brought_back() -> None:
     exact = network()
     like, report = quantize(exact, weight_bits=8, input_bits=8)
