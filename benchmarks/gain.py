@@ -107,8 +107,7 @@ def main() -> None:
     parser.add_argument("--part", default="0/1", metavar="I/N", help="every N-th training from the I-th, and no report")
     parser.add_argument("--changed", metavar="WHY", help="go on by a plan that was changed after its first training")
     arguments = parser.parse_args()
-    text = arguments.plan.read_bytes()
-    plan = Plan.model_validate(tomllib.loads(text.decode()))
+    plan, text = read(arguments.plan)
     changes = begin(plan, text, arguments.changed)
     part, parts = (int(number) for number in arguments.part.split("/"))
     trainings = list(trainings_of(plan))
@@ -116,6 +115,12 @@ def main() -> None:
         train(training, plan)
     if parts == 1:
         print("\n".join(report(plan, changes)))
+
+
+def read(path: Path) -> tuple[Plan, bytes]:
+    """A plan, and its file as it is."""
+    text = path.read_bytes()
+    return Plan.model_validate(tomllib.loads(text.decode())), text
 
 
 def begin(plan: Plan, text: bytes, why: str | None) -> list[str]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+import numpy as np
 
 from kdsnn.choices import DATASETS
 from kdsnn.data.datasets import Dataset, Split, stratified
@@ -26,7 +29,7 @@ class Preparation:
     Attributes:
         recipe: what is trained, and how; with the sha256 of data of one's own.
         dataset: whole.
-        split: the training images that are learnt from.
+        split: the training images that are learnt from; labels are -1 of those without.
         held_out: training images held out for validation, where the recipe asks for that.
     """
 
@@ -45,7 +48,8 @@ def prepare(recipe: Recipe, data: object = None) -> Preparation:
     """Loads the data of a recipe, or takes others, which its run shall keep as `IN_MEMORY` where they have no place.
 
     Raises:
-        RecipeError: validation leaves nothing to learn from, or vectors are to be augmented.
+        RecipeError: validation leaves nothing to learn from, fewer images are left than shall be shown without labels,
+            or vectors are to be augmented.
         InputError: the data set's files are missing, broken or others, or it has fewer images than are asked for.
     """
     section = recipe.data
@@ -114,6 +118,7 @@ def of_teacher(recipe: Recipe) -> Recipe:
             "data": data.model_copy(
                 update={
                     "train_samples": None if samples == "all" else samples,
+                    "unlabelled_samples": None,
                     "encode": DIRECT,
                 }  # it sees still images
             ),
@@ -135,5 +140,16 @@ def _divided(split: Split, section: DataSection, seed: int) -> tuple[Split, Spli
             raise RecipeError(f"data.validation_samples leaves nothing of {len(split.labels)} training images")
         held_out, split = stratified(split, samples, VALIDATION_SEED)
     if section.train_samples is not None:
-        split = stratified(split, section.train_samples, seed)[0]
+        split, rest = stratified(split, section.train_samples, seed)
+        if section.unlabelled_samples is not None:
+            split = _with_unlabelled(split, rest, section.unlabelled_samples)
     return split, held_out
+
+
+def _with_unlabelled(split: Split, rest: Split, samples: int | Literal["all"]) -> Split:
+    """A split, and images of the rest behind it, whose labels are -1."""
+    images = rest.images if samples == "all" else rest.images[:samples]
+    if samples != "all" and samples > len(images):
+        raise RecipeError(f"data.unlabelled_samples: {samples} images cannot be taken of {len(images)} that are left")
+    labels = np.full(len(images), -1, dtype=np.int64)
+    return Split(np.concatenate([split.images, images]), np.concatenate([split.labels, labels]))

@@ -25,7 +25,7 @@ from kdsnn.distill.processes import one_writer
 from kdsnn.distill.teacher import given_teacher, install_teacher, load_teacher, train_teacher
 from kdsnn.distill.tensorboard import epoch_log
 from kdsnn.distill.trainer import CHECKPOINT, Plan, fit
-from kdsnn.errors import InputError
+from kdsnn.errors import InputError, RecipeError
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.traced import Order
 from kdsnn.extras import need
@@ -77,7 +77,7 @@ def distill(
     """
     if tensorboard:
         need("tensorboard")
-    check_alpha(recipe.distill)
+    _check(recipe)
     prepared = prepare(recipe, data)
     recipe = prepared.recipe
     torch.manual_seed(recipe.seed + 1)
@@ -177,6 +177,13 @@ def _new_student(prepared: Preparation, teacher: nn.Module | None = None) -> Stu
         )
         student.train()
     return student
+
+
+def _check(recipe: Recipe) -> None:
+    """Raises RecipeError for what a recipe's loss cannot use."""
+    check_alpha(recipe.distill)
+    if recipe.data.unlabelled_samples is not None and not loss_of(recipe.distill).needs_teacher:
+        raise RecipeError(f"data.unlabelled_samples: the loss {recipe.distill.kind!r} learns nothing without labels")
 
 
 def watched_by(prepared: Preparation, student: Student) -> Watched:

@@ -79,6 +79,8 @@ class DataSection(_Section):
         sha256: of the data; others are refused. A run keeps it of data of one's own.
         augment: name of what happens to a training image, in `kdsnn.choices.AUGMENTATIONS`.
         train_samples: take so many training images, stratified, other ones with each seed; None takes all.
+        unlabelled_samples: of the training images that `train_samples` leaves, so many are shown to the student without
+            their labels, for the teacher's answers alone; `all` takes the rest.
         validation_samples: hold so many out before, stratified, the same ones with each seed; the weights that are best
             on them are kept.
     """
@@ -94,12 +96,15 @@ class DataSection(_Section):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     augment: Annotated[str, _one_of(choices.AUGMENTATIONS)] = "none"
     train_samples: Count | None = None
+    unlabelled_samples: Literal["all"] | Count | None = None
     validation_samples: Count | None = None
 
     @model_validator(mode="after")
     def _others_say_it_themselves(self) -> DataSection:
         if self.range is not None and self.range[0] >= self.range[1]:
             raise ValueError(f"range: the smaller number comes first, not {list(self.range)}")
+        if self.unlabelled_samples is not None and self.train_samples is None:
+            raise ValueError("unlabelled_samples: these are images that train_samples leaves, so say that, too")
         said = [name for name in ("range", "test_share") if getattr(self, name) is not None]
         if said and self.dataset in choices.DATASETS:
             raise ValueError(f"{said[0]}: data set {self.dataset!r} has its own; leave it out")
