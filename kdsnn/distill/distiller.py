@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kdsnn.distill.features import sized, watching
+from kdsnn.distill.features import input_of, sized, watching
 from kdsnn.distill.learner import Answer, Watched
 from kdsnn.distill.losses.loss import Seen, annealed, loss_of
 from kdsnn.distill.trainer import Batch
@@ -39,7 +39,7 @@ class Distiller:
     ) -> None:
         self.section, self.watched = section, watched
         self.teacher = None if teacher is None else teacher.eval()
-        self.unchanged = None if watched.pairs else unchanged
+        self.unchanged = None if watched.pairs or watched.compared else unchanged
         self.answers: torch.Tensor | None = None
 
     def __call__(self, learner: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -47,13 +47,16 @@ class Distiller:
         answer: Answer = learner(batch.images)
         logits, theirs = self._teacher(batch, answer.steps[0])
         section = annealed(self.section, batch.progress)
+        ours = answer.features
+        if self.watched.compared and answer.read is not None:
+            ours = (*ours, answer.read[..., None, None])
         seen = Seen(
             steps=answer.steps.float(),
             teacher=logits.float(),
             labels=batch.labels,
-            features=tuple((s.float(), t.float()) for s, t in zip(answer.features, theirs, strict=True)),
+            features=tuple((s.float(), t.float()) for s, t in zip(ours, theirs, strict=True)),
             drive=None if answer.drive is None else answer.drive.float(),
-            through=None if answer.read is None else self._through(answer.read.float()),
+            through=self._through(answer.read),
             scale=answer.scale,
         )
         return loss_of(section)(seen, section), seen.rates
@@ -68,17 +71,22 @@ class Distiller:
             if self.answers is None:
                 self.answers = _answers(teacher, self.unchanged, batch.images.device)
             return self.answers[batch.index], ()
-        with watching(teacher, [pair.teacher for pair in self.watched.pairs]) as seen:
+        watched = self.watched
+        read = [watched.linear[1]] if watched.compared and watched.linear is not None else []
+        with watching(teacher, [pair.teacher for pair in watched.pairs], read) as seen:
             logits: torch.Tensor = teacher(batch.images)
-        return logits, tuple(sized(seen[pair.teacher], pair) for pair in self.watched.pairs)
+        maps = [sized(seen[pair.teacher], pair) for pair in watched.pairs]
+        return logits, (*maps, *(seen[input_of(name)][..., None, None] for name in read))
 
-    def _through(self, features: torch.Tensor) -> torch.Tensor:
+    def _through(self, features: torch.Tensor | None) -> torch.Tensor | None:
         """What the teacher's classifier, which learns nothing, makes of features `(B, F)`."""
+        if features is None or not loss_of(self.section).needs_classifier:
+            return None
         assert self.teacher is not None  # noqa: S101  a loss that needs its classifier needs the teacher
         assert self.watched.linear is not None  # noqa: S101
         linear = self.teacher.get_submodule(self.watched.linear[1])
         assert isinstance(linear, nn.Linear)  # noqa: S101
-        return F.linear(features, linear.weight.detach(), None if linear.bias is None else linear.bias.detach())
+        return F.linear(features.float(), linear.weight.detach(), None if linear.bias is None else linear.bias.detach())
 
 
 def _answers(teacher: nn.Module, images: npt.NDArray[np.uint8], device: torch.device) -> torch.Tensor:

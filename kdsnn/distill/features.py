@@ -87,7 +87,7 @@ def find_pairs(recipe: Recipe, student: Student, teacher: nn.Module, input_shape
     """The pairs of a recipe, checked on an image of zeros. Nothing is left changed.
 
     Args:
-        recipe: its `distill.pairs`, or else the default.
+        recipe: its `distill.pairs` where these are names, or else the default.
         student: on the CPU.
         teacher: on any device, `meta` too.
         input_shape: `(C, H, W)`.
@@ -95,7 +95,8 @@ def find_pairs(recipe: Recipe, student: Student, teacher: nn.Module, input_shape
     Raises:
         RecipeError: a name is wrong, or its module puts out no feature map; all such names at once.
     """
-    names = recipe.distill.pairs or student.pairs or default_pairs(recipe.student.model, recipe.teacher.model)
+    named = None if recipe.distill.pairs == "classifier" else recipe.distill.pairs
+    names = named or student.pairs or default_pairs(recipe.student.model, recipe.teacher.model)
     ours = {
         name: shape
         for name, shape in _shapes(student, student.layers, input_shape).items()

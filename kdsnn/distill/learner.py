@@ -23,7 +23,7 @@ class Answer(NamedTuple):
     Attributes:
         steps: output spikes `(T, B, classes)`.
         drive: of the output neurons, likewise; None where the loss does not ask for it.
-        features: the rates of each pair, brought to the teacher's channels, `(B, C, H, W)`.
+        features: the rates of each pair, brought to the teacher's channels, `(B, C, H, W)`; `read` is not among them.
         read: the features that the student answers by, brought to the teacher's size, `(B, F)`; None likewise.
         scale: that is learnt, one number; None likewise.
     """
@@ -47,6 +47,7 @@ class Watched:
         linear: names of the last linear layers of the student and the teacher, whose inputs are the features that they
             answer by; None where no loss asks for them.
         sizes: of these inputs.
+        compared: whether these inputs are a pair of features, too.
         scale: where the scale that is learnt starts; None learns none.
     """
 
@@ -55,6 +56,7 @@ class Watched:
     drive: bool = False
     linear: tuple[str, str] | None = None
     sizes: tuple[int, int] = (0, 0)
+    compared: bool = False
     scale: float | None = None
 
 
@@ -73,16 +75,18 @@ def what_to_watch(recipe: Recipe, student: Student, teacher: nn.Module, input_sh
     loss, neurons, linear, sizes = loss_of(recipe.distill), None, None, (0, 0)
     if loss.needs_drive:
         neurons = output_neurons(student, input_shape, recipe.student.model)
-    if loss.needs_classifier:
+    compared = loss.needs_features and recipe.distill.pairs == "classifier"
+    if loss.needs_classifier or compared:
         ours, one = classifier(student.layers, "student", recipe.student.model)
         theirs, other = classifier(teacher, "teacher", recipe.teacher.model)
         linear, sizes = (ours, theirs), (one.in_features, other.in_features)
     return Watched(
-        pairs=find_pairs(recipe, student, teacher, input_shape) if loss.needs_features else (),
+        pairs=find_pairs(recipe, student, teacher, input_shape) if loss.needs_features and not compared else (),
         neurons=neurons,
         drive=loss.needs_drive,
         linear=linear,
         sizes=sizes,
+        compared=compared,
         scale=recipe.distill.logit_scale if loss.learns_scale else None,
     )
 

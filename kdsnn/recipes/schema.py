@@ -214,8 +214,8 @@ class DistillSection(_Section):
             their `mean`.
         ensemble: of `temporal`, the weight of the part where each step learns from their mean.
         rate_noise: of `noise-smoothed`, the standard deviation of the noise on the rates.
-        pairs: names of a student's and a teacher's module, whose features are compared; None takes the ends of their
-            stages.
+        pairs: names of a student's and a teacher's module, whose features are compared; `classifier` compares what
+            comes into the last linear layer of both, and None the ends of their stages.
     """
 
     kind: Annotated[str, _one_of(choices.LOSSES)] = "response"
@@ -230,7 +230,7 @@ class DistillSection(_Section):
     feature_reduction: Literal["sum", "mean"] = "sum"
     ensemble: NotNegative = 0.1
     rate_noise: NotNegative = 0.1
-    pairs: Annotated[tuple[tuple[str, str], ...], Field(min_length=1)] | None = None
+    pairs: Annotated[tuple[tuple[str, str], ...], Field(min_length=1)] | Literal["classifier"] | None = None
 
 
 class QatSection(TrainSection):

@@ -14,6 +14,7 @@ from kdsnn.distill.features import Pair, default_pairs, watching
 from kdsnn.distill.learner import Learner, Watched, what_to_watch
 from kdsnn.distill.losses.feature import feature
 from kdsnn.distill.losses.loss import Seen
+from kdsnn.distill.output import classifier
 from kdsnn.distill.student import distill
 from kdsnn.distill.teacher import teacher_folder
 from kdsnn.distill.trainer import CHECKPOINT, Batch
@@ -215,8 +216,35 @@ def test_the_transforms_are_trained_and_resumed(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(KeyboardInterrupt):
         distill(wanted, run=tmp_path / "cut", device="cpu")
     checkpoints.append(load_tensors(tmp_path / "cut" / CHECKPOINT))
-    assert "model.transforms.0.weight" in checkpoints[0]
+    assert "model.beside.transforms.0.weight" in checkpoints[0]
     monkeypatch.undo()
     monkeypatch.setenv("KDSNN_RUNS", str(tmp_path / "runs"))
     resumed = load_tensors(distill(wanted, run=tmp_path / "cut", resume=True, device="cpu") / "student.safetensors")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_what_both_classifiers_read_can_be_the_pair() -> None:
+    """By hand: the mean over the steps of the hidden spikes, a linear layer, and the mean of the last map."""
+    learner, ann, watched = built(asked("2conv", "cnn", pairs="classifier", alpha=0.7))
+    assert (watched.linear, watched.pairs, watched.compared) == (("linear4", "19"), (), True)
+    images, labels = torch.rand(3, *SHAPE), torch.tensor([0, 1, 2])
+    with watching(learner.student.layers, ["if3"]) as ours, torch.no_grad():
+        steps = learner.student(images)
+        teacher = ann[:17](images).mean(dim=(2, 3))
+    head = learner.beside.head
+    assert head is not None
+    moved = ours["if3"].reshape(STEPS, 3, -1).mean(dim=0) @ head.weight.T + head.bias
+    maps = ((moved[..., None, None], teacher[..., None, None]),)
+    section = DistillSection(kind="feature", alpha=0.7, pairs="classifier")
+    expected = feature(Seen(steps, steps[0], labels, maps), section)
+    got, _ = Distiller(section, ann, watched)(learner, Batch(images, labels, torch.arange(3), 0.0))
+    assert got.item() == pytest.approx(expected.item(), rel=1e-5)  # float32, summed in another order
+
+
+def test_a_student_without_a_linear_layer_is_refused() -> None:
+    wanted = asked("2conv", "cnn", pairs="classifier")
+    _, teacher, _ = built(wanted)
+    bare = nn.Sequential(nn.Flatten())
+    with pytest.raises(RecipeError, match="student '2conv' ends in no linear layer"):
+        classifier(bare, "student", "2conv")
+    assert classifier(teacher, "teacher", "cnn")[0] == "19"
