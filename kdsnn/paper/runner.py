@@ -12,8 +12,7 @@ from kdsnn.errors import InputError, KdsnnError
 from kdsnn.jobs.dask_workers import dask_pool
 from kdsnn.jobs.interruption import to_go_on
 from kdsnn.jobs.local_processes import Pool, completed, local_pool, result_of
-from kdsnn.paper.runs import finished_runs, run_folder, same_but_seed
-from kdsnn.recipes.load import load_recipe
+from kdsnn.paper.runs import finished_runs, recipes_of, run_folder, same_but_seed
 from kdsnn.recipes.paper_rows import Row
 from kdsnn.recipes.schema import Recipe
 from kdsnn.run_folders import runs_root
@@ -23,18 +22,19 @@ __all__ = ["missing_recipes", "run_rows"]
 Tell = Callable[[str], None]
 
 
-def missing_recipes(rows: Sequence[Row], changes: Sequence[str] = ()) -> list[Recipe]:
+def missing_recipes(rows: Sequence[Row], changes: Sequence[str] = (), *, as_published: bool = False) -> list[Recipe]:
     """The recipes of the rows and of their baselines, each once, of which there is no finished run."""
     done = [recipe for _, recipe in finished_runs()]
-    wanted = dict.fromkeys(name for row in rows for name in (row.recipe, row.alone))
-    recipes = [load_recipe(name, changes) for name in wanted]
-    return [recipe for recipe in recipes if recipe not in done]
+    of_rows = (recipe for row in rows for recipe in recipes_of(row, changes, as_published=as_published))
+    wanted = {recipe.name: recipe for recipe in of_rows}
+    return [recipe for recipe in wanted.values() if recipe not in done]
 
 
 def run_rows(
     rows: Sequence[Row],
     changes: Sequence[str] = (),
     *,
+    as_published: bool = False,
     workers: int = 1,
     scheduler: str | None = None,
     tell: Tell = print,
@@ -46,6 +46,7 @@ def run_rows(
     Args:
         rows: of a table.
         changes: of all recipes.
+        as_published: see `kdsnn.paper.runs.recipes_of`.
         workers: processes at a time.
         scheduler: address of a Dask scheduler, whose workers take the place of the processes. They must see the
             runs folder under the same path, and the data folder, where KDSNN_DATA names one.
@@ -58,25 +59,26 @@ def run_rows(
     from kdsnn.distill.losses.loss import loss_of
     from kdsnn.distill.teacher import teacher_folder
 
-    recipes = missing_recipes(rows, changes)
+    recipes = missing_recipes(rows, changes, as_published=as_published)
     taught = [recipe for recipe in recipes if loss_of(recipe.distill).needs_teacher]
     teachers = {teacher_folder(recipe): recipe for recipe in taught}
     problems: list[str] = []
     with to_go_on("the same command again goes on where it stopped"), _pool(workers, scheduler) as pool:
         _wait(pool, {pool.submit(_teach, r): f"teacher {f.name}" for f, r in teachers.items()}, tell, problems)
         _wait(pool, {pool.submit(_distill, r): f"student {r.name}" for r in recipes}, tell, problems)
-        _wait(pool, _noises(rows, changes, pool), tell, problems)
+        _wait(pool, _noises(rows, changes, pool, as_published=as_published), tell, problems)
     if problems:
         raise InputError(f"{len(problems)} of the table's runs failed", problems=list(dict.fromkeys(problems)))
 
 
-def _noises(rows: Sequence[Row], changes: Sequence[str], pool: Pool) -> dict[Future[str], str]:
+def _noises(rows: Sequence[Row], changes: Sequence[str], pool: Pool, *, as_published: bool) -> dict[Future[str], str]:
     sigmas: dict[str, list[float]] = {}
+    recipes: dict[str, Recipe] = {}
     for row in rows:
         if row.sigma is not None:
-            for name in (row.recipe, row.alone):
-                sigmas.setdefault(name, []).append(row.sigma)
-    recipes = {name: load_recipe(name, changes) for name in sigmas}
+            for recipe in recipes_of(row, changes, as_published=as_published):
+                recipes[recipe.name] = recipe
+                sigmas.setdefault(recipe.name, []).append(row.sigma)
     return {
         pool.submit(_measure, folder.resolve(), sigmas[name]): f"noise on {name}"
         for folder, recipe in finished_runs()

@@ -14,11 +14,11 @@ from kdsnn.errors import InputError, UsageError
 from kdsnn.files.reading import read_json
 from kdsnn.paper.gaussian import gaussian_accuracy
 from kdsnn.recipes.load import load_recipe, recipe_toml
-from kdsnn.recipes.paper_rows import TABLES, Figures, Row
+from kdsnn.recipes.paper_rows import SETTINGS, TABLES, Figures, Row
 from kdsnn.recipes.schema import Recipe
 from kdsnn.run_folders import RECIPE, run_names, runs_root
 
-__all__ = ["Result", "collect", "finished_runs", "run_folder", "same_but_seed", "select_rows"]
+__all__ = ["Result", "collect", "finished_runs", "recipes_of", "run_folder", "same_but_seed", "select_rows"]
 
 
 @dataclass(frozen=True)
@@ -70,15 +70,29 @@ def select_rows(table: str, patterns: Sequence[str] = ()) -> tuple[Row, ...]:
     return tuple(r for r in rows if not patterns or any(fnmatch.fnmatchcase(r.name, p) for p in patterns))
 
 
-def collect(rows: Sequence[Row], changes: Sequence[str] = ()) -> list[Result]:
+def recipes_of(row: Row, changes: Sequence[str] = (), *, as_published: bool = False) -> tuple[Recipe, Recipe]:
+    """The recipes of a row: of the student that is taught, and of the student alone.
+
+    Args:
+        row: of a table.
+        changes: of both.
+        as_published: with the paper's loss on the rates, and the cross-entropy of the labels; else with the settings
+            that gained, `kdsnn.recipes.paper_rows.SETTINGS`.
+    """
+    taught, alone = ((), ()) if as_published else (SETTINGS[row.kind], SETTINGS["none"])
+    return load_recipe(row.recipe, [*taught, *changes]), load_recipe(row.alone, [*alone, *changes])
+
+
+def collect(rows: Sequence[Row], changes: Sequence[str] = (), *, as_published: bool = False) -> list[Result]:
     """What was measured in runs of the rows' recipes, whichever their seeds.
 
     Args:
         rows: of a table.
         changes: of all recipes, such as `train.epochs=50`: runs of these count, and no others.
+        as_published: see `recipes_of`.
     """
     runs = finished_runs()
-    return [_result(row, changes, runs) for row in rows]
+    return [_result(row, recipes_of(row, changes, as_published=as_published), runs) for row in rows]
 
 
 def finished_runs() -> list[tuple[Path, Recipe]]:
@@ -105,8 +119,8 @@ def same_but_seed(recipe: Recipe, other: Recipe) -> bool:
     return recipe.model_copy(update={"seed": other.seed, "description": other.description}) == other
 
 
-def _result(row: Row, changes: Sequence[str], runs: Sequence[tuple[Path, Recipe]]) -> Result:
-    taught, alone = (_runs_of(load_recipe(name, changes), runs) for name in (row.recipe, row.alone))
+def _result(row: Row, recipes: tuple[Recipe, Recipe], runs: Sequence[tuple[Path, Recipe]]) -> Result:
+    taught, alone = (_runs_of(recipe, runs) for recipe in recipes)
     ours = Figures(
         teacher=_mean([_accuracy(run, "teacher", row) for run in taught]),
         alone=_mean([_accuracy(run, "student", row) for run in alone]),

@@ -17,7 +17,7 @@ from kdsnn.jobs.local_processes import Pool
 from kdsnn.paper import runner
 from kdsnn.paper.gaussian import measure_gaussian
 from kdsnn.paper.runner import missing_recipes, run_rows
-from kdsnn.paper.runs import collect, run_folder, select_rows
+from kdsnn.paper.runs import collect, recipes_of, run_folder, select_rows
 from kdsnn.paper.smoke import SMOKE, smoke_data
 from kdsnn.recipes.load import load_recipe, recipe_names, recipe_toml
 from kdsnn.recipes.paper_rows import DERIVED, TABLES, Figures, Row
@@ -118,13 +118,25 @@ def test_runs_of_all_seeds_count_and_those_of_other_recipes_do_not(tmp_path: Pat
     (runs / "broken").mkdir()
     (runs / "broken" / "recipe.toml").write_text("name =")
     write_json(runs / "broken" / "student.json", {})
-    (result,) = collect(select_rows("table1", [VGG]))
+    (result,) = collect(select_rows("table1", [VGG]), as_published=True)
     assert (result.ours, result.seeds) == (Figures(95.0, 88.0, 91.0), 2)
     assert result.as_json()["ours"] == {"teacher": 95.0, "alone": 88.0, "distilled": 91.0, "gain": 3.0}
     assert result.as_json()["paper"]["gain"] == 0.68
-    (short,) = collect(select_rows("table1", [VGG]), ["train.epochs=1"])
+    (short,) = collect(select_rows("table1", [VGG]), ["train.epochs=1"], as_published=True)
     assert (short.ours, short.seeds) == (Figures(10.0, None, 10.0), 1)
     assert short.ours.gain is None
+
+
+@pytest.mark.parametrize("row", [row for rows in TABLES.values() for row in rows], ids=lambda row: row.name)
+def test_a_row_has_the_settings_that_gained_or_those_of_the_paper(row: Row) -> None:
+    taught, alone = recipes_of(row)
+    assert taught.distill.kind == {"response": "drive", "feature": "feature"}[row.kind]
+    assert (taught.distill.task, alone.distill.task, alone.distill.kind) == ("mse", "mse", "none")
+    assert taught.student.readout == alone.student.readout == "rate"
+    assert (row.kind == "feature") == (taught.distill.pairs == "classifier")
+    assert recipes_of(row, as_published=True) == (load_recipe(row.recipe), load_recipe(row.alone))
+    assert load_recipe(row.recipe).distill.task == load_recipe(row.alone).distill.task == "ce"
+    assert [recipe.train.epochs for recipe in recipes_of(row, ["train.epochs=3"])] == [3, 3]
 
 
 def test_what_is_missing_is_known_once_each(tmp_path: Path) -> None:
@@ -132,7 +144,8 @@ def test_what_is_missing_is_known_once_each(tmp_path: Path) -> None:
     names = [recipe.name for recipe in missing_recipes(rows)]
     assert names == [VGG, "cifar10-vgg11-alone", "cifar10-vgg11-from-wrn28-4", "cifar10-vgg11-from-pyramidnet18"]
     finished(load_recipe("cifar10-vgg11-alone"), tmp_path / "runs" / "alone", 0.88)
-    assert "cifar10-vgg11-alone" not in [recipe.name for recipe in missing_recipes(rows)]
+    assert "cifar10-vgg11-alone" in [recipe.name for recipe in missing_recipes(rows)]  # that one has other settings
+    assert "cifar10-vgg11-alone" not in [recipe.name for recipe in missing_recipes(rows, as_published=True)]
     assert [r.seed for r in missing_recipes(rows, ["seed=1"])] == [1] * 4  # of another seed
 
 
@@ -145,7 +158,7 @@ def test_rows_are_run_shown_and_not_run_again(inline: list[str]) -> None:
     for result in collect(rows, SMOKE):
         assert result.seeds == 1
         assert None not in (result.ours.teacher, result.ours.alone, result.ours.distilled, result.ours.gain)
-    kept = read_json(run_folder(load_recipe(VGG, SMOKE)) / "gaussian.json")
+    kept = read_json(run_folder(recipes_of(rows[0], SMOKE)[0]) / "gaussian.json")
     assert set(kept) == {"0.01", "0.03"}
     assert set(kept["0.01"]) == {"teacher", "student"}
     inline.clear()
