@@ -11,9 +11,10 @@ from kdsnn.display import Block, Displayed, percent
 from kdsnn.distill import student
 from kdsnn.distill.processes import processes
 from kdsnn.errors import UsageError
-from kdsnn.files.reading import read_json
+from kdsnn.files.records import Measured, read_record
 from kdsnn.recipes.load import load_recipe
 from kdsnn.run_folders import new_run
+from kdsnn.steps.teacher import teacher_of
 
 __all__ = ["Distilled", "distill"]
 
@@ -76,5 +77,4 @@ def distill(
         raise UsageError("several processes need --run: which folder shall they share?")
     to = new_run(loaded.name) if run is None else Path(run)
     folder = student.distill(loaded, run=to, data=data, resume=resume, tensorboard=tensorboard)
-    teacher = folder / "teacher.json"
-    return Distilled(folder, read_json(folder / "student.json"), read_json(teacher) if teacher.is_file() else None)
+    return Distilled(folder, read_record(folder / "student.json", Measured), teacher_of(folder))
