@@ -42,7 +42,11 @@ class Distilled(Displayed):
         """The folder and the accuracies."""
         lines = [str(self.run), f"student accuracy {percent(self.accuracy)}"]
         if self.teacher is not None:
-            given = f" ({self.teacher['model']} with {self.teacher['weights']})" if "weights" in self.teacher else ""
+            given = (
+                f" ({self.teacher.get('model', 'ANN')} with {self.teacher['weights']})"
+                if "weights" in self.teacher
+                else ""
+            )
             lines.insert(1, f"teacher accuracy {percent(self.teacher['accuracy'])}{given}")
         return ("\n".join(lines),)
 

@@ -19,7 +19,7 @@ class Teacher(Measured):
     """What readers ask of a teacher."""
 
     macs: Real = Field(ge=0, le=1e18)
-    model: str = ""
+    model: str = "ANN"
     weights: str = ""
 
 
