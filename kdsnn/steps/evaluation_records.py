@@ -78,8 +78,8 @@ class Answers(Record):
         """As many accuracies as steps, and the counts that are shown."""
         if self.accuracy_by_step is not None and len(self.accuracy_by_step) != len(self.agreement_by_step):
             raise ValueError("accuracies and agreements are of other steps")
-        for counts in (self.counts_by_step, *(stop.counts for stop in self.stops)):
-            if not counts.keys() >= {"synops_dense", "input_macs"}:
+        for known in (set(self.counts_by_step), *(set(stop.counts) for stop in self.stops)):
+            if not known >= {"synops_dense", "input_macs"}:
                 raise ValueError("counts are missing")
         if self.accuracy_by_step and any(stop.accuracy is None for stop in self.stops):
             raise ValueError("a rule has no accuracy")

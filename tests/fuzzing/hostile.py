@@ -119,6 +119,24 @@ def bomb_of_images(folder: Path, *, shape: tuple[int, ...] = (2**16, 1, 128, 128
     _npz(folder / "x.npz", x=(dtype, shape, 2**30))
 
 
+def bomb_of_labels(folder: Path, labels: str, count: int) -> None:
+    """Labels of a byte, or names of classes of a character, which take many in memory."""
+    tiny(folder)
+    size = count * np.dtype(labels).itemsize
+    arrays = {"x": ("|u1", (count, 1), count), "y": ("|i1", (count,), count)}
+    if labels[1] == "U":
+        arrays = {"x": ("|u1", (MIB, 1), MIB), "y": ("|i1", (MIB,), MIB), "classes": (labels, (count,), size)}
+    _npz(folder / "x.npz", **arrays)
+
+
+def bomb_of_events(folder: Path) -> None:
+    tiny(folder)
+    for label in "ab":
+        (folder / "rec" / label).mkdir(parents=True)
+        columns = dict.fromkeys("xytp", ("|u1", (2**28,), 2**28))
+        _npz(folder / "rec" / label / "0.npz", **columns)
+
+
 def bomb_of_spikes(folder: Path) -> None:
     """A recording of more steps than the network has."""
     packed_weights(folder, rows=4, columns=16)
@@ -221,9 +239,12 @@ HOSTILE = {
         lambda f: bomb_of_images(f, shape=(2**13, 1, 128, 128), dtype="<f8"), f"{EVALUATE} x.npz"
     ),
     "1 GiB of labels": Hostile(lambda f: bomb_of_images(f, shape=(2**27,), dtype="<i8"), f"{EVALUATE} x.npz"),
+    "2^29 labels": Hostile(lambda f: bomb_of_labels(f, "|i1", 2**29), f"{EVALUATE} x.npz"),
+    "2^27 names of classes": Hostile(lambda f: bomb_of_labels(f, "<U1", 2**27), f"{EVALUATE} x.npz"),
+    "2^28 events": Hostile(bomb_of_events, f"{EVALUATE} rec --sensor 4x4"),
     "1 GiB of recorded spikes": Hostile(bomb_of_spikes, f"{QUANTIZE} --expect x.npz"),
     "images of 169 million pixels": Hostile(lambda f: pictures(f, side=13_000, count=2), f"{EVALUATE} photos"),
-    "300 of them": Hostile(lambda f: pictures(f, side=13_000, count=300), f"{EVALUATE} photos"),
+    "300 images of 16 million pixels": Hostile(lambda f: pictures(f, side=4096, count=300), f"{EVALUATE} photos"),
     "an image of 900 million pixels": Hostile(lambda f: pictures(f, side=30_000, count=1), f"{EVALUATE} photos"),
     "a nested recipe": Hostile(lambda f: nested(f, "a.toml", "[", "]"), "recipe check a.toml"),
     "a recipe of tables in tables": Hostile(lambda f: nested(f, "a.toml", "{a=", "}"), "recipe check a.toml"),
