@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kdsnn.errors import InputError
 from kdsnn.files.reading import json_object
+from kdsnn.files.records import as_python, problems_in
 from kdsnn.network import Network, Population, neuron_of
 from kdsnn.network.populations import DECAY_UNITY, MAX_BIAS_EXPONENT, MAX_EXPONENT, STATE_LIMIT
 from kdsnn.network.validation import MOST_TIMESTEPS
-from kdsnn.toml_files import as_python, problems_in
 
 __all__ = ["SCHEMA", "Header", "NeuronRecord", "ProjectionRecord", "header_of", "node_name", "read_header"]
 

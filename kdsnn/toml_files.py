@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kdsnn.errors import InputError, UsageError
 from kdsnn.files.reading import read_text, reading
+from kdsnn.files.records import as_python, problems_in
 from kdsnn.registry import suggestion
 
-__all__ = ["MOST_BYTES", "FileModel", "as_python", "load", "problems_in", "shipped", "table_of"]
+__all__ = ["MOST_BYTES", "FileModel", "load", "shipped", "table_of"]
 
 
 class FileModel(BaseModel):
@@ -82,29 +82,3 @@ def _parsed(text: str, name: str, model: type[Model], singular: str) -> Model:
         raise InputError(f"{singular} {name!r} is not valid", problems=list(problems_in(error))) from error
     except RecursionError as error:
         raise InputError(f"{singular} {name!r} is nested too deeply") from error
-
-
-def as_python(value: Any) -> Any:
-    """Lists of TOML or JSON as tuples, as a strict model wants them."""
-    if isinstance(value, dict):
-        return {key: as_python(item) for key, item in value.items()}
-    return tuple(map(as_python, value)) if isinstance(value, list) else value
-
-
-def problems_in(error: ValidationError) -> Iterator[str]:
-    """What is wrong with a file, a line a problem."""
-    for problem in error.errors():
-        where = repr(".".join(map(str, problem["loc"])))[1:-1][:200]  # a key may hold anything, terminal codes too
-        if problem["type"] == "value_error":
-            yield f"{where}: {problem['ctx']['error']}".removeprefix(": ")[:300]
-        elif problem["type"] == "extra_forbidden":
-            yield f"{where}: there is no such key"
-        elif problem["type"] == "missing":
-            yield f"{where}: this key is needed"
-        else:
-            yield f"{where}: {problem['msg']}, not {_shown(problem['input'])}"[:300]
-
-
-def _shown(value: object) -> str:
-    """A value for a message; of lists and tables, which may be large and nested, what they are."""
-    return f"a {type(value).__name__}" if isinstance(value, dict | list | tuple) else repr(value)

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from kdsnn.jobs.interruption import Interrupted, ending_signals
 from kdsnn.targets.lava.environment import setup_environment
 from tests.small_run import small_run
 
@@ -134,6 +136,52 @@ def test_what_is_ignored_stays_so(place: Path) -> None:
         "assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def comes_in_a_del() -> None:
+    class Last:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    Last()
+
+
+def comes_in_the_callback_of_a_weakref() -> None:
+    class Any:
+        pass
+
+    seen = Any()
+    kept = weakref.ref(seen, lambda _: signal.raise_signal(signal.SIGTERM))
+    del seen
+    assert kept() is None
+
+
+def works_while(comes: Callable[[], None]) -> None:
+    with ending_signals():
+        comes()
+        time.sleep(GONE_WITHIN_S)
+
+
+@pytest.mark.parametrize("comes", [comes_in_a_del, comes_in_the_callback_of_a_weakref])
+def test_a_signal_ends_the_block_wherever_it_comes(comes: Callable[[], None]) -> None:
+    """Python swallows what is raised in these places."""
+    hook = sys.unraisablehook
+    with pytest.raises(Interrupted) as told:
+        works_while(comes)
+    assert told.value.signal == signal.SIGTERM
+    assert sys.unraisablehook is hook
+
+
+def test_what_else_is_swallowed_goes_where_it_went(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Last:
+        def __del__(self) -> None:
+            raise ValueError("in vain")
+
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda args: told.append(args.exc_type))
+    with ending_signals():
+        Last()
+    assert told == [ValueError]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from kdsnn.export.foreign.nodes import lower_node
 from kdsnn.export.foreign.reader import USUAL_STEPS, Foreign, Port, Reader, shown
 from kdsnn.export.foreign.writers import doubts, settled
 from kdsnn.export.lowering import linear_stream as streams
+from kdsnn.export.lowering.composition import gathered
 from kdsnn.export.lowering.linear_stream import Stream
 from kdsnn.export.nir_graph import read_graph
 from kdsnn.network import Network, neuron_of
@@ -30,6 +31,7 @@ from kdsnn.network import Network, neuron_of
 __all__ = ["Foreign", "from_graph", "read_foreign"]
 
 MAX_DEPTH = 50  # of graphs in graphs
+MOST_EDGES = 20_000  # of a graph; two to a node in most
 
 
 def read_foreign(path: Path, options: Foreign) -> Network:
@@ -137,7 +139,7 @@ class _Graph:
 
     def _sum(self, key: Key, entering: Sequence[Stream]) -> Stream:
         try:
-            return reduce(streams.add, entering)
+            return reduce(lambda a, b: gathered(streams.add(a, b)), entering)
         except LoweringError as error:
             raise InputError(f"node {shown(key)}: {error.message} enters it") from error
 
@@ -190,7 +192,9 @@ def _flattened(graph: nir.NIRGraph, inside: Key, depth: int) -> tuple[dict[Key, 
 
 
 def _edges(graph: nir.NIRGraph, ends: dict[str, tuple[Key, Key]]) -> list[Edge]:
-    made = []
+    made: list[Edge] = []
+    if len(graph.edges) > MOST_EDGES:
+        raise InputError(f"it has {len(graph.edges):,} edges, more than {MOST_EDGES:,}")
     for edge in graph.edges:
         if len(edge) != 2:
             raise InputError(f"an edge is no pair of nodes: {str(edge)[:100]}")

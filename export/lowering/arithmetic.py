@@ -11,6 +11,7 @@ import torch
 
 from kdsnn.errors import LoweringError
 from kdsnn.export.lowering import linear_stream as streams
+from kdsnn.export.lowering.composition import gathered
 from kdsnn.export.lowering.linear_functions import numbers_of, torch_functions
 from kdsnn.export.lowering.linear_stream import FloatArray, Stream
 from kdsnn.export.lowering.traced import Drive, Order, Part, Total, Traced
@@ -97,7 +98,7 @@ def _two_parts(tracing: Tracing, first: Part, second: Part) -> Part:
         apart = max(found, default=0) - min(found, default=0)
         if apart == 0 or (apart == 1 and first.stream is not second.stream):
             one, other = (_at(tracing, part, max(found, default=None)) for part in (first, second))
-            made = tracing.once(("sum", id(one), id(other)), lambda: streams.add(one, other))
+            made = tracing.once(("sum", id(one), id(other)), lambda: gathered(streams.add(one, other)))
             return Drive(made, max(found, default=None))
     totals = [Total(p.stream, (p.step,)) if isinstance(p, Drive) else p for p in (first, second)]
     a, b = totals

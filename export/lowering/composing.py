@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from kdsnn.errors import LoweringError
-from kdsnn.export.lowering.unrolling import MAX_WEIGHTS, check_size, grouped_alike, unrolled
+from kdsnn.export.lowering.unrolling import MAX_WEIGHTS, check_size, check_work, grouped_alike, unrolled
 from kdsnn.network import Conv2d, Dense, Shape
 
 __all__ = ["composed"]
@@ -77,6 +77,7 @@ def _convolutions(first: Conv2d, second: Conv2d) -> Conv2d:
     """Each tap of the second puts the first's kernel, mixed by its channels, where it reads."""
     one, two = grouped_alike(first, second)
     groups = one.groups
+    check_work(two.weight.size * one.weight[0].size)
     kernels = one.weight.reshape(groups, -1, *one.weight.shape[1:])
     mixing = two.weight.reshape(groups, -1, *two.weight.shape[1:])
     size, reach = _kernel(first, second), [d * s for d, s in zip(second.dilation, first.stride, strict=True)]
@@ -96,6 +97,7 @@ def _then_convolution(first: Dense, second: Conv2d, middle: Shape) -> Dense:
     """The matrix whose columns, each an image, go through the convolution."""
     columns, outputs = first.weight.shape[1], prod(second.output_shape(middle))
     check_size(outputs * columns, "a matrix")
+    check_work(outputs * columns * second.weight[0].size)
     made = np.empty((columns, outputs))
     weight = torch.tensor(second.weight, dtype=torch.float64)
     for start in range(0, columns, ROWS_AT_ONCE):
@@ -110,7 +112,9 @@ def _then_matrix(first: Conv2d | Dense, source: Shape, second: Dense) -> Dense:
     """The rows of a matrix, sent back through the adjoint of the map before it."""
     check_size(len(second.weight) * prod(source), "a matrix")
     if isinstance(first, Dense):
+        check_work(len(second.weight) * first.weight.size)
         return Dense(second.weight @ first.weight)
+    check_work(second.weight.size * first.weight[0].size)
     made = first.output_shape(source)
     axes = zip(made[1:], first.stride, first.padding, first.dilation, first.weight.shape[2:], strict=True)
     reached = [(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in axes]

@@ -16,7 +16,9 @@ from kdsnn.export.lowering.linear_stream import FloatArray, Stream, Term, identi
 from kdsnn.export.lowering.unrolling import grouped_alike, undilated, unrolled
 from kdsnn.network import Conv2d, Dense
 
-__all__ = ["as_matrices", "merged", "same_sized"]
+__all__ = ["as_matrices", "gathered", "merged", "same_sized"]
+
+MOST_TERMS = 16  # of a stream, beyond two for each of its sources
 
 
 def as_matrices(stream: Stream) -> Stream:
@@ -39,6 +41,12 @@ def merged(stream: Stream) -> Stream:
         by_source.setdefault((term.source, term.late), []).append(term)
     stream = replace(stream, terms=tuple(reduce(_sum, same) for same in by_source.values()))
     return stream if len({term.shape for term in stream.terms}) == 1 else as_matrices(stream)
+
+
+def gathered(stream: Stream) -> Stream:
+    """The stream, merged where its terms are far more than its sources: branches that part and meet double them."""
+    sources = {(term.source, term.late) for term in stream.terms}
+    return stream if len(stream.terms) <= MOST_TERMS + 2 * len(sources) else merged(stream)
 
 
 def _sum(first: Term, second: Term) -> Term:

@@ -16,9 +16,10 @@ import numpy.typing as npt
 from kdsnn.errors import LoweringError
 from kdsnn.network import Conv2d, Dense, Shape
 
-__all__ = ["MAX_WEIGHTS", "check_size", "diagonal", "grouped_alike", "undilated", "unrolled"]
+__all__ = ["MAX_WEIGHTS", "MAX_WORK", "check_size", "check_work", "diagonal", "grouped_alike", "undilated", "unrolled"]
 
 MAX_WEIGHTS = 2**26  # of a kernel or a matrix that is made here: half a gigabyte in float64
+MAX_WORK = 2**35  # multiplications that join two maps: a few seconds
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -28,6 +29,16 @@ def check_size(weights: int, what: str) -> None:
         raise LoweringError(
             f"it would take {what} of {weights:,} weights, more than {MAX_WEIGHTS:,}",
             hint="put a neuron between the two layers, or make the images smaller",
+        )
+
+
+def check_work(multiplications: int) -> None:
+    """Raises LoweringError where two maps cannot be joined by `MAX_WORK` multiplications."""
+    if multiplications > MAX_WORK:
+        raise LoweringError(
+            f"it would take {multiplications:,} multiplications to join it with the layer before it, "
+            f"more than {MAX_WORK:,}",
+            hint="put a neuron between the two layers",
         )
 
 

@@ -37,7 +37,9 @@ def convert(
     ] = False,
     data_range: DataRangeOption = None,
     sensor: SensorOption = None,
-    weights: Annotated[Path | None, typer.Option(metavar="FILE.safetensors", help="To load into the module.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE.safetensors", help="To load into the module; or a .pt of a state dict.")
+    ] = None,
     weight_bits: Annotated[
         int | None, typer.Option(min=2, max=15, help="Of the integer network; 8. Above 8 two synapses carry a weight.")
     ] = None,

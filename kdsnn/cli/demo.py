@@ -30,7 +30,7 @@ def demo(
 
     need("jinja2", "matplotlib", "mlxtend")  # said before minutes of training
     from kdsnn.distill.student import distill
-    from kdsnn.files.reading import read_json
+    from kdsnn.files.records import Measured, read_record
     from kdsnn.recipes.load import load_recipe
     from kdsnn.report.page import write_report
     from kdsnn.run_folders import new_run
@@ -50,7 +50,7 @@ def demo(
     messages.rule("2. A teacher, and a spiking student distilled from it")
     recipe = load_recipe(RECIPE)
     run = distill(recipe, run=out or new_run("demo"))
-    teacher, student = read_json(run / "teacher.json"), read_json(run / "student.json")
+    teacher, student = (read_record(run / f"{who}.json", Measured) for who in ("teacher", "student"))
     data.print(f"teacher {percent(teacher['accuracy'])}, student {percent(student['accuracy'])}", markup=False)
 
     messages.rule("3. An integer network that no image can overflow")

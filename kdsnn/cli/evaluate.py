@@ -175,6 +175,9 @@ def _all(model: Model, shown: Selection, time_limit_s: float | None, *, json: bo
         columns = ["target", "images", "accuracy", "compared with the reference", "spikes", "images/s"]
         title = f"{model.network.name} {model.network.fingerprint()[:12]}: the same integer network on every machine"
         table(title, columns, [_row(name, outcome) for name, outcome in found.items()])
+        for name, outcome in found.items():
+            if isinstance(outcome, KdsnnError) and not isinstance(outcome, VerificationError):
+                output().print(f"{name} did not run: {outcome}", markup=False, soft_wrap=True)
         edges = verdict(edges_of(model.network), "machines", "see the table")
         output().print(edges, markup=False, soft_wrap=True)
     differing = {name: o for name, o in found.items() if isinstance(o, VerificationError)}
@@ -191,7 +194,7 @@ def _row(name: str, outcome: Evaluation | KdsnnError) -> list[Any]:
     if isinstance(outcome, VerificationError):
         return [name, None, None, "DIFFERS", None, None]
     if isinstance(outcome, KdsnnError):
-        return [name, None, None, f"did not run: {' '.join(str(outcome).split())}", None, None]
+        return [name, None, None, "did not run", None, None]
     compared = f"equal in {len(outcome.compared)} populations" if outcome.compared else "is the reference"
     spikes, speed = outcome.counts.total("spikes"), f"{outcome.samples / outcome.wall_s:.1f}"
     return [name, outcome.samples, percent(outcome.accuracy), compared, spikes, speed]

@@ -15,11 +15,11 @@ def teach(recipe: RecipeArgument, overrides: OverridesOption = None) -> None:
     Example: kdsnn teach mnist5k-2conv
     """
     from kdsnn.distill.teacher import teach as train_teacher
-    from kdsnn.files.reading import read_json
+    from kdsnn.files.records import Measured, read_record
     from kdsnn.recipes.load import load_recipe
 
     folder = train_teacher(load_recipe(recipe, overrides or ()))
-    result = read_json(folder / "result.json")
+    result = read_record(folder / "result.json", Measured)
     output().print(f"{folder}\nteacher accuracy {percent(result['accuracy'])}", markup=False)
 
 

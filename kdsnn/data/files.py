@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdsnn.data.published_files import data_set_of, data_set_of_bytes
+from kdsnn.data.sources.columns import MOST_LABELS
 from kdsnn.errors import InputError
 from kdsnn.files.reading import check_unpacked, reading
 
@@ -92,6 +93,8 @@ def _read_idx_file(folder: Path, file_name: str, dimensions: int, name: str) -> 
         head = file.read(4 * (1 + dimensions))
         magic, *shape = struct.unpack(f">{1 + dimensions}I", head)
         size = prod(shape)
+        if dimensions == 1 and size > MOST_LABELS:
+            raise InputError(f"{path} says that it has {size:,} labels, more than {MOST_LABELS:,}")
         if magic != 0x0800 + dimensions or size > LARGEST:
             raise InputError(f"{path} is not an idx file of {dimensions} dimensions of bytes")
         check_unpacked(path, 2 * size, path.stat().st_size)  # it is held twice

@@ -20,6 +20,8 @@ from kdsnn.files.writing import write_atomic
 __all__ = ["load_given", "load_model", "load_tensors", "load_training", "read_given", "save_model", "save_training"]
 
 COPIES = ("ema", "best")  # of the model's weights, that a training may keep
+MOST_HEADER = 2**24  # bytes that name the tensors of a .safetensors, some 100 for each
+MOST_PICKLED = 2**22  # bytes that name the tensors of a .pt, some 150 for each; what they make takes 60 times as much
 
 
 def save_model(model: nn.Module, path: Path) -> None:
@@ -118,6 +120,10 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     with reading(path, "is not a readable safetensors file", hint="it may be truncated"):
         if not path.is_file():
             raise InputError(f"there is no file {path}")
+        with path.open("rb") as file:
+            header = int.from_bytes(file.read(8), "little")
+        if MOST_HEADER < header < path.stat().st_size:
+            raise InputError(f"{path} names more tensors than a network has")
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
 
@@ -128,9 +134,11 @@ def _unpickled(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise InputError(f"there is no file {path}")
     with reading(path, "cannot be read as tensors alone", hint=hint):
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                check_unpacked(path, sum(member.file_size for member in archive.infolist()), path.stat().st_size)
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+        check_unpacked(path, sum(member.file_size for member in members), path.stat().st_size)
+        if sum(member.file_size for member in members if member.filename.endswith(".pkl")) > MOST_PICKLED:
+            raise InputError(f"{path} names more tensors than a network has", hint=hint)
         found = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         inside = f"a dict of {', '.join(map(str, found))}"[:100] if isinstance(found, dict) else type(found).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ __all__ = ["Interrupted", "ending_signals", "held_signals", "to_go_on"]
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE_S = 10.0  # for workers to end and folders to go; a signal that comes after it ends the process at once
+AGAIN_S = 0.05  # until a signal comes again whose exception was swallowed
 
 
 class Interrupted(KeyboardInterrupt):
@@ -35,11 +37,13 @@ class _Handler:
         self.first: float | None = None
         self.held = 0
         self.waiting: Interrupted | None = None
+        self.lost = False
+        self.others = sys.unraisablehook
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()
-        if self.first is None:
-            self.first, self.waiting = now, Interrupted(signal.Signals(number))
+        if self.first is None or self.lost:
+            self.first, self.waiting, self.lost = now, Interrupted(signal.Signals(number)), False
             if not self.held:
                 self.release()
         elif now - self.first > PATIENCE_S:
@@ -51,6 +55,20 @@ class _Handler:
         if self.waiting is not None:
             stop, self.waiting = self.waiting, None
             raise stop
+
+    def swallowed(self, told: sys.UnraisableHookArgs) -> None:
+        """Python's hook for what is raised where nothing can catch it: in a `__del__`, or the callback of a weakref.
+
+        A signal that came in one is sent again a moment later, until the exception is raised where it counts.
+        """
+        stop = told.exc_value
+        if not isinstance(stop, Interrupted):
+            self.others(told)
+            return
+        self.lost = True
+        again = threading.Timer(AGAIN_S, signal.pthread_kill, (threading.main_thread().ident, stop.signal))
+        again.daemon = True
+        again.start()
 
 
 @contextmanager
@@ -70,9 +88,11 @@ def ending_signals(*, until_exit: bool = False) -> Iterator[None]:
     before = {number: kept for number, kept in before.items() if kept is not signal.SIG_IGN}
     for number in before:
         signal.signal(number, handler)
+    sys.unraisablehook = handler.swallowed
     try:
         yield
     finally:
+        sys.unraisablehook = handler.others
         for number, kept in before.items():  # as Python ends, it takes its handlers back: what is ignored stays so
             signal.signal(number, kept if handler.first is None or not until_exit else signal.SIG_IGN)
 

@@ -10,10 +10,12 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
 
 from kdsnn.errors import InputError
-from kdsnn.files.reading import read_json
+from kdsnn.files.records import Count, Real, Record, Share, read_record
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
 
@@ -21,7 +23,56 @@ __all__ = ["judged", "measurements", "record_name"]
 
 FOLDER = "noise"
 KEY_LENGTH = 10  # of the 64 digits of a checksum
-NEEDED = {"data", "dataset", "networks", "noise", "samples", "seeds", "target"}
+Level = Annotated[Real, Field(ge=0)]
+
+
+class Point(Record):
+    """Accuracy at a level of noise."""
+
+    level: Level
+    mean: Share | None
+    spread: Level | None
+
+
+class Curve(Record):
+    """What was measured of a network."""
+
+    network: str
+    points: list[Point]
+
+
+class Noise(Record):
+    """What was measured under a kind of noise."""
+
+    kind: str
+    level: str
+    curves: Annotated[list[Curve], Field(min_length=1)]
+
+
+class Subject(Record):
+    """A network that was measured."""
+
+    name: str
+    fingerprint: str | None
+
+
+class Measurement(Record):
+    """What readers ask of a measurement."""
+
+    dataset: str
+    samples: Annotated[Count, Field(ge=1)]
+    seeds: Count
+    target: str
+    data: dict[str, Any]
+    networks: list[Subject]
+    noise: Annotated[list[Noise], Field(min_length=1, max_length=100)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Measurement:
+        """Curves are of the networks that were measured."""
+        if {curve.network for noise in self.noise for curve in noise.curves} - {each.name for each in self.networks}:
+            raise ValueError("a curve is of a network that was not measured")
+        return self
 
 
 def record_name(data: Mapping[str, Any]) -> str:
@@ -41,11 +92,9 @@ def measurements(run: Path) -> list[dict[str, Any]]:
     found = []
     for path in sorted((run / FOLDER).glob("*.json")):
         try:
-            data = read_json(path)
+            found.append(read_record(path, Measurement))
         except InputError:
             continue
-        if data.keys() >= NEEDED:
-            found.append(data)
     return found
 
 

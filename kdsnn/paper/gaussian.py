@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kdsnn.files.reading import read_json
+from kdsnn.files.records import Share, read_record
 from kdsnn.files.writing import write_json
 
 __all__ = ["gaussian_accuracy", "measure_gaussian"]
@@ -46,4 +46,4 @@ def gaussian_accuracy(run: Path, sigma: float, who: str) -> float | None:
 
 def _known(run: Path) -> dict[str, dict[str, float]]:
     path = run / FILE
-    return read_json(path) if path.is_file() else {}
+    return read_record(path, dict[str, dict[str, Share]]) if path.is_file() else {}

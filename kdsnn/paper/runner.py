@@ -105,16 +105,17 @@ def _pool(workers: int, scheduler: str | None) -> AbstractContextManager[Pool]:
 
 def _teach(recipe: Recipe) -> str:
     from kdsnn.distill.teacher import teach
-    from kdsnn.files.reading import read_json
+    from kdsnn.files.records import Measured, read_record
 
-    return _percent(read_json(teach(recipe) / "result.json")["accuracy"])
+    return _percent(read_record(teach(recipe) / "result.json", Measured)["accuracy"])
 
 
 def _distill(recipe: Recipe) -> str:
     from kdsnn.distill.student import distill
-    from kdsnn.files.reading import read_json
+    from kdsnn.files.records import Measured, read_record
 
-    return _percent(read_json(distill(recipe, run=run_folder(recipe), resume=True) / "student.json")["accuracy"])
+    run = distill(recipe, run=run_folder(recipe), resume=True)
+    return _percent(read_record(run / "student.json", Measured)["accuracy"])
 
 
 def _measure(folder: Path, sigmas: Sequence[float]) -> str:

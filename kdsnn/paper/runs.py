@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from kdsnn.errors import InputError, UsageError
-from kdsnn.files.reading import read_json
+from kdsnn.files.records import Measured, read_record
 from kdsnn.paper.gaussian import gaussian_accuracy
 from kdsnn.recipes.load import load_recipe, recipe_toml
 from kdsnn.recipes.paper_rows import SETTINGS, TABLES, Figures, Row
@@ -141,7 +141,7 @@ def _runs_of(recipe: Recipe, runs: Sequence[tuple[Path, Recipe]]) -> list[Path]:
 def _accuracy(run: Path, who: str, row: Row) -> float | None:
     if row.sigma is not None:
         return gaussian_accuracy(run, row.sigma, who)
-    return float(read_json(run / f"{who}.json")["accuracy"])
+    return float(read_record(run / f"{who}.json", Measured)["accuracy"])
 
 
 def _mean(accuracies: Sequence[float | None]) -> float | None:

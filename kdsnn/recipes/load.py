@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from kdsnn.data.sources.reference import absolute
 from kdsnn.errors import InputError, RecipeError, UsageError
 from kdsnn.files.reading import read_text, reading
+from kdsnn.files.records import as_python
 from kdsnn.own_code.functions import anchored
 from kdsnn.recipes.paper_rows import DERIVED
 from kdsnn.recipes.schema import Recipe
 from kdsnn.registry import suggestion
-from kdsnn.toml_files import MOST_BYTES, as_python, table_of
+from kdsnn.toml_files import MOST_BYTES, table_of
 
 __all__ = ["load_recipe", "recipe_names", "recipe_toml"]
 

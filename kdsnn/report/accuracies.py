@@ -38,7 +38,7 @@ def accuracies(
     if quantization is not None:
         student = "module" if "module_agreement" in quantization else "student"
         for what, key in ((f"{student} (SNN, float)", "float_accuracy"), ("integer network", "integer_accuracy")):
-            rows.append(_row(what, quantization[key], whole))
+            rows.append(_row(what, quantization.get(key), whole))
     return rows + [_row(f"on {target_of(e)}", e["accuracy"], e["samples"]) for e in evaluations]
 
 
@@ -55,11 +55,15 @@ def confusion(
     evaluation: Mapping[str, Any], labels: npt.NDArray[np.int64] | None, classes: int
 ) -> list[list[int]] | None:
     """How many images of each class (rows) were taken for each (columns); None without labels."""
-    if labels is None or len(labels) != len(evaluation["predictions"]):
+    if labels is None or not _are_of(evaluation["predictions"], labels, classes):
         return None
     counted = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(counted, (labels, np.array(evaluation["predictions"])), 1)
     return [[int(n) for n in row] for row in counted]
+
+
+def _are_of(predictions: Sequence[int], labels: npt.NDArray[np.int64], classes: int) -> bool:
+    return len(labels) == len(predictions) and max(predictions, default=0) < classes
 
 
 def _row(what: str, accuracy: float | None, samples: int) -> dict[str, Any]:

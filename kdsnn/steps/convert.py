@@ -14,7 +14,7 @@ from kdsnn.data.encoders import DIRECT
 from kdsnn.data.sources.load import ImageSet, is_events, load_calibration
 from kdsnn.data.sources.source import Reading
 from kdsnn.display import Block, Displayed
-from kdsnn.distill.checkpoint import load_model
+from kdsnn.distill.checkpoint import load_given
 from kdsnn.errors import InputError, UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT
 from kdsnn.evaluation.edges import MODULE_TO_FLOAT
@@ -219,7 +219,7 @@ def load_module(reference: str, weights: Path | None = None, **offered: Any) -> 
 
     Args:
         reference: `FILE.py:FUNCTION` or `MODULE:FUNCTION`. Its code is executed.
-        weights: a safetensors file to load into it.
+        weights: a safetensors file to load into it, or a `.pt` that holds a state dict and nothing else.
         offered: arguments for the function; it is given those that it names.
 
     Raises:
@@ -232,7 +232,7 @@ def load_module(reference: str, weights: Path | None = None, **offered: Any) -> 
     if weights is not None:
         if not weights.is_file():
             raise InputError(f"there is no file {weights}")
-        load_model(made, weights)
+        load_given(made, weights)
     return made.eval()
 
 

@@ -11,9 +11,10 @@ from kdsnn.display import Block, Displayed, percent
 from kdsnn.distill import student
 from kdsnn.distill.processes import processes
 from kdsnn.errors import UsageError
-from kdsnn.files.reading import read_json
+from kdsnn.files.records import Measured, read_record
 from kdsnn.recipes.load import load_recipe
 from kdsnn.run_folders import new_run
+from kdsnn.steps.teacher import teacher_of
 
 __all__ = ["Distilled", "distill"]
 
@@ -41,7 +42,11 @@ class Distilled(Displayed):
         """The folder and the accuracies."""
         lines = [str(self.run), f"student accuracy {percent(self.accuracy)}"]
         if self.teacher is not None:
-            given = f" ({self.teacher['model']} with {self.teacher['weights']})" if "weights" in self.teacher else ""
+            given = (
+                f" ({self.teacher.get('model', 'ANN')} with {self.teacher['weights']})"
+                if "weights" in self.teacher
+                else ""
+            )
             lines.insert(1, f"teacher accuracy {percent(self.teacher['accuracy'])}{given}")
         return ("\n".join(lines),)
 
@@ -76,5 +81,4 @@ def distill(
         raise UsageError("several processes need --run: which folder shall they share?")
     to = new_run(loaded.name) if run is None else Path(run)
     folder = student.distill(loaded, run=to, data=data, resume=resume, tensorboard=tensorboard)
-    teacher = folder / "teacher.json"
-    return Distilled(folder, read_json(folder / "student.json"), read_json(teacher) if teacher.is_file() else None)
+    return Distilled(folder, read_record(folder / "student.json", Measured), teacher_of(folder))

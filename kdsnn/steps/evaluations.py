@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,10 @@ from kdsnn.data.sources.columns import in_npz
 from kdsnn.errors import InputError, KdsnnError
 from kdsnn.evaluation import Evaluation
 from kdsnn.evaluation.result import IN_TIME
-from kdsnn.files.reading import read_json
+from kdsnn.files.records import read_record
 from kdsnn.files.writing import write_atomic, write_json
 from kdsnn.network.counters import FIELDS
+from kdsnn.steps.evaluation_records import Kept
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import Model
 from kdsnn.targets.base import Target
@@ -51,8 +51,6 @@ __all__ = [
 EVALUATIONS, ACTIVITY = "evaluations", "activity"
 OLDER = "of an older version, which counted less: run kdsnn evaluate again"
 KEY_LENGTH = 10  # of the 64 digits: enough for the files of one folder
-DATA = {field.name for field in fields(DataIdentity)}
-NEEDED = {"accuracy", "counts", "fingerprint", "layers", "matches_reference", "samples_per_s", "target", "versions"}
 
 
 def identity_of(target: Target, data: DataIdentity) -> dict[str, Any]:
@@ -107,11 +105,9 @@ def kept(run: Path) -> list[dict[str, Any]]:
     found = []
     for path in sorted((run / EVALUATIONS).glob("*.json")):
         try:
-            data = read_json(path)
+            found.append(read_record(path, Kept))
         except InputError:
             continue
-        if _is_ours(data):
-            found.append(data)
     return sorted(found, key=lambda e: -e["samples"])
 
 
@@ -182,21 +178,7 @@ def data_of(evaluation: Mapping[str, Any]) -> str:
 def _in_time_of(path: Path) -> dict[str, Any]:
     """What an evaluation that is there already says of answers in time."""
     try:
-        before = read_json(path)
+        before = read_record(path, Kept)
     except InputError:
         return {}
     return {key: before[key] for key in (IN_TIME,) if key in before}
-
-
-def _is_ours(data: Mapping[str, Any]) -> bool:
-    """Whether a file says all that readers ask of it."""
-    identity = data.get("identity")
-    if not isinstance(identity, Mapping) or not isinstance(data.get("samples"), int):
-        return False
-    target, shown = identity.get("target"), identity.get("data")
-    if not isinstance(target, Mapping) or not isinstance(shown, Mapping):
-        return False
-    if not isinstance(target.get("settings"), Mapping) or not shown.keys() >= DATA or not data.keys() >= NEEDED:
-        return False
-    layers = data["layers"]
-    return isinstance(layers, list) and all(isinstance(each, Mapping) for each in (data["counts"], *layers))

@@ -24,6 +24,7 @@ from kdsnn.run_folders import lock
 from kdsnn.steps.images import select_images
 from kdsnn.steps.models import MODEL_FILE, Model, ModelLike, load
 from kdsnn.steps.targets import target_of
+from kdsnn.steps.teacher import teacher_of
 from kdsnn.targets.base import Files, Target, Teacher
 from kdsnn.targets.fitting import ensure_fits
 
@@ -189,4 +190,4 @@ def _teacher(model: Model) -> Teacher | None:
         return None
     run = model.run
     shape = model.network.image_shape  # of encoded images, too, it sees the mean of the frames
-    return Teacher(str(read_json(run / "teacher.json")["model"]), lambda: see_means(load_teacher(run), shape))
+    return Teacher(str((teacher_of(run) or {}).get("model", "ANN")), lambda: see_means(load_teacher(run), shape))

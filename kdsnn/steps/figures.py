@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kdsnn.export.nir import write_nir
-from kdsnn.files.reading import read_json
+from kdsnn.files.records import Record, Share, read_record
 from kdsnn.files.writing import remove, write_json
 from kdsnn.network import Network
 from kdsnn.steps.models import MODEL_FILE
@@ -15,6 +15,16 @@ from kdsnn.steps.models import MODEL_FILE
 __all__ = ["FIGURES", "figures_of", "write_quantized"]
 
 FIGURES = "quantization.json"
+
+
+class Figures(Record):
+    """What readers ask of the figures of a quantization."""
+
+    fingerprint: str | None = None
+    float_accuracy: Share | None = None
+    integer_accuracy: Share | None = None
+    method: str | None = None
+    data: dict[str, Any] | None = None
 
 
 def write_quantized(network: Network, figures: Mapping[str, Any], run: Path) -> None:
@@ -29,5 +39,5 @@ def figures_of(run: Path, network: Network) -> dict[str, Any] | None:
     path = run / FIGURES
     if not path.is_file():
         return None
-    known = read_json(path)
+    known = read_record(path, Figures)
     return known if known.get("fingerprint") == network.fingerprint() else None

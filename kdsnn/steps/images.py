@@ -139,10 +139,12 @@ def _trained_on(model: Model) -> Dataset:
         return data_of(section)
     name = model.network.provenance.get("dataset")
     if name is None:
-        raise InputError(f"{model.path} does not say what it was trained on", hint="name one: --dataset or --images")
+        raise InputError(
+            f"{model.path} does not say what data it was made with", hint="name data: --dataset or --images"
+        )
     if name not in DATASETS:
         raise InputError(
-            f"{model.path} was trained on {name[:100]!r}, which is no name of a data set",
+            f"{model.path} was made with data that it calls {name[:100]!r}, and not where they lie",
             hint="say where: --dataset PATH",
         )
     return load_data(name, _reading(model.network))

@@ -14,10 +14,10 @@ from kdsnn.data.sources.save import save_data
 from kdsnn.distill.preparation import IN_MEMORY
 from kdsnn.errors import InputError
 from kdsnn.files.reading import read_json
+from kdsnn.files.records import as_python, problems_in
 from kdsnn.files.writing import remove, write_json
 from kdsnn.recipes.schema import DataSection
 from kdsnn.run_folders import MODULE, RECIPE
-from kdsnn.toml_files import as_python
 
 __all__ = ["claim_for_module", "data_of_run", "ensure_for_module", "section_of_module", "write_module"]
 
@@ -99,6 +99,8 @@ def section_of_module(run: Path) -> DataSection:
     try:
         section = DataSection.model_validate(as_python(read_json(path).get("data")), context={"placed": True})
     except ValidationError as error:
-        raise InputError(f"{path} does not say its data: {error}") from error
+        raise InputError(f"{path} does not say its data", problems=list(problems_in(error))) from error
+    except RecursionError as error:
+        raise InputError(f"{path} is nested too deeply") from error
     inside = {"dataset": str(run.absolute() / IN_MEMORY)} if section.dataset == IN_MEMORY else {}
     return section.model_copy(update=inside)

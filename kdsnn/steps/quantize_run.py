@@ -25,7 +25,7 @@ from kdsnn.export.lowering.module_agreement import check_module
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.lowering.traced import Order
 from kdsnn.export.quantization.quantize import QuantizationReport
-from kdsnn.files.reading import read_json
+from kdsnn.files.records import Measured, read_record
 from kdsnn.files.writing import remove
 from kdsnn.models.students import Student
 from kdsnn.network import Network
@@ -162,7 +162,7 @@ def _sensitivity(
 
 def _float_accuracy(run: Path, student: Student, dataset: Dataset) -> float:
     """As the training measured it, unless its test images were others than those that the data set has now."""
-    known = read_json(run / "student.json")
+    known = read_record(run / "student.json", Measured)
     if known.get("data") == identify_test(dataset).as_json():
         return float(known["accuracy"])
     return accuracy(student, dataset.test)

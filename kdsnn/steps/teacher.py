@@ -5,13 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kdsnn.errors import InputError
-from kdsnn.files.reading import read_json
+from pydantic import Field
+
+from kdsnn.files.records import Measured, Real, read_record
 
 __all__ = ["TEACHER", "teacher_of"]
 
 TEACHER = "teacher.json"
-NUMBERS = ("accuracy", "macs")  # that readers ask of it
+HINT = "put back the file that kdsnn distill wrote; without any, the run is taken to have no teacher"
+
+
+class Teacher(Measured):
+    """What readers ask of a teacher."""
+
+    macs: Real = Field(ge=0, le=1e18)
+    model: str = "ANN"
+    weights: str = ""
 
 
 def teacher_of(run: Path) -> dict[str, Any] | None:
@@ -23,15 +32,4 @@ def teacher_of(run: Path) -> dict[str, Any] | None:
     path = run / TEACHER
     if not path.is_file():
         return None
-    told = read_json(path)
-    absent = [name for name in NUMBERS if not _is_number(told.get(name))]
-    if absent:
-        raise InputError(
-            f"{path} does not say {' and '.join(absent)} of the teacher",
-            hint="put back the file that kdsnn distill wrote; without any, the run is taken to have no teacher",
-        )
-    return told
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+    return read_record(path, Teacher, hint=HINT)

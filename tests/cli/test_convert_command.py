@@ -108,6 +108,9 @@ def test_weights_are_loaded(cli: Cli, my_net: Path) -> None:
     weights = my_net.with_name("w.safetensors")
     save_model(net, str(weights))
     made = load_module(f"{my_net}:make", weights)
+    torch.save(net.state_dict(), my_net.with_name("w.pt"))
+    same = load_module(f"{my_net}:make", my_net.with_name("w.pt")).state_dict()
+    assert all(torch.equal(same[name], tensor) for name, tensor in made.state_dict().items())
     assert not made.fc1.weight.any()  # type: ignore[union-attr]
     assert not made.training
     other = my_net.with_name("other.safetensors")

@@ -16,6 +16,7 @@ from kdsnn.export.nir import write_nir
 from tests.cli.conftest import Cli, Done
 from tests.files import full_disk
 from tests.files.tiny import tiny_network
+from tests.small_run import small_run
 
 SMALL = 4096  # bytes that a file may have: more than a message takes, and less than a network
 ROOT = Path(__file__).parents[2]
@@ -124,3 +125,78 @@ def write_float(path: Path) -> None:
     }
     edges = [("input", "linear"), ("linear", "if"), ("if", "output")]
     nir.write(path, nir.NIRGraph(nodes, edges, type_check=False))
+
+
+@pytest.mark.parametrize("target", ["onnx", "lava"])
+def test_a_disk_that_is_full_after_the_network(target: str, model: Path, tmp_path: Path, cli: Cli) -> None:
+    """What else a bundle holds finds no room: it does not count as one. Not root, there is no such disk."""
+    size = -(-model.stat().st_size // 4096) * 4 + 4
+    with mounted(tmp_path / "disk", f"size={size}k") as there:
+        out = tmp_path / "disk" / "bundle"
+        if not there:
+            out.write_text("no folder")
+        done = cli("export", model, "-t", target, "--images", model.with_name("images.npz"), "-o", out)
+        assert_told(done.code, done.err, out)
+        assert (out / "model.nir").is_file() == there
+        assert not (out / "manifest.json").exists()
+
+
+INTO_A_RUN = {
+    "evaluate": ("evaluate", "{run}", "-t", "reference", "-n", "2"),
+    "report": ("report", "{run}"),
+    "figure": ("figure", "layers", "{run}", "-o", "{run}/layers.svg"),
+    "noise": ("noise", "{run}", "-k", "spike-drop", "-n", "2", "--seeds", "1", "--levels", "0.1"),
+    "export": ("export", "{run}", "-t", "nir"),
+    "teach": ("teach", "digits-2conv"),
+    "distill": ("distill", "digits-2conv", "--run", "{run}/new"),
+    "a run": ("distill", "digits-2conv"),
+    "convert": (
+        "convert",
+        "{net}:make",
+        "--images",
+        "digits",
+        "-T",
+        "2",
+        "--max-disagreement",
+        "1",
+        "--run",
+        "{run}/c",
+    ),
+    "file": ("convert", "{net}:make", "--images", "digits", "-T", "2", "--max-disagreement", "1", "-o", "{run}/c.nir"),
+}
+NET = """
+import snntorch
+from torch import nn
+
+def make():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10), snntorch.Leaky(0.8, threshold=0.1, init_hidden=True))
+"""
+
+
+@pytest.mark.parametrize("name", INTO_A_RUN)
+def test_a_run_in_a_folder_that_nobody_may_write_to(
+    name: str, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "net.py").write_text(NET)
+    with mounted(tmp_path / "disk", "size=8m") as there:
+        monkeypatch.setenv("KDSNN_RUNS", str(tmp_path / "disk"))
+        run = small_run().path.parent
+        assert cli("evaluate", run, "-t", "reference").code == 0
+        with read_only(tmp_path / "disk", there):
+            done = cli(*(part.format(run=run, net=tmp_path / "net.py") for part in INTO_A_RUN[name]))
+        assert_told(done.code, done.err, tmp_path / "disk")
+
+
+@contextmanager
+def read_only(folder: Path, is_mounted: bool) -> Iterator[None]:
+    """A folder with all that is in it, which cannot be written to: a mount by root, or by its permissions."""
+    if is_mounted:
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        yield
+        return
+    folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+    for each in folders:
+        each.chmod(0o555)
+    yield
+    for each in folders:
+        each.chmod(0o755)

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -33,16 +32,11 @@ from kdsnn.export.foreign.recording import read_recording
 from kdsnn.export.nir import read_nir, to_nir
 from kdsnn.hardware.limits import load_hardware
 from kdsnn.network.overflow import overflows
-from kdsnn.noise.measurements import measurements
 from kdsnn.recipes.load import load_recipe
-from kdsnn.steps.evaluations import kept
-from kdsnn.steps.export import _clear
-from kdsnn.steps.figures import figures_of
 from kdsnn.steps.layer_needs import layer_needs
-from kdsnn.steps.module_runs import section_of_module
-from kdsnn.steps.teacher import teacher_of
 from tests.data.events import made
 from tests.files.tiny import tiny_network
+from tests.fuzzing import runs
 from tests.fuzzing.mutations import bytes_mutated, hdf5_mutated, structure_mutated
 
 
@@ -132,22 +126,6 @@ def read_folder(path: Path) -> None:
     load_images(path.parent, Reading())
 
 
-def read_run(path: Path) -> None:
-    """All that reads a run's JSON, whichever of its files was mutated."""
-    run = path.parent
-    for name in ("teacher.json", "quantization.json", "module.json", "manifest.json"):
-        shutil.copy(path, run / name)
-    for name in ("evaluations", "noise"):
-        (run / name).mkdir(exist_ok=True)
-        shutil.copy(path, run / name / "one.json")
-    kept(run)
-    measurements(run)
-    _clear(run)
-    teacher_of(run)
-    figures_of(run, network())
-    section_of_module(run)
-
-
 def tensors() -> dict[str, Any]:
     return {"a": np.ones((2, 3), np.float32), "b": np.arange(3)}
 
@@ -161,16 +139,6 @@ def pickled() -> bytes:
 EVENTS = {"x": np.arange(5), "y": np.arange(5), "t": np.arange(5), "p": np.arange(5) % 2}
 IMAGES = {"x": np.arange(128, dtype=np.uint8).reshape(2, 1, 8, 8), "y": np.arange(2), "classes": np.array(["a", "b"])}
 IDX = bytes.fromhex("00000803000000020000000300000003") + bytes(range(18))
-RUN = {
-    "accuracy": 0.5,
-    "macs": 10,
-    "fingerprint": "x",
-    "data": {"dataset": "digits", "range": [0, 1]},
-    "identity": {"target": {"settings": {}}, "data": {"name": "a", "split": "test"}},
-    "layers": [{"name": "a"}],
-    "files": {"model.nir": "0"},
-    "samples": 3,
-}
 
 
 def read_idx_of(path: Path) -> None:
@@ -233,12 +201,5 @@ KINDS: dict[str, Kind] = {
         | named("a.pt", bytes_mutated(pickled())),
         read_given,
     ),
-    "run": Kind(
-        named(
-            "a.json",
-            bytes_mutated(json.dumps(RUN).encode()),
-            structure_mutated(RUN).map(lambda v: json.dumps(v).encode()),
-        ),
-        read_run,
-    ),
+    "run": Kind(runs.case(), runs.read),
 }

@@ -17,7 +17,7 @@ from tests.fuzzing.kinds import KINDS
 
 SEED = 2026
 IN_CI, IN_ALL = 300, 10_000
-MOST_S, MOST_KIB = 10, 2 * 2**20  # of one file
+MOST_S, MOST_KIB = 10, 2 * 2**20  # of one file; seconds of this process, whatever else the machine does
 
 
 def read_many(kind: str, count: int, folder: Path) -> int:
@@ -33,12 +33,12 @@ def read_many(kind: str, count: int, folder: Path) -> int:
         shutil.rmtree(folder / "one", ignore_errors=True)
         (folder / "one").mkdir()
         (folder / "one" / name).write_bytes(content)
-        began = time.monotonic()
+        began = time.process_time()
         try:
             KINDS[kind].read(folder / "one" / name)
         except InputError:  # anything else fails the test
             refused += 1
-        assert time.monotonic() - began < MOST_S
+        assert time.process_time() - began < MOST_S
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     read()

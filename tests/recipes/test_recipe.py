@@ -69,7 +69,7 @@ def test_toml_goes_round(name: str, tmp_path: Path) -> None:
 def test_any_recipe_goes_round(recipe: Recipe) -> None:
     import tomllib
 
-    from kdsnn.toml_files import as_python
+    from kdsnn.files.records import as_python
 
     assert Recipe.model_validate(as_python(tomllib.loads(recipe_toml(recipe)))) == recipe
 

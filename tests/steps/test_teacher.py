@@ -42,4 +42,7 @@ def test_a_file_without_a_number_is_refused(cli: Cli, told: dict[str, object], a
     for command in (("energy", model.run, "-n", 2), ("report", model.run)):
         done = cli(*command)
         assert done.code == 3
-        assert f"teacher.json does not say {absent} of the teacher" in done.err
+        assert "teacher.json is not valid" in done.err
+        assert [line.split(":")[0] for line in done.err.splitlines() if line.startswith("  - ")] == [
+            f"  - {name}" for name in absent.split(" and ")
+        ]

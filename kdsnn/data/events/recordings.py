@@ -27,6 +27,7 @@ __all__ = ["RECORDINGS", "Events", "fields_of", "read_recording"]
 Events = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]  # x, y, t, p
 RECORDINGS = (".npy", ".npz", ".bin", ".aedat", ".aedat4")
 NAMES = ("x", "y", "t", "p")
+MOST_EVENTS = 2**25  # of a recording
 FAULT, HINT = "cannot be read as events", "write numpy.savez(path, x=x, y=y, t=t, p=p)"
 
 
@@ -75,6 +76,8 @@ def _read(file: Path, suffix: str) -> Events:
 
 def _checked(events: tuple[npt.NDArray[Any], ...], file: Path) -> Events:
     x, y, t, p = events
+    if max(each.size for each in events) > MOST_EVENTS:
+        raise InputError(f"{file}: it has more than {MOST_EVENTS:,} events", hint="cut it into several recordings")
     for name, values in zip(NAMES, (x, y, t, p), strict=True):
         if values.ndim != 1 or values.dtype.kind not in ("buif" if name == "t" else "bui"):
             whole = values.dtype.kind == "f" and values.ndim == 1 and bool((values == np.rint(values)).all())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kdsnn.data.sources.columns import Column, in_npy, in_npz
+from kdsnn.data.sources.columns import MOST_LABELS, Column, in_npy, in_npz
 from kdsnn.data.sources.source import Labels, Part, Range, Source
 from kdsnn.data.sources.values import check_range
 from kdsnn.errors import InputError
@@ -25,6 +25,7 @@ __all__ = ["labels_of", "of_columns", "of_npy", "of_npz"]
 
 IMAGES, LABELS = ("x", "images"), ("y", "labels")
 LABELS_BESIDE = "_labels.npy"
+MOST_CLASSES, LONGEST_NAME = 2**17, 1000
 
 
 def of_npz(path: Path) -> Part:
@@ -84,6 +85,8 @@ def labels_of(column: Column | None, name: str) -> Labels | None:
             if one_hot
             else "number the classes from 0, and write their names as an array classes",
         )
+    if column.shape[0] > MOST_LABELS:
+        raise InputError(f"{name}: there are {column.shape[0]:,} labels, more than {MOST_LABELS:,}")
     return column.whole().reshape(-1).astype(np.int64)
 
 
@@ -103,6 +106,10 @@ def _classes(columns: Mapping[str, Column], name: str) -> tuple[str, ...] | None
     column = columns["classes"]
     if column.dtype.kind != "U" or len(column.shape) != 1:
         raise InputError(f"{name}: classes are {column.dtype} of shape {column.shape}, not text (classes,)")
+    if column.shape[0] > MOST_CLASSES or column.dtype.itemsize > 4 * LONGEST_NAME:
+        raise InputError(
+            f"{name}: there are more than {MOST_CLASSES:,} classes, or names of more than {LONGEST_NAME} characters"
+        )
     return tuple(map(str, column.whole()))
 
 

@@ -16,8 +16,9 @@ import numpy.typing as npt
 from kdsnn.errors import InputError
 from kdsnn.files.reading import check_unpacked, reading
 
-__all__ = ["Column", "held", "in_npy", "in_npz"]
+__all__ = ["MOST_LABELS", "Column", "held", "in_npy", "in_npz"]
 
+MOST_LABELS = 2**26  # of a split: a byte in a file, and eight in memory
 AT_ONCE = 2**20  # bytes of the rows that are read at a time
 MOST_ARRAYS = 10_000  # in a file
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others unpack in pieces of any size
@@ -41,9 +42,16 @@ class Column:
     chunks: Callable[[], Iterator[Array]]
 
     def whole(self) -> Array:
-        """All of it."""
-        parts = list(self.chunks())
-        return np.concatenate(parts).reshape(self.shape) if parts else np.empty(self.shape, self.dtype)
+        """All of it: in memory once, and not its parts beside it."""
+        made: Array | None = None
+        begin = 0
+        for part in self.chunks():
+            if len(part) == (self.shape or (1,))[0]:
+                return (part if part.flags.writeable else part.copy()).reshape(self.shape)
+            made = np.empty(self.shape, self.dtype) if made is None else made
+            made[begin : begin + len(part)] = part
+            begin += len(part)
+        return np.empty(self.shape, self.dtype) if made is None else made
 
 
 def held(array: Array) -> Column:
