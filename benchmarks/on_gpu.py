@@ -147,6 +147,8 @@ def run(name: str, command: list[str], results: Results, environment: dict[str, 
     finally:
         timer.cancel()
         _end(child.pid)
+        if child.stdout is not None:
+            child.stdout.close()
     seconds = round(time.monotonic() - begun, 1)
     if code == 0:
         results.add(name, {"status": "done", "seconds": seconds})
