@@ -114,6 +114,7 @@ def main() -> None:
     environment = {**os.environ, "PYTHONPATH": _python_path(options.wheels), "KDSNN_RUNS": str(runs)}
     if options.data is not None:
         environment["KDSNN_DATA"] = str(options.data.resolve())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends the step, too
     asked = [step for step in STEPS if options.steps is None or step.name in options.steps]
     for step in asked:
         left = options.budget - (time.monotonic() - begun)
