@@ -13,13 +13,13 @@ import time
 
 import numpy as np
 import torch
-from torch import nn
+from peer_models import awake
 
 from kdsnn.evaluation import check_same
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.relays import balance
 from kdsnn.export.quantization.quantize import quantize
-from kdsnn.models.students import Student, build_student
+from kdsnn.models.students import build_student
 from kdsnn.recipes.schema import StudentSection
 from kdsnn.targets.base import Target
 from kdsnn.targets.gpu import GpuTarget
@@ -27,19 +27,6 @@ from kdsnn.targets.lava.adapter import LavaTarget
 from kdsnn.targets.lava.environment import setup_environment
 from kdsnn.targets.onnx import OnnxTarget
 from kdsnn.targets.reference import ReferenceTarget
-
-
-def awake(student: Student, shape: tuple[int, int, int]) -> Student:
-    """The student with BatchNorm statistics of random images, and gains at which spikes reach the output."""
-    for module in student.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            nn.init.constant_(module.weight, 2.0)
-        elif isinstance(module, nn.Linear):
-            module.weight.data *= 8
-    with torch.no_grad():
-        for _ in range(20):
-            student.train()(torch.rand(16, *shape))
-    return student.eval()
 
 
 def main() -> None:

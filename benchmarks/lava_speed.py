@@ -37,7 +37,7 @@ DISTINCT = 64  # images; more are shown by showing them again
 def paper_network() -> tuple[Network, Images]:
     """The paper's 2conv with random weights, quantized, and random images."""
     import torch
-    from deep_on_lava import awake
+    from peer_models import awake
 
     from kdsnn.export.lowering.lower import lower
     from kdsnn.export.quantization.quantize import quantize

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
 
 import snntorch
 import torch
@@ -17,8 +18,9 @@ from kdsnn.choices import SURROGATES
 from kdsnn.models.neurons import IF, Repeat
 from kdsnn.models.students import Student
 
-__all__ = ["SLOPE", "make_peers"]
+__all__ = ["PEERS", "SHAPES", "SLOPE", "awake", "importable", "make_peers"]
 
+SHAPES = {"2conv": (1, 28, 28), "vgg11": (3, 32, 32)}  # of the images of our students
 SLOPE = 2.0  # of the atan surrogate, in all of them
 Net = Callable[[torch.Tensor], torch.Tensor]  # images (B, C, H, W) to output spikes (T, B, classes)
 
@@ -118,9 +120,27 @@ class Sinabs(nn.Module):
 PEERS: Mapping[str, type[nn.Module]] = {"spikingjelly": Spikingjelly, "snntorch": Snntorch, "sinabs": Sinabs}
 
 
-def make_peers(student: Student) -> dict[str, nn.Module]:
+def awake(student: Student, shape: tuple[int, int, int]) -> Student:
+    """The student with BatchNorm statistics of random images, and gains at which spikes reach the output."""
+    for module in student.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.constant_(module.weight, 2.0)
+        elif isinstance(module, nn.Linear):
+            module.weight.data *= 8
+    with torch.no_grad():
+        for _ in range(20):
+            student.train()(torch.rand(16, *shape))
+    return student.eval()
+
+
+def importable() -> list[str]:
+    """The peers that are installed."""
+    return [name for name in PEERS if find_spec(name) is not None]
+
+
+def make_peers(student: Student, names: Iterable[str] = tuple(PEERS)) -> dict[str, nn.Module]:
     """The student itself as `kdsnn`, and its peers with weights of their own that are equal."""
-    return {"kdsnn": student, **{name: peer(copy.deepcopy(student)) for name, peer in PEERS.items()}}
+    return {"kdsnn": student, **{name: PEERS[name](copy.deepcopy(student)) for name in names}}
 
 
 def _split(student: Student) -> tuple[nn.Module, list[nn.Module]]:

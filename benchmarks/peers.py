@@ -11,43 +11,39 @@ With `--device cuda`, spikingjelly takes its own kernels, and joules are those o
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from deep_on_lava import awake
 from joules import Counter, counter_of, joules_of
-from peer_models import SLOPE, make_peers
+from peer_models import PEERS, SHAPES, SLOPE, awake, make_peers
 
 from kdsnn.export.lowering.lower import lower
 from kdsnn.export.lowering.relays import balance
-from kdsnn.export.onnx.flavours import Flavour
-from kdsnn.export.onnx.models import to_onnx
-from kdsnn.export.onnx_runtime import onnx_runtime
 from kdsnn.export.quantization.quantize import quantize
-from kdsnn.export.teacher_onnx import teacher_onnx
 from kdsnn.models.students import Student, build_student
 from kdsnn.models.teachers import build_teacher
+from kdsnn.network import Network
 from kdsnn.recipes.schema import StudentSection, TeacherSection
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.gpu.exact_products import int8_is_exact
 
-STUDENTS = {"2conv": (1, 28, 28), "vgg11": (3, 32, 32)}
 TIMESTEPS, CLASSES = 4, 10
 LABELS = tuple(str(i) for i in range(CLASSES))
 PACKAGES = ("torch", "spikingjelly", "snntorch", "sinabs", "onnxruntime", "numpy")
-FLAVOURS: tuple[Flavour, ...] = ("int8", "float32")
+FLAVOURS: tuple[Literal["int8", "float32"], ...] = ("int8", "float32")
 Runs = Mapping[str, Callable[[], object]]
 
 
@@ -66,7 +62,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     training, inference = {}, {}
     counter = counter_of(options.device)
-    for name in STUDENTS:
+    for name in SHAPES:
         student = make_student(name, width=0.125 if options.quick else 1.0)
         runs = trainings(student, name, options)
         training[name] = measured(runs, options.repeats, f"{name}, training step", counter)
@@ -80,15 +76,15 @@ def make_student(name: str, *, width: float) -> Student:
     """A student with random weights, awake."""
     torch.manual_seed(0)
     section = StudentSection(model=name, width=width, timesteps=TIMESTEPS, surrogate="atan", slope=SLOPE)
-    student = build_student(section, STUDENTS[name], CLASSES)
-    awake(student, STUDENTS[name])
+    student = build_student(section, SHAPES[name], CLASSES)
+    awake(student, SHAPES[name])
     return student
 
 
-def trainings(student: Student, name: str, options: argparse.Namespace) -> Runs:
-    """Forward and backward of one batch, by each."""
+def trainings(student: Student, name: str, options: argparse.Namespace, peers: Iterable[str] = tuple(PEERS)) -> Runs:
+    """Forward and backward of one batch, by each; spikingjelly in both layouts of images."""
     torch.manual_seed(1)
-    images = torch.rand(options.batch, *STUDENTS[name], device=options.device)
+    images = torch.rand(options.batch, *SHAPES[name], device=options.device)
     labels = torch.randint(CLASSES, (options.batch,), device=options.device)
 
     def step(net: torch.nn.Module) -> Callable[[], object]:
@@ -101,20 +97,25 @@ def trainings(student: Student, name: str, options: argparse.Namespace) -> Runs:
 
         return run
 
-    return {peer: step(net) for peer, net in make_peers(student).items()}
+    nets = make_peers(student, peers)
+    if "spikingjelly" in nets:
+        other = copy.deepcopy(nets["spikingjelly"]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        nets["spikingjelly, channels last"] = other
+    return {peer: step(net) for peer, net in nets.items()}
 
 
 def inferences(student: Student, name: str, options: argparse.Namespace) -> Runs:
     """Classes of the same images, by each: ours first."""
-    shape = STUDENTS[name]
+    from kdsnn.export.onnx.models import to_onnx
+    from kdsnn.export.teacher_onnx import teacher_onnx
+
+    shape = SHAPES[name]
     images = np.random.default_rng(0).integers(0, 256, (options.images, *shape)).astype(np.uint8)
-    student.cpu().eval()
-    network = balance(lower(student.layers, input_shape=shape, timesteps=TIMESTEPS, labels=list(LABELS)))
-    integer, _ = quantize(network, calibration=images)
+    integer = integer_of(student, name, images)
     width = 0.125 if options.quick else 1.0
     teacher = build_teacher(TeacherSection(model="resnet18", width=width), shape, CLASSES).eval()
     on_cpu = options.device == "cpu"
-    flavours: tuple[Flavour, ...] = FLAVOURS if on_cpu and int8_is_exact() else ("float32",)
+    flavours = FLAVOURS if on_cpu and int8_is_exact() else ("float32",)
     runs: dict[str, Callable[[], object]] = {}
     for flavour in flavours:
         program = GpuTarget(options.device, arithmetic=flavour).compile(integer)
@@ -128,6 +129,14 @@ def inferences(student: Student, name: str, options: argparse.Namespace) -> Runs
     for peer, net in make_peers(student).items():
         runs[f"{peer}, float student"] = _float(net.to(options.device).eval(), images, options.device)
     return runs
+
+
+def integer_of(student: Student, name: str, images: np.ndarray) -> Network:
+    """The integer network of a student, calibrated on the images; the student is on the CPU then, in eval mode."""
+    student.cpu().eval()
+    labels = list(LABELS)
+    network = balance(lower(student.layers, input_shape=SHAPES[name], timesteps=TIMESTEPS, labels=labels))
+    return quantize(network, calibration=images)[0]
 
 
 def measured(runs: Runs, repeats: int, title: str, counter: Counter | None = None) -> dict[str, Any]:
@@ -207,6 +216,8 @@ def _spread(values: Any) -> list[float]:
 
 
 def _session(model: bytes, images: np.ndarray, threads: int) -> Callable[[], object]:
+    from kdsnn.export.onnx_runtime import onnx_runtime
+
     runtime = onnx_runtime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads

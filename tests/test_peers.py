@@ -36,7 +36,7 @@ def student(name: str, shape: tuple[int, int, int]) -> Student:
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(("name", "shape"), [("2conv", (1, 12, 12)), ("vgg11", (3, 32, 32))])
 def test_the_peers_fire_and_learn_as_the_student_does(name: str, shape: tuple[int, int, int]) -> None:
-    made = load("peer_models").make_peers(load("deep_on_lava").awake(student(name, shape), shape))
+    made = load("peer_models").make_peers(load("peer_models").awake(student(name, shape), shape))
     images = torch.rand(6, *shape)
     spikes, gradients = {}, {}
     for peer, net in made.items():

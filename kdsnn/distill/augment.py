@@ -42,7 +42,7 @@ def unchanged(images: torch.Tensor, _generator: torch.Generator) -> torch.Tensor
 
 def affine(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Each image turned by up to 10 degrees, scaled by up to 10% and shifted by up to 7% of its size."""
-    turn, scaling, shift_x, shift_y = _uniform((4, len(images)), generator).to(images.device)
+    turn, scaling, shift_x, shift_y = _on(images.device, _uniform((4, len(images)), generator))
     angle, scale = turn * MAX_TURN, 1 + scaling * MAX_SCALING
     cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
     return _warped(images, (cosine, -sine, shift_x * MAX_SHIFT, sine, cosine, shift_y * MAX_SHIFT), border="zeros")
@@ -62,12 +62,11 @@ def crop(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 def _cropped(images: torch.Tensor, offsets: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
     """Each image shifted by its two offsets, less the margin, and mirrored or not."""
-    batch, _, height, width = images.shape
-    padded = F.pad(images, [CROP_MARGIN] * 4)
-    rows = offsets[0][:, None] + torch.arange(height)
-    columns = torch.where(mirrored[:, None], torch.arange(width - 1, -1, -1), torch.arange(width))
-    columns = offsets[1][:, None] + columns
-    index = torch.arange(batch)[:, None, None]
+    (batch, _, height, width), device = images.shape, images.device
+    padded, offsets, mirrored = F.pad(images, [CROP_MARGIN] * 4), _on(device, offsets), _on(device, mirrored)
+    rows, columns = offsets[0][:, None] + torch.arange(height, device=device), torch.arange(width, device=device)
+    columns = offsets[1][:, None] + torch.where(mirrored[:, None], columns.flip(0), columns)
+    index = torch.arange(batch, device=device)[:, None, None]
     picked = padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]
     return picked.permute(0, 3, 1, 2)
 
@@ -75,13 +74,13 @@ def _cropped(images: torch.Tensor, offsets: torch.Tensor, mirrored: torch.Tensor
 def flip(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Each image mirrored or not."""
     mirrored = torch.rand(len(images), generator=generator) < 0.5
-    return torch.where(mirrored[:, None, None, None].to(images.device), images.flip(-1), images)
+    return torch.where(_on(images.device, mirrored)[:, None, None, None], images.flip(-1), images)
 
 
 def turn(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Each image turned by a random number of quarters and by up to 10 degrees more; edges are reflected."""
     quarters = torch.randint(0, 4, (len(images),), generator=generator) * (math.pi / 2)
-    angle = (quarters + _uniform((len(images),), generator) * MAX_TURN).to(images.device)
+    angle = _on(images.device, quarters + _uniform((len(images),), generator) * MAX_TURN)
     cosine, sine, zero = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle)
     return _warped(images, (cosine, -sine, zero, sine, cosine, zero), border="reflection")
 
@@ -91,6 +90,11 @@ def _warped(images: torch.Tensor, rows: Sequence[torch.Tensor], *, border: str) 
     theta = torch.stack(tuple(rows), dim=1).reshape(-1, 2, 3)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode=border, align_corners=False)
+
+
+def _on(device: torch.device, drawn: torch.Tensor) -> torch.Tensor:
+    """What was drawn on the CPU on the device, which goes on with its work meanwhile."""
+    return drawn.to(device, non_blocking=True)
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,7 @@ from kdsnn.recipes.schema import TrainSection
 __all__ = ["CHECKPOINT", "METRICS", "Batch", "Epoch", "Plan", "fit", "learning_rate"]
 
 MOST_METRICS = 2**26  # bytes
+NEXT_TEXT_S = 1.0  # beside the progress bar
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.jsonl"
 
 
@@ -66,6 +68,12 @@ class Batch:
 
 
 Forward = Callable[[nn.Module, Batch], tuple[torch.Tensor, torch.Tensor]]
+
+
+class Tick(Protocol):
+    """A step is done; `state` is what to show, which is asked for seldom."""
+
+    def __call__(self, state: Callable[[], str], *, last: bool) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -189,7 +197,7 @@ class _Loop:
         forward: Forward,
         plan: Plan,
         weights: Weights,
-        tick: Callable[[str], None],
+        tick: Tick,
         after_step: Callable[[], None] | None,
     ) -> None:
         self.accelerator, self.model, self.optimizer = accelerator, model, optimizer
@@ -205,10 +213,17 @@ class _Loop:
     def __call__(self, epoch: int) -> Epoch:
         """Trains one epoch."""
         section, began, lr = self.plan.section, time.perf_counter(), 0.0
-        steps = section.epochs * self.plan.batches
-        loss_sum, hits, seen = 0.0, 0, 0
+        steps, device = section.epochs * self.plan.batches, self.accelerator.device
+        sums = torch.zeros(
+            3, dtype=torch.float64, device=device
+        )  # of losses, right answers and images: read at the end
+
+        def state() -> str:
+            loss, hits, seen = sums.tolist()
+            return f"epoch {epoch + 1}/{section.epochs}, loss {loss / seen:.3f}, accuracy {hits / seen:.1%}"
+
         self.model.train()
-        for step, index, generator in _batches(self.plan, epoch):
+        for step, index, generator in _batches(self.plan, epoch, device):
             number = epoch * self.plan.batches + step
             lr = learning_rate(section, number, steps)
             for group in self.optimizer.param_groups:
@@ -223,20 +238,16 @@ class _Loop:
             self.optimizer.step()
             self.after_step()
             self.weights.step()
-            loss_sum += loss.item() * len(batch.labels)
-            hits += int((scores.argmax(dim=1) == batch.labels).sum())
-            seen += len(batch.labels)
-            self.tick(f"epoch {epoch + 1}/{section.epochs}, loss {loss_sum / seen:.3f}, accuracy {hits / seen:.1%}")
-        if not math.isfinite(loss_sum):
+            _add_up(sums, loss, scores, batch.labels)
+            self.tick(state, last=step + 1 == self.plan.batches)
+        if not math.isfinite(sums[0].item()):
             raise RecipeError(f"{self.plan.title}: the loss is not finite in epoch {epoch}", hint="lower its lr")
-        sums = torch.tensor([loss_sum, hits, seen], dtype=torch.float64, device=self.accelerator.device)
         loss_sum, hits, seen = self.accelerator.reduce(sums, "sum").tolist()
         return Epoch(epoch, loss_sum / seen, hits / seen, lr, time.perf_counter() - began)
 
     def _batch(self, index: torch.Tensor, generator: torch.Generator, progress: float) -> Batch:
         """This process's part of a batch. The whole is augmented, so that an image does not depend on the processes."""
         count = self.accelerator.num_processes
-        index = index.to(self.accelerator.device)
         whole = self.images[index].float() / 255
         images = augmented(whole, self.plan.augment, generator, spikes=self.spikes)
         if count > 1:
@@ -258,11 +269,18 @@ def learning_rate(section: TrainSection, step: int, steps: int) -> float:
     return section.lr * share
 
 
-def _batches(plan: Plan, epoch: int) -> Iterator[tuple[int, torch.Tensor, torch.Generator]]:
+def _add_up(sums: torch.Tensor, loss: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) -> None:
+    """Adds a batch to the sums of losses, right answers and images, on their device: to read them is to wait for it."""
+    sums[0] += loss.detach().double() * len(labels)
+    sums[1] += (scores.argmax(dim=1) == labels).sum()
+    sums[2] += len(labels)
+
+
+def _batches(plan: Plan, epoch: int, device: torch.device) -> Iterator[tuple[int, torch.Tensor, torch.Generator]]:
     """Number of the step in the epoch, the images of its batch, and the generator for their augmentation."""
     generator = torch.Generator().manual_seed(plan.seed * 1_000_003 + epoch)
     torch.manual_seed(plan.seed * 1_000_003 + epoch)
-    order = torch.randperm(len(plan.split.labels), generator=generator)
+    order = torch.randperm(len(plan.split.labels), generator=generator).to(device, non_blocking=True)
     for step, index in enumerate(torch.split(order, plan.section.batch_size)):
         yield step, index, generator
 
@@ -291,8 +309,11 @@ def _metrics(path: Path, epochs: int) -> list[Epoch]:
 
 
 @contextmanager
-def _bar(title: str, total: int, done: int, *, show: bool) -> Iterator[Callable[[str], None]]:
-    """A progress bar on stderr with a text and the time left; silent where stderr is no terminal. Yields its tick."""
+def _bar(title: str, total: int, done: int, *, show: bool) -> Iterator[Tick]:
+    """A progress bar on stderr with a text and the time left; silent where stderr is no terminal. Yields its tick.
+
+    The text is asked for at an epoch's last step, and else now and then.
+    """
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -301,5 +322,13 @@ def _bar(title: str, total: int, done: int, *, show: bool) -> Iterator[Callable[
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not (show and sys.stderr.isatty())) as progress:
-        task = progress.add_task(title, total=total, completed=done, state="")
-        yield lambda state: progress.update(task, advance=1, state=state)
+        task, due = progress.add_task(title, total=total, completed=done, state=""), 0.0
+
+        def tick(state: Callable[[], str], *, last: bool) -> None:
+            nonlocal due
+            progress.update(task, advance=1)
+            if not progress.disable and (last or time.monotonic() >= due):
+                progress.update(task, state=state())
+                due = time.monotonic() + NEXT_TEXT_S
+
+        yield tick

@@ -5,10 +5,12 @@ import math
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from kdsnn.distill import trainer
 from kdsnn.distill.trainer import CHECKPOINT, METRICS, Batch, Plan, fit, learning_rate
@@ -198,3 +200,39 @@ def test_the_images_are_held_once_on_a_cpu() -> None:
     shared = trainer._shared(images)
     assert shared.data_ptr() == images.ctypes.data
     assert torch.equal(shared, torch.tensor(images))
+
+
+class Readings(TorchDispatchMode):
+    """Counts how often a number is read out of a tensor: each is a wait for a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_nothing_is_read_at_a_step(tmp_path: Path) -> None:
+    counts = []
+    for batch_size in (25, 5):  # 2 and 10 steps
+        with Readings() as readings:
+            train(tmp_path / str(batch_size), batch_size=batch_size, epochs=1, optimizer="sgd", clip_norm=1.0)
+        counts.append(readings.count)
+    assert counts[0] == counts[1] > 0
+
+
+def test_the_metrics_are_means_over_the_images(tmp_path: Path) -> None:
+    def known(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = model(batch.images)
+        loss = logits.sum() * 0 + batch.index.float().mean()
+        return loss, torch.stack([batch.index % 5, torch.ones_like(batch.index)], dim=1)
+
+    fit(net(), known, Plan(recipe(epochs=1).train, SPLIT, "none", 0, "test"), tmp_path, resume=False, device="cpu")
+    (line,) = lines(tmp_path)
+    index = range(len(SPLIT.labels))
+    right = [(0 if i % 5 > 1 else 1) == SPLIT.labels[i] for i in index if i % 5 != 1]
+    right += [SPLIT.labels[i] == 0 for i in index if i % 5 == 1]  # of equal scores the first
+    assert line["loss"] == sum(index) / len(index)
+    assert line["accuracy"] == sum(right) / len(index)
