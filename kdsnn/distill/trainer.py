@@ -80,7 +80,7 @@ class Tick(Protocol):
 class Epoch:
     """One line of `metrics.jsonl`: means over an epoch's training images.
 
-    `validation` is the accuracy on the images held out, None where there are none.
+    `accuracy` is that on those with a label. `validation` is that on the images held out, None where there are none.
     """
 
     epoch: int
@@ -214,13 +214,11 @@ class _Loop:
         """Trains one epoch."""
         section, began, lr = self.plan.section, time.perf_counter(), 0.0
         steps, device = section.epochs * self.plan.batches, self.accelerator.device
-        sums = torch.zeros(
-            3, dtype=torch.float64, device=device
-        )  # of losses, right answers and images: read at the end
+        sums = torch.zeros(4, dtype=torch.float64, device=device)  # see `_add_up`; read at the end
 
         def state() -> str:
-            loss, hits, seen = sums.tolist()
-            return f"epoch {epoch + 1}/{section.epochs}, loss {loss / seen:.3f}, accuracy {hits / seen:.1%}"
+            loss, seen, hits, labelled = sums.tolist()
+            return f"epoch {epoch + 1}/{section.epochs}, loss {loss / seen:.3f}, accuracy {hits / max(1, labelled):.1%}"
 
         self.model.train()
         for step, index, generator in _batches(self.plan, epoch, device):
@@ -242,8 +240,8 @@ class _Loop:
             self.tick(state, last=step + 1 == self.plan.batches)
         if not math.isfinite(sums[0].item()):
             raise RecipeError(f"{self.plan.title}: the loss is not finite in epoch {epoch}", hint="lower its lr")
-        loss_sum, hits, seen = self.accelerator.reduce(sums, "sum").tolist()
-        return Epoch(epoch, loss_sum / seen, hits / seen, lr, time.perf_counter() - began)
+        loss_sum, seen, hits, labelled = self.accelerator.reduce(sums, "sum").tolist()
+        return Epoch(epoch, loss_sum / seen, hits / labelled, lr, time.perf_counter() - began)
 
     def _batch(self, index: torch.Tensor, generator: torch.Generator, progress: float) -> Batch:
         """This process's part of a batch. The whole is augmented, so that an image does not depend on the processes."""
@@ -270,10 +268,11 @@ def learning_rate(section: TrainSection, step: int, steps: int) -> float:
 
 
 def _add_up(sums: torch.Tensor, loss: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) -> None:
-    """Adds a batch to the sums of losses, right answers and images, on their device: to read them is to wait for it."""
+    """Adds a batch to the sums of losses, images, right answers and labels: on their device, for to read is to wait."""
     sums[0] += loss.detach().double() * len(labels)
-    sums[1] += (scores.argmax(dim=1) == labels).sum()
-    sums[2] += len(labels)
+    sums[1] += len(labels)
+    sums[2] += (scores.argmax(dim=1) == labels).sum()
+    sums[3] += (labels >= 0).sum()
 
 
 def _batches(plan: Plan, epoch: int, device: torch.device) -> Iterator[tuple[int, torch.Tensor, torch.Generator]]:
