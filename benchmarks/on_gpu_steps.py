@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from kdsnn.models.teachers import build_teacher
 from kdsnn.recipes.load import load_recipe
 from kdsnn.recipes.schema import Recipe, TeacherSection
 from kdsnn.run_folders import runs_root
+from kdsnn.targets.base import Program
 from kdsnn.targets.gpu import GpuTarget
 from kdsnn.targets.reference import ReferenceTarget
 from kdsnn.testing import check_target, example_networks
@@ -82,11 +84,11 @@ def joules(setting: Setting) -> None:
     """Joules of an image: integer students, and the float teacher."""
     tiny, device = setting["tiny"], setting["device"]
     meter = NvmlMeter(device) if device.startswith("cuda") else RaplMeter()
-    window = {"window_s": 0.1 if tiny else 2.0, "rounds": 2 if tiny else 3}
+    window_s, rounds = (0.1, 2) if tiny else (2.0, 3)
     for name, width in _sizes(setting):
         images = _images(name, 8 if tiny else 1024)
         program = GpuTarget(device).compile(integer_of(make_student(name, width=width), name, images[:32]))
-        found = measure(lambda p=program, x=images: len(p.run(x).predictions), meter, **window)  # type: ignore[misc]
+        found = measure(partial(_answered, program, images), meter, window_s=window_s, rounds=rounds)
         say(network=name, width=width, **found.as_json())
     images = _images("vgg11", 8 if tiny else 256)
     teacher = build_teacher(TeacherSection(model="resnet18", width=0.125 if tiny else 1.0), images.shape[1:], 10)
@@ -96,7 +98,11 @@ def joules(setting: Setting) -> None:
         with torch.inference_mode():
             return len(teacher(x).argmax(dim=1).cpu())
 
-    say(network="teacher resnet18, float32", **measure(answer, meter, **window).as_json())
+    say(network="teacher resnet18, float32", **measure(answer, meter, window_s=window_s, rounds=rounds).as_json())
+
+
+def _answered(program: Program, images: np.ndarray) -> int:
+    return len(program.run(images).predictions)
 
 
 def teacher(setting: Setting) -> None:

@@ -99,7 +99,7 @@ def trainings(student: Student, name: str, options: argparse.Namespace, peers: I
 
     nets = make_peers(student, peers)
     if "spikingjelly" in nets:
-        other = copy.deepcopy(nets["spikingjelly"]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        other = copy.deepcopy(nets["spikingjelly"]).to(memory_format=torch.channels_last)
         nets["spikingjelly, channels last"] = other
     return {peer: step(net) for peer, net in nets.items()}
 

@@ -13,7 +13,8 @@ import argparse
 
 import numpy as np
 import numpy.typing as npt
-from peers import LABELS, STUDENTS, TIMESTEPS, make_student, measured
+from peer_models import SHAPES
+from peers import LABELS, TIMESTEPS, make_student, measured
 from threadpoolctl import threadpool_limits
 
 from kdsnn.export.lowering.lower import lower
@@ -38,7 +39,7 @@ def main() -> None:
         options.repeats = 3
     with threadpool_limits(options.threads, user_api="blas"):
         for name in [options.student] if options.student else IMAGES:
-            size = (4 if options.quick else IMAGES[name], *STUDENTS[name])
+            size = (4 if options.quick else IMAGES[name], *SHAPES[name])
             images = np.random.default_rng(0).integers(0, 256, size).astype(np.uint8)
             compare(made(name, images, width=0.125 if options.quick else 1.0), images, options.repeats)
 
@@ -46,7 +47,7 @@ def main() -> None:
 def made(name: str, images: npt.NDArray[np.uint8], *, width: float) -> Network:
     """The integer network of a student with random weights."""
     student = make_student(name, width=width).eval()
-    network = lower(student.layers, input_shape=STUDENTS[name], timesteps=TIMESTEPS, labels=LABELS, name=name)
+    network = lower(student.layers, input_shape=SHAPES[name], timesteps=TIMESTEPS, labels=LABELS, name=name)
     return quantize(balance(network), calibration=images)[0]
 
 
