@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is loaded; see kdsnn.cli.main
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # some tests import ONNX Runtime themselves
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process for each core: threads of each would wait for the others'
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

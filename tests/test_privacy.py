@@ -68,7 +68,7 @@ def test_nothing_of_ours_imports_samna_or_the_part_of_sinabs_that_does() -> None
 def test_onnx_runtime_is_imported_in_one_place() -> None:
     importers = {
         str(path.relative_to(ROOT))
-        for folder in ("kdsnn", "export", "targets", "benchmarks")
+        for folder in ("kdsnn", "export", "targets", "tests", "benchmarks")
         for path in (ROOT / folder).rglob("*.py")
         if any(name.split(".")[0] == "onnxruntime" for name in imported(path))
     }

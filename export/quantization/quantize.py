@@ -24,7 +24,7 @@ from kdsnn.export.quantization.candidates import Candidate, Measured
 from kdsnn.export.quantization.observed import Observer
 from kdsnn.export.quantization.scales import Source
 from kdsnn.export.quantization.search import Made, find
-from kdsnn.export.quantization.wide import WIDEST, largest_weight, synapses
+from kdsnn.export.quantization.wide import largest_weight, synapses
 from kdsnn.network import (
     DECAY_UNITY,
     MEMBRANE_SHIFT,
@@ -37,6 +37,7 @@ from kdsnn.network import (
     neuron_of,
 )
 from kdsnn.network.linear_maps import apply
+from kdsnn.network.widths import problem_of_width
 
 __all__ = ["InputTrial", "LayerQuantization", "QuantizationReport", "quantize", "requantize"]
 
@@ -176,8 +177,8 @@ class _Quantized:
 def _check(network: Network, weight_bits: int) -> None:
     if network.integer:
         raise NetworkError("the network is an integer network already")
-    if not 2 <= weight_bits <= WIDEST:
-        raise InputError(f"weight_bits must be 2 to {WIDEST}, not {weight_bits}")
+    if problem := problem_of_width(weight_bits):
+        raise InputError(problem)
 
 
 def _assemble(network: Network, made: Sequence[_Quantized], weight_bits: int, input_bits: int, how: str) -> Network:

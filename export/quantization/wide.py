@@ -11,11 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from kdsnn.network import MAX_EXPONENT, WEIGHT_BITS, Projection
+from kdsnn.network import WEIGHT_BITS, Projection
 
-__all__ = ["WIDEST", "largest_weight", "shift_of", "synapses"]
-
-WIDEST = WEIGHT_BITS + MAX_EXPONENT
+__all__ = ["largest_weight", "shift_of", "synapses"]
 
 
 def largest_weight(bits: int) -> int:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from kdsnn.choices import METHODS
 from kdsnn.cli.common import (
     DataRangeOption,
     DisagreementOption,
@@ -19,6 +18,7 @@ from kdsnn.cli.common import (
     sensor_of,
     show,
 )
+from kdsnn.cli.integer_options import InputBitsOption, MethodOption, WeightBitsOption
 
 __all__ = ["convert", "register"]
 
@@ -40,16 +40,9 @@ def convert(
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE.safetensors", help="To load into the module; or a .pt of a state dict.")
     ] = None,
-    weight_bits: Annotated[
-        int | None, typer.Option(min=2, max=15, help="Of the integer network; 8. Above 8 two synapses carry a weight.")
-    ] = None,
-    input_bits: Annotated[
-        int | None, typer.Option(min=1, max=8, help="Left out: chosen by the error it makes.")
-    ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option(help=f"How scales are chosen ({', '.join(METHODS)}); spikes.", autocompletion=METHODS.names),
-    ] = None,
+    weight_bits: WeightBitsOption = None,
+    input_bits: InputBitsOption = None,
+    method: MethodOption = None,
     max_disagreement: DisagreementOption = 0.05,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="The file to write; FUNCTION.nir.")] = None,
     run: Annotated[
@@ -81,10 +74,11 @@ def convert(
     from kdsnn.recipes.schema import QuantizeSection
     from kdsnn.steps.convert import convert as make
     from kdsnn.steps.convert import load_module
+    from kdsnn.steps.post_training import section_with
 
-    if method is not None:
-        METHODS.get(method)
-    asked: dict[str, Any] = {"weight_bits": weight_bits, "input_bits": input_bits, "method": method}
+    section = section_with(
+        QuantizeSection(), weight_bits=weight_bits, input_bits=input_bits, method=method, qat_epochs=None
+    )
     name = module.rpartition(":")[2]
     done = make(
         load_module(module, weights),
@@ -93,7 +87,7 @@ def convert(
         out=out or (f"{name}.nir" if run is None else None),
         run=run,
         name=name,
-        section=QuantizeSection(**{key: value for key, value in asked.items() if value is not None}),
+        section=section,
         max_disagreement=max_disagreement,
         encode=encode,
         in_time=in_time,

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from kdsnn.choices import METHODS
 from kdsnn.cli.common import (
     DataRangeOption,
     DisagreementOption,
@@ -20,6 +19,7 @@ from kdsnn.cli.common import (
     sensor_of,
     show,
 )
+from kdsnn.cli.integer_options import InputBitsOption, MethodOption, WeightBitsOption
 from kdsnn.cli.nir_options import (
     CalibrateOption,
     ExpectOption,
@@ -39,19 +39,9 @@ def quantize(
     model: Annotated[
         str | None, typer.Argument(metavar="[RUN|MODEL.nir]", help="A run, or a float NIR graph; the latest run.")
     ] = None,
-    weight_bits: Annotated[
-        int | None, typer.Option(min=2, max=15, help="Instead of the recipe's; above 8 two synapses carry a weight.")
-    ] = None,
-    input_bits: Annotated[
-        int | None, typer.Option(min=1, max=8, help="Left out: chosen by the error it makes.")
-    ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            help=f"How scales are chosen ({', '.join(METHODS)}); spikes, if the recipe says no other.",
-            autocompletion=METHODS.names,
-        ),
-    ] = None,
+    weight_bits: WeightBitsOption = None,
+    input_bits: InputBitsOption = None,
+    method: MethodOption = None,
     qat_epochs: Annotated[
         int | None, typer.Option("--qat-epochs", min=0, help="Fine-tune a run through the rounding for so long.")
     ] = None,

@@ -37,6 +37,15 @@ def _one_of(registry: Registry[Any], *, own: bool = False) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _width(bits: int) -> int:
+    """Checks that an integer network can have weights of so many bits. numpy is loaded where a recipe says them."""
+    from kdsnn.network.widths import problem_of_width
+
+    if problem := problem_of_width(bits):
+        raise ValueError(problem)
+    return bits
+
+
 def _placed(text: str, info: ValidationInfo) -> str:
     """Checks where data are, and makes a path absolute, unless that was done by whoever knows from where it starts."""
     where = text if (info.context or {}).get("placed") else absolute(text, Path.cwd())
@@ -260,7 +269,7 @@ class QuantizeSection(_Section):
         qat: fine-tuning, if any.
     """
 
-    weight_bits: Annotated[int, Field(ge=2, le=15)] = 8
+    weight_bits: Annotated[int, AfterValidator(_width)] = 8
     input_bits: Literal["auto"] | Annotated[int, Field(ge=1, le=8)] = "auto"
     calibration_samples: Count = 128
     method: Annotated[str, _one_of(choices.METHODS)] = "spikes"
@@ -268,8 +277,11 @@ class QuantizeSection(_Section):
 
     @model_validator(mode="after")
     def _training_is_for_one_synapse(self) -> QuantizeSection:
-        if self.qat.epochs and self.weight_bits > 8:
-            raise ValueError(f"qat.epochs is for weights of at most 8 bits, not {self.weight_bits}")
+        if self.qat.epochs:
+            from kdsnn.network import WEIGHT_BITS
+
+            if self.weight_bits > WEIGHT_BITS:
+                raise ValueError(f"qat.epochs is for weights of at most {WEIGHT_BITS} bits, not {self.weight_bits}")
         return self
 
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.files.arrays import write_array
-from kdsnn.files.writing import write_json
 from kdsnn.network import Conv2d, Network, Neuron, Population, Projection
+from kdsnn.targets.processes.jobs import write_files
 
 if TYPE_CHECKING:
     from kdsnn.targets.lava.worker.lava_job import Job, JobPopulation, JobProjection
@@ -58,10 +57,7 @@ def write_job(
     for index, population in enumerate(network.populations):
         if isinstance(population.model, Neuron):
             arrays[f"bias.{index}.npy"] = population.model.bias.astype(np.int16)
-    for name, array in arrays.items():
-        write_array(folder / name, array, synced=False)
-    write_json(folder / "job.json", job, synced=False)
-    return [folder / name for name in ("job.json", *arrays)]
+    return write_files(folder, job, arrays)
 
 
 def _population(population: Population, depth: int) -> JobPopulation:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.files.arrays import write_array
-from kdsnn.files.writing import write_json
 from kdsnn.network import Conv2d, Network, Neuron, Population
-from kdsnn.network.counters import input_messages
 from kdsnn.targets.placement.synapses import synapses
+from kdsnn.targets.processes.jobs import cells_of, head_of, messages_of, synapses_of, write_files
 
 if TYPE_CHECKING:
     from kdsnn.targets.nengo_loihi.worker.nengo_job import Job, JobPopulation
@@ -33,28 +31,13 @@ def write_job(
         lanes: images side by side.
         parent: process that the worker shall not outlive.
     """
-    index = {p.name: i for i, p in enumerate(network.populations)}
     job: Job = {
-        "schema": "kdsnn.nengo-loihi-job/1",
-        "fingerprint": network.fingerprint(),
-        "parent": parent,
-        "timesteps": network.timesteps,
-        "samples": len(images),
+        **head_of("nengo-loihi", network, len(images), parent),
         "lanes": lanes,
         "populations": [_population(p, network, recorded) for p in network.populations],
-        "projections": [
-            {
-                "source": index[p.source],
-                "target": index[p.target],
-                "graded": network.graded(p),
-                "indexed": isinstance(p.op, Conv2d),
-            }
-            for p in network.projections
-        ],
+        "projections": [{**synapses_of(p, network), "indexed": isinstance(p.op, Conv2d)} for p in network.projections],
     }
-    messages = input_messages(network, images)
-    if network.static:
-        messages = messages[:, :1]
+    messages = messages_of(network, images)
     arrays: dict[str, npt.NDArray[Any]] = {"messages.npy": messages.reshape(*messages.shape[:2], -1)}
     for i, population in enumerate(network.populations):
         if isinstance(population.model, Neuron):
@@ -62,20 +45,12 @@ def write_job(
     for j, projection in enumerate(network.projections):
         stored = synapses(projection, network.population(projection.source).shape)
         arrays[f"synapses.{j}.npy"] = stored.astype(np.int32)
-    for name, array in arrays.items():
-        write_array(folder / name, array, synced=False)
-    write_json(folder / "job.json", job, synced=False)
+    write_files(folder, job, arrays)
 
 
 def _population(population: Population, network: Network, recorded: list[str]) -> JobPopulation:
-    record: JobPopulation = {"neurons": population.neurons, "depth": network.depths[population.name]}
+    record = cast("JobPopulation", {**cells_of(population, network, recorded)})
     model = population.model
     if isinstance(model, Neuron):
-        record |= {
-            "record": population.name in recorded,
-            "threshold": int(model.threshold),
-            "decay_u": int(model.decay_u),
-            "decay_v": int(model.decay_v),
-            "fires": model.fires,
-        }
+        record |= {"decay_u": int(model.decay_u), "decay_v": int(model.decay_v)}
     return record

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from kdsnn.files.arrays import write_array
-from kdsnn.files.writing import write_atomic, write_json
+from kdsnn.files.writing import write_atomic
 from kdsnn.network import DECAY_UNITY, MEMBRANE_SHIFT, Network, Neuron, Population
-from kdsnn.network.counters import input_messages
 from kdsnn.network.linear_maps import apply
 from kdsnn.targets.placement.synapses import synapses
+from kdsnn.targets.processes.jobs import cells_of, head_of, messages_of, synapses_of, write_files
 from kdsnn.targets.sanafe.architecture import DENDRITE, PORT, SOMA, SYNAPSE, Constants, architecture
 from kdsnn.targets.sanafe.mapping import Mapping
 
@@ -46,24 +45,14 @@ def write_job(
         timing: SANA-FE's model of the mesh's timing.
         parent: process that the worker shall not outlive.
     """
-    index = {p.name: i for i, p in enumerate(network.populations)}
     job: Job = {
-        "schema": "kdsnn.sanafe-job/1",
-        "fingerprint": network.fingerprint(),
-        "parent": parent,
-        "timesteps": network.timesteps,
-        "samples": len(images),
+        **head_of("sanafe", network, len(images), parent),
         "timing": timing,
         "units": {"synapse": SYNAPSE, "dendrite": DENDRITE, "soma": SOMA, "port": PORT},
         "populations": [_population(p, network, recorded) for p in network.populations],
-        "projections": [
-            {"source": index[p.source], "target": index[p.target], "graded": network.graded(p)}
-            for p in network.projections
-        ],
+        "projections": [synapses_of(p, network) for p in network.projections],
     }
-    messages = input_messages(network, images)
-    if network.static:
-        messages = messages[:, :1]
+    messages = messages_of(network, images)
     arrays: dict[str, npt.NDArray[Any]] = {"messages.npy": (messages > 0).reshape(*messages.shape[:2], -1)}
     for i, (population, cores) in enumerate(zip(network.populations, mapping.cores, strict=True)):
         arrays[f"core.{i}.npy"] = cores
@@ -72,24 +61,16 @@ def write_job(
             arrays[f"drive.{i}.npy"] = _drive(network, population, messages)
     for j, projection in enumerate(network.projections):
         arrays[f"synapses.{j}.npy"] = synapses(projection, network.population(projection.source).shape)
-    for name, array in arrays.items():
-        write_array(folder / name, array, synced=False)
     chip = architecture(constants, used=mapping.used, ports=mapping.ports)
     write_atomic(folder / "chip.yaml", chip.encode(), synced=False)
-    write_json(folder / "job.json", job, synced=False)
+    write_files(folder, job, arrays)
 
 
 def _population(population: Population, network: Network, recorded: list[str]) -> JobPopulation:
-    record: JobPopulation = {"neurons": population.neurons, "depth": network.depths[population.name]}
+    record = cast("JobPopulation", {**cells_of(population, network, recorded)})
     model = population.model
     if isinstance(model, Neuron):
-        record |= {
-            "record": population.name in recorded,
-            "threshold": int(model.threshold),
-            "keep_u": DECAY_UNITY - int(model.decay_u),
-            "keep_v": DECAY_UNITY - int(model.decay_v),
-            "fires": model.fires,
-        }
+        record |= {"keep_u": DECAY_UNITY - int(model.decay_u), "keep_v": DECAY_UNITY - int(model.decay_v)}
         record["reset_mode"], record["reset_by"] = _reset(model)
     return record
 

@@ -1,8 +1,5 @@
 """`kdsnn compare`: figures beside each other, and a gate that fails a pipeline."""
 
-import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,15 +88,6 @@ def test_a_pipeline_fails_where_energy_rises_too_far(cli: Cli, pair: tuple[Model
     assert f"energy per sample rises by {100 * rise:.1f}%" in failure
     assert "rises by" in done.err
     assert cli(*back, 0).code == 4
-
-
-def test_a_shell_sees_the_exit_code(pair: tuple[Model, Path]) -> None:
-    model, file = pair
-    command = [sys.executable, "-m", "kdsnn", "compare", str(file), str(model.run), "-n", "20", "--dataset", "digits"]
-    command += ["--model", "cmos45", "--max-energy-rise", "0", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 4, done.stderr
-    assert len(json.loads(done.stdout)["failures"]) == 1
 
 
 def test_a_limit_on_a_figure_that_is_not_known_is_no_success(cli: Cli, pair: tuple[Model, Path]) -> None:

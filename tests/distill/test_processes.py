@@ -22,6 +22,7 @@ from kdsnn.distill.trainer import CHECKPOINT
 from kdsnn.errors import InputError, LockedError
 from kdsnn.recipes.load import load_recipe
 from kdsnn.run_folders import RECIPE, lock
+from kdsnn.steps.quantize_run import quantize_run
 
 ALL = ["distill.kind=both", "train.ema_decay=0.9", "data.validation_samples=100"]
 SEED = 15
@@ -101,19 +102,22 @@ def test_killed_at_random_moments_and_resumed(tmp_path: Path, kills: int) -> Non
 def test_a_second_process_on_a_run_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
     changes = [*SMALL, "train.epochs=4", "distill.kind=none"]
     run, whole = tmp_path / "run", tmp_path / "whole"
-    distill(load_recipe("digits-2conv", changes), run=whole, device="cpu")
+    recipe = load_recipe("digits-2conv", changes)
+    distill(recipe, run=whole, device="cpu")
     made = [sys.executable, "-m", *command(run, changes)]
     with subprocess.Popen(made, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as first:
         while not (run / CHECKPOINT).exists() and first.poll() is None:
             time.sleep(0.01)
         first.send_signal(signal.SIGSTOP)  # it is at work as long as this needs
         try:
-            for second in (made, [*made, "--resume"], [sys.executable, "-m", "kdsnn", "quantize", str(run)]):
-                refused = subprocess.run(second, env=environment(), check=False, capture_output=True, text=True)
-                assert refused.returncode == LockedError("").exit_code, refused.stderr
-                assert f"another process is working on {run}" in refused.stderr
-                assert "wait for it, or take another run" in refused.stderr
-                assert "Traceback" not in refused.stderr
+            refused = subprocess.run(made, env=environment(), check=False, capture_output=True, text=True)
+            assert refused.returncode == LockedError("").exit_code, refused.stderr
+            assert f"another process is working on {run}" in refused.stderr
+            assert "wait for it, or take another run" in refused.stderr
+            assert "Traceback" not in refused.stderr
+            for second in (lambda: distill(recipe, run=run, resume=True), lambda: quantize_run(str(run))):
+                with pytest.raises(LockedError, match=f"another process is working on {run}"):
+                    second()
         finally:
             first.send_signal(signal.SIGCONT)
         assert first.wait() == 0, first.communicate()[1]

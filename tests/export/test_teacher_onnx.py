@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from torch import nn
@@ -14,6 +13,7 @@ from kdsnn.distill.student import distill
 from kdsnn.distill.teacher import load_teacher
 from kdsnn.errors import VerificationError
 from kdsnn.export import teacher_onnx as module
+from kdsnn.export.onnx_runtime import onnx_runtime
 from kdsnn.export.teacher_onnx import TOLERANCE, teacher_onnx
 from kdsnn.models.teachers import build_teacher
 from kdsnn.recipes.schema import DistillSection, TeacherSection
@@ -46,7 +46,7 @@ def test_every_teacher_gives_torchs_logits_on_any_number_of_images(name: str, sh
     made = teacher_onnx(teacher, shape, labels)
     opsets = onnx.load_from_string(made).opset_import
     assert [(o.domain, o.version) for o in opsets] == [("", 17)]
-    session = onnxruntime.InferenceSession(made, providers=["CPUExecutionProvider"])
+    session = onnx_runtime().InferenceSession(made, providers=["CPUExecutionProvider"])
     assert session.get_modelmeta().custom_metadata_map["kdsnn.labels"].split("\n") == list(labels)
     for count in (1, 2, 5):
         shown = images(shape, count)
@@ -61,7 +61,7 @@ def test_a_bundle_for_onnx_holds_the_runs_teacher(run: Path, tmp_path: Path) -> 
     assert set(manifest["files"]) == {"model.nir", "model.onnx", "step.onnx", "teacher.onnx"}
     assert manifest["teacher"]["images"] == 5
     assert 0 <= manifest["teacher"]["largest_difference"] <= TOLERANCE
-    session = onnxruntime.InferenceSession(tmp_path / "bundle" / "teacher.onnx", providers=["CPUExecutionProvider"])
+    session = onnx_runtime().InferenceSession(tmp_path / "bundle" / "teacher.onnx", providers=["CPUExecutionProvider"])
     wanted = load_teacher(run)(torch.from_numpy(shown).float() / 255).detach().numpy()
     assert session.run(None, {"image": shown})[0] == pytest.approx(wanted, rel=TOLERANCE, abs=TOLERANCE)
 

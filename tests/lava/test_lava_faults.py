@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,12 +21,11 @@ from kdsnn.errors import DoesNotFitError, InputError, TargetUnavailableError, Ti
 from kdsnn.targets.lava import adapter
 from kdsnn.targets.lava.adapter import LavaTarget
 from kdsnn.targets.processes import supervisor as workers
-from kdsnn.targets.processes.supervisor import Kind
 from kdsnn.targets.reference import ReferenceTarget
+from tests.faults import spoil_the_answer, wait_until
 
 NETWORK = everything(timesteps=4, bits=4)
 MANY = images(NETWORK, 20_000)  # more than any of these tests lets it finish
-GONE_WITHIN_S = 10.0
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  where Lava's channels live
 
 
@@ -51,13 +49,6 @@ def workers_of(parent: int) -> list[int]:
 
 def members(group: int) -> list[int]:
     return [pid for pid, (_, its_group, _) in processes().items() if its_group == group]
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + GONE_WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def unused_shared_memory() -> set[str]:
@@ -270,17 +261,7 @@ def test_wrong_images_are_refused_before_anything_starts() -> None:
 def test_an_answer_that_does_not_belong_to_the_job_is_refused(
     monkeypatch: pytest.MonkeyPatch, file: str, message: str
 ) -> None:
-    run_workers = adapter.run_workers
-
-    def run_and_spoil(kind: Kind, folders: list[Path], **options: Any) -> None:
-        run_workers(kind, folders, **options)
-        (folder,) = folders
-        if file.endswith(".npy"):
-            np.save(folder / file, np.zeros((3, 7), dtype=np.uint8))
-        else:
-            (folder / file).write_text((folder / file).read_text().replace(NETWORK.fingerprint(), "0" * 64))
-
-    monkeypatch.setattr(adapter, "run_workers", run_and_spoil)
+    spoil_the_answer(monkeypatch, adapter, file, NETWORK)
     with pytest.raises(TargetUnavailableError, match=message):
         LavaTarget().compile(NETWORK).run(MANY[:2])
 

@@ -32,7 +32,7 @@ def test_no_example_network_is_refused() -> None:
     assert len(check_target(LavaTarget(), in_time).passed) == len(in_time) >= 8
 
 
-@pytest.mark.parametrize("seed", range(300, 310))
+@pytest.mark.parametrize("seed", range(300, 306))
 def test_random_networks_in_several_rounds(seed: int) -> None:
     """Two images side by side, so that spikes of an image's last step meet the first step of the next."""
     time = {"in_time": seed % 2 == 0, "reset": RESETS[seed % 3], "recurrent": seed % 5 < 3}

@@ -6,20 +6,18 @@ import contextlib
 import json
 import os
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from kdsnn.errors import TargetUnavailableError, TimedOutError
 from kdsnn.targets.nengo_loihi import adapter
 from kdsnn.targets.nengo_loihi.adapter import NengoLoihiTarget
 from kdsnn.targets.processes import one_worker
-from kdsnn.targets.processes.supervisor import Kind
 from kdsnn.testing import example_networks, random_images
+from tests.faults import scratch_folder, spoil_the_answer, workers
 
 NETWORK = example_networks()[0]
 MANY = random_images(NETWORK, 5000)  # more than any of these tests lets it finish
@@ -27,46 +25,30 @@ MANY = random_images(NETWORK, 5000)  # more than any of these tests lets it fini
 
 @pytest.fixture(autouse=True)
 def scratch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    scratch = tmp_path / "a folder, mit Ümlaut"
-    scratch.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    yield scratch
-    assert not list(scratch.iterdir()), "a job folder is left"
-
-
-def workers(scratch: Path) -> list[int]:
-    """Processes whose job is in our folder."""
-    commands = {int(f.name): f / "cmdline" for f in Path("/proc").glob("[0-9]*")}
-    found = []
-    for process, file in commands.items():
-        try:
-            if f"{scratch}/kdsnn-nengo-loihi-".encode() in file.read_bytes():
-                found.append(process)
-        except OSError:
-            continue  # it ended meanwhile
-    return found
+    with scratch_folder(monkeypatch, tmp_path, "nengo-loihi") as folder:
+        yield folder
 
 
 def run(time_limit_s: float = 60, **options: Any) -> None:
     NengoLoihiTarget(lanes=1).compile(NETWORK).run(MANY, time_limit_s=time_limit_s, **options)
 
 
-def test_a_worker_that_is_killed_each_time_ends_the_run(scratch: Path) -> None:
+def test_a_worker_that_is_killed_each_time_ends_the_run() -> None:
     def kill(_: int) -> None:
-        for worker in workers(scratch):
+        for worker in workers("nengo-loihi"):
             with contextlib.suppress(ProcessLookupError):  # gone since
                 os.kill(worker, signal.SIGKILL)
 
     with pytest.raises(TargetUnavailableError, match="the nengo-loihi worker was lost: killed by SIGKILL") as caught:
         run(progress=kill)
     assert caught.value.exit_code == 6
-    assert workers(scratch) == []
+    assert workers("nengo-loihi") == []
 
 
-def test_a_run_that_takes_too_long_is_ended(scratch: Path) -> None:
+def test_a_run_that_takes_too_long_is_ended() -> None:
     with pytest.raises(TimedOutError, match=r"nengo-loihi passed its limit of 2 s after [1-9]"):
         run(time_limit_s=2)
-    assert workers(scratch) == []
+    assert workers("nengo-loihi") == []
 
 
 def test_an_exception_in_the_worker_is_shown_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,16 +72,6 @@ def test_an_exception_in_the_worker_is_shown_with_its_place(monkeypatch: pytest.
 def test_an_answer_that_does_not_belong_to_the_job_is_refused(
     monkeypatch: pytest.MonkeyPatch, file: str, message: str
 ) -> None:
-    run_workers = one_worker.run_workers
-
-    def run_and_spoil(kind: Kind, folders: list[Path], **options: Any) -> None:
-        run_workers(kind, folders, **options)
-        (folder,) = folders
-        if file.endswith(".npy"):
-            np.save(folder / file, np.zeros((3, 7), dtype=np.int64))
-        else:
-            (folder / file).write_text((folder / file).read_text().replace(NETWORK.fingerprint(), "0" * 64))
-
-    monkeypatch.setattr(one_worker, "run_workers", run_and_spoil)
+    spoil_the_answer(monkeypatch, one_worker, file, NETWORK)
     with pytest.raises(TargetUnavailableError, match=message):
         NengoLoihiTarget().compile(NETWORK).run(MANY[:2])

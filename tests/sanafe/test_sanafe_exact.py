@@ -7,18 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import snntorch
-import torch
-from torch import nn
 
-from kdsnn.data.datasets import load_dataset
 from kdsnn.energy.estimate import estimate
 from kdsnn.energy.models import load_energy_model
 from kdsnn.evaluation import check_same, evaluate
-from kdsnn.export.lowering.lower import lower
-from kdsnn.export.lowering.relays import balance
-from kdsnn.export.quantization.quantize import quantize
-from kdsnn.models.neurons import MultiStep, Repeat
 from kdsnn.network import NEVER, Dense, Input, Network, Neuron, Population, Projection, neuron_of
 from kdsnn.network.features import RECURRENCE
 from kdsnn.network.overflow import overflows
@@ -29,6 +21,7 @@ from kdsnn.targets.registry import load_target
 from kdsnn.targets.sanafe.adapter import SanafeTarget
 from kdsnn.targets.sanafe.architecture import constants
 from kdsnn.testing import check_target, example_networks, random_images, random_network, stimuli
+from tests.currents import currents_with_biases
 
 ROUNDING = 1e-6  # sums of up to millions of doubles
 
@@ -127,17 +120,7 @@ def test_many_random_networks_in_time(target: SanafeTarget, seed: int) -> None:
 
 def test_currents_with_biases(target: SanafeTarget) -> None:
     """They come from steady populations, which stand beside the pipeline, in the first layer and in the last."""
-    torch.manual_seed(0)
-    cells = [snntorch.Synaptic(0.6, 0.8, 0.3, reset_mechanism="zero", reset_delay=False) for _ in range(3)]
-    model = nn.Sequential(
-        *(nn.Conv2d(1, 4, 3, padding=1), Repeat(4), MultiStep(4, cells[0])),
-        *(nn.Conv2d(4, 4, 3, stride=2), nn.BatchNorm2d(4), MultiStep(4, cells[1])),
-        *(nn.Flatten(), nn.Linear(36, 10), MultiStep(4, cells[2])),
-    )
-    test = load_dataset("digits").test
-    labels = [str(i) for i in range(10)]
-    lowered = balance(lower(model.eval(), input_shape=(1, 8, 8), timesteps=4, labels=labels))
-    network, _ = quantize(lowered, calibration=test.images[:16])
+    network, test = currents_with_biases()
     assert len(network.steady) == 3
     result = evaluate(network, target, test.images[:8], test.labels[:8])
     assert result.compared == tuple(p.name for p in network.spiking)

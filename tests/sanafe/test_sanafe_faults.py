@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,47 +16,19 @@ import pytest
 
 from kdsnn.errors import InputError, TargetUnavailableError, TimedOutError
 from kdsnn.targets.processes import one_worker, supervisor
-from kdsnn.targets.processes.supervisor import Kind
 from kdsnn.targets.sanafe import adapter
 from kdsnn.targets.sanafe.adapter import SanafeTarget
 from kdsnn.testing import example_networks, random_images
+from tests.faults import scratch_folder, spoil_the_answer, wait_until, workers
 
 NETWORK = example_networks()[0]
 MANY = random_images(NETWORK, 5000)  # more than any of these tests lets it finish
-GONE_WITHIN_S = 10.0
-
-
-def workers() -> list[int]:
-    """Living processes whose job is in a temporary folder of ours."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command, state = (
-                (folder / "cmdline").read_bytes(),
-                (folder / "stat").read_text().rpartition(")")[2].split()[0],
-            )
-        except OSError:
-            continue  # it ended meanwhile
-        if f"{tempfile.gettempdir()}/kdsnn-sanafe-".encode() in command and state != "Z":
-            found.append(int(folder.name))
-    return found
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + GONE_WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 @pytest.fixture(autouse=True)
 def scratch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    scratch = tmp_path / "a folder, mit Ümlaut"
-    scratch.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    yield scratch
-    wait_until(lambda: not workers(), "a worker is still there")
-    assert not list(scratch.iterdir()), "a job folder is left"
+    with scratch_folder(monkeypatch, tmp_path, "sanafe") as folder:
+        yield folder
 
 
 def run(progress: Callable[[int], None] | None = None, time_limit_s: float | None = 60) -> None:
@@ -70,7 +41,7 @@ def signalled(number: signal.Signals) -> Callable[[int], None]:
 
     def progress(_: int) -> None:
         if not acted:
-            acted.extend(workers())
+            acted.extend(workers("sanafe"))
             os.kill(acted[0], number)
 
     return progress
@@ -78,7 +49,7 @@ def signalled(number: signal.Signals) -> Callable[[int], None]:
 
 def test_a_worker_that_is_killed_each_time_ends_the_run() -> None:
     def kill(_: int) -> None:
-        for worker in workers():
+        for worker in workers("sanafe"):
             os.kill(worker, signal.SIGKILL)
 
     lost = "the SANA-FE worker was lost: killed by SIGKILL, as 3 times before"
@@ -145,17 +116,7 @@ def test_a_crash_in_native_code_says_where() -> None:
 def test_an_answer_that_does_not_belong_to_the_job_is_refused(
     monkeypatch: pytest.MonkeyPatch, file: str, message: str
 ) -> None:
-    run_workers = one_worker.run_workers
-
-    def run_and_spoil(kind: Kind, folders: list[Path], **options: Any) -> None:
-        run_workers(kind, folders, **options)
-        (folder,) = folders
-        if file.endswith(".npy"):
-            np.save(folder / file, np.zeros((3, 7), dtype=np.uint8))
-        else:
-            (folder / file).write_text((folder / file).read_text().replace(NETWORK.fingerprint(), "0" * 64))
-
-    monkeypatch.setattr(one_worker, "run_workers", run_and_spoil)
+    spoil_the_answer(monkeypatch, one_worker, file, NETWORK)
     with pytest.raises(TargetUnavailableError, match=message):
         SanafeTarget().compile(NETWORK).run(MANY[:2])
 
@@ -188,6 +149,6 @@ def test_a_killed_parent_leaves_no_orphans(scratch: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=environment) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline(), "it made no progress"
-        assert workers()
+        assert workers("sanafe")
         parent.kill()
-    wait_until(lambda: not workers() and not list(scratch.iterdir()), "an orphan or its folder is left")
+    wait_until(lambda: not workers("sanafe") and not list(scratch.iterdir()), "an orphan or its folder is left")

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from kdsnn.errors import TimedOutError, UsageError, VerificationError
 from kdsnn.evaluation import check_same
 from kdsnn.export.onnx.models import to_onnx
+from kdsnn.export.onnx_runtime import onnx_runtime
 from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection
 from kdsnn.network.or_pool import max_pool
 from kdsnn.targets.onnx import OnnxTarget, files
@@ -71,7 +71,7 @@ def test_the_files_alone_count_the_references_spikes(tmp_path: Path, flavour: st
     images = random_images(network, 9)
     written = OnnxTarget(flavour=flavour).write_files(network, images, tmp_path, None)
     assert [path.name for path in written.paths] == ["model.onnx", "step.onnx"]
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    session = onnx_runtime().InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     for shown in (images, images[:1]):
         counts, layers = session.run(["counts", "layer_spikes"], {"image": shown})
         wanted, _ = simulate(network, shown)
@@ -143,4 +143,6 @@ def test_options_are_checked() -> None:
         load_target("onnx", {"device": "tpu"})
     with pytest.raises(UsageError, match="option 'flavour' of target 'onnx'"):
         load_target("onnx", {"flavour": "int4"})
-    assert not OnnxTarget("cuda").probe().available or "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    assert (
+        not OnnxTarget("cuda").probe().available or "CUDAExecutionProvider" in onnx_runtime().get_available_providers()
+    )

@@ -3,21 +3,15 @@
 from pathlib import Path
 
 import pytest
-import snntorch
-import torch
-from torch import nn
 
 from kdsnn.data.datasets import load_dataset
 from kdsnn.distill.student import distill
 from kdsnn.evaluation import evaluate
-from kdsnn.export.lowering.lower import lower
-from kdsnn.export.lowering.relays import balance
-from kdsnn.export.quantization.quantize import quantize
-from kdsnn.models.neurons import MultiStep, Repeat
 from kdsnn.recipes.schema import Recipe
 from kdsnn.steps.quantize_run import quantize_run
 from kdsnn.targets.lava.adapter import LavaTarget
 from kdsnn.targets.lava.environment import setup_environment
+from tests.currents import currents_with_biases
 
 SECTIONS = {
     "data": {"dataset": "digits"},
@@ -53,17 +47,7 @@ def test_deep_students(tmp_path: Path, model: str, epochs: int, lr: float) -> No
 def test_currents_with_biases() -> None:
     """They come from steady populations, which stand beside the pipeline, in the first layer and in the last."""
     setup_environment()
-    torch.manual_seed(0)
-    cells = [snntorch.Synaptic(0.6, 0.8, 0.3, reset_mechanism="zero", reset_delay=False) for _ in range(3)]
-    model = nn.Sequential(
-        *(nn.Conv2d(1, 4, 3, padding=1), Repeat(4), MultiStep(4, cells[0])),
-        *(nn.Conv2d(4, 4, 3, stride=2), nn.BatchNorm2d(4), MultiStep(4, cells[1])),
-        *(nn.Flatten(), nn.Linear(36, 10), MultiStep(4, cells[2])),
-    )
-    test = load_dataset("digits").test
-    labels = [str(i) for i in range(10)]
-    lowered = balance(lower(model.eval(), input_shape=(1, 8, 8), timesteps=4, labels=labels))
-    network, _ = quantize(lowered, calibration=test.images[:64])
+    network, test = currents_with_biases()
     assert len(network.steady) == 3
     result = evaluate(network, LavaTarget(), test.images[:8], test.labels[:8])
     assert result.compared == tuple(p.name for p in network.spiking)

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from chip import group_name, logs_potential
 from populations import Population, Spiking
-from sanafe_job import Job, JobProjection
+from sanafe_job import Job
+from script_job import SomeSynapses
 
 __all__ = ["Record"]
 
@@ -136,7 +137,7 @@ class Record:
         return said
 
 
-def _zeros(folder: Path, index: int, projection: JobProjection, cores: Sequence[Cores]) -> dict[tuple[int, int], int]:
+def _zeros(folder: Path, index: int, projection: SomeSynapses, cores: Sequence[Cores]) -> dict[tuple[int, int], int]:
     """How many synapses of weight zero each source neuron has on each core."""
     sources, targets, weights = np.load(folder / f"synapses.{index}.npy", allow_pickle=False)
     none = weights == 0

@@ -6,13 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdsnn.errors import NetworkError, RecipeError
+from kdsnn.errors import NetworkError, RecipeError, UsageError
 from kdsnn.export.nir import read_nir, write_nir
 from kdsnn.export.quantization.quantize import quantize
-from kdsnn.export.quantization.wide import WIDEST, largest_weight, shift_of, synapses
+from kdsnn.export.quantization.wide import largest_weight, shift_of, synapses
 from kdsnn.network import Conv2d, Dense, Input, Network, Neuron, Population, Projection, neuron_of
 from kdsnn.network.overflow import overflows
+from kdsnn.network.widths import WIDEST
 from kdsnn.recipes.load import load_recipe
+from kdsnn.recipes.schema import QuantizeSection
+from kdsnn.steps.post_training import section_with
 from kdsnn.targets.registry import load_target
 from kdsnn.testing import example_networks, random_images
 from tests.export.quantization.test_quantize import chain, images
@@ -114,6 +117,12 @@ def test_a_part_alone_or_twice_is_refused() -> None:
 def test_widths_that_there_are_not() -> None:
     with pytest.raises(RecipeError, match="weights of at most 8 bits, not 12"):
         load_recipe("digits-2conv", ["quantize.weight_bits=12", "quantize.qat.epochs=1"])
+    for bits in (1, WIDEST + 1):
+        said = f"weight_bits must be 2 to 15, not {bits}"
+        with pytest.raises(RecipeError, match=said):
+            load_recipe("digits-2conv", [f"quantize.weight_bits={bits}"])
+        with pytest.raises(UsageError, match=said):
+            section_with(QuantizeSection(), weight_bits=bits, input_bits=None, method=None, qat_epochs=None)
 
 
 def test_parts_of_different_kernels_are_bounded_each_by_itself() -> None:

@@ -88,28 +88,37 @@ def _load(network: Network, cores: dict[str, list[Tile]], name: str, tile: Tile,
         memory += _memory(reach, tile, projection, format_)
     for projection in network.projections:
         if projection.source == name:
-            reach, target = weights(network, projection)[:, mine], network.population(projection.target).shape
             shared = format_.shared and isinstance(projection.op, Conv2d)
-            for other in cores[projection.target]:
-                sends = np.zeros(network.population(name).neurons, dtype=bool)
-                sends[mine] = reach[members(other, target)].any(axis=0)
-                outputs += _axons(sends, shape, shared=shared) * (format_.shared_axon_slots if shared else 1)
+            hears = _hears(network, projection, tuple(cores[projection.target]))
+            sends = np.zeros_like(hears)
+            sends[:, mine] = hears[:, mine]
+            outputs += _axons(sends, shape, shared=shared) * (format_.shared_axon_slots if shared else 1)
     return Load(len(mine), synapses, memory, inputs, outputs)
 
 
+@lru_cache(maxsize=64)
+def _hears(network: Network, projection: Projection, tiles: tuple[Tile, ...]) -> np.ndarray:
+    """`(tiles, sources)`: whether a synapse leads from a source to a neuron of the tile."""
+    target = network.population(projection.target).shape
+    synapses = weights(network, projection) != 0
+    return np.array([synapses[members(tile, target)].any(axis=0) for tile in tiles])
+
+
 def _axons(neurons: np.ndarray, shape: tuple[int, ...], *, shared: bool) -> int:
-    return int(neurons.reshape(layout(shape)).any(axis=0).sum() if shared else neurons.sum())
+    """Of neurons `(..., N)` that send, those of each leading index by themselves."""
+    grid = neurons.reshape(*neurons.shape[:-1], *layout(shape))
+    return int(grid.any(axis=-2).sum() if shared else neurons.sum())
 
 
 def _memory(reach: np.ndarray, tile: Tile, projection: Projection, format_: SynapseFormat) -> int:
     """A list for each source neuron: at which offset, in which channel, which weight. Equal ones once where shared."""
     convolution, run = isinstance(projection.op, Conv2d), tile.end_position - tile.first_position
     lists = []
-    for column in reach.T:
+    for column in reach.T[reach.any(axis=0)]:
         where = np.flatnonzero(column)
         channel, position = np.divmod(where, run)
-        offset = position - position.min(initial=run)
+        offset = position - position.min()
         lists.append(tuple(zip(offset.tolist(), channel.tolist(), column[where].tolist(), strict=True)))
     stored = {*lists} if format_.shared and convolution else lists
-    lengths = np.array([len(each) for each in stored if each], dtype=np.int64)
+    lengths = np.array([len(each) for each in stored], dtype=np.int64)
     return int(format_.list_bits(lengths, indexed=convolution).sum())

@@ -93,6 +93,7 @@ def test_grouped_convolutions_need_only_the_channels_of_their_groups() -> None:
     placement = place(network, small(shared=False, neurons=18))
     check(network, placement)
     assert placement.layers[0].total("output_axons") == 36  # each neuron sends to the core of its channel alone
+    check(network, place(network, small(neurons=1)))
 
 
 def test_a_population_is_split_where_each_limit_says() -> None:
