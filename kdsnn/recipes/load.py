@@ -113,13 +113,16 @@ def _place(data: dict[str, Any], folder: Path) -> None:
             section["weights"] = str((folder / Path(weights).expanduser()).absolute())
 
 
+UNION = ("literal", "constrained", "tuple")  # how pydantic calls the kinds of value that a key may have
+
+
 def _problems(error: ValidationError) -> Iterator[str]:
     found = error.errors()
     wrong_items = {problem["loc"][:-1] for problem in found}
     for problem in found:
         if problem["type"] == "too_short" and problem["loc"] in wrong_items:
             continue  # pydantic counts the right items only
-        where = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(("literal", "constrained")))
+        where = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(UNION))
         where = repr(where)[1:-1][:200]  # a key may hold anything, terminal codes too
         if problem["type"] == "extra_forbidden":
             what_to_do = suggestion(str(problem["loc"][-1]), _keys(problem["loc"][:-1]), "keys")

@@ -124,4 +124,6 @@ def test_what_cannot_be_data_is_named(cli: Cli, place: Path) -> None:
     assert_error(cli("evaluate", run, "-t", "gpu", "--images", "bad.py"), 3, "bad.py:FUNCTION")
     assert_error(cli("evaluate", run, "-t", "gpu", "--images", "bad.py:load"), 3, "ZeroDivisionError")
     shutil.copy(run / "model.nir", "alone.nir")
-    assert_error(cli("evaluate", "alone.nir", "-t", "gpu"), 3, "was trained on 'photos'", "--dataset PATH")
+    assert_error(
+        cli("evaluate", "alone.nir", "-t", "gpu"), 3, "was made with data that it calls 'photos'", "--dataset PATH"
+    )

@@ -43,10 +43,11 @@ def test_our_synops_are_those_of_an_evaluated_run(tmp_path: Path, monkeypatch: p
 
     def evaluation(samples: int, synops: float, **data: str | None) -> dict[str, Any]:
         shown = {**select_images(model, samples=samples).identity.as_json(), "samples": samples, **data}
-        keys = ("accuracy", "layers", "matches_reference", "samples_per_s", "target", "versions")
+        known = {"target": "gpu", "accuracy": 0.5, "matches_reference": True, "samples_per_s": 1.0, "versions": {}}
         identity = {"target": {"name": "gpu", "settings": {}}, "data": shown}
         counts = {**dict.fromkeys(FIELDS, 0), "synops_dense": round(samples * synops)}
-        return {**dict.fromkeys(keys), "layers": [], "samples": samples, "counts": counts, "identity": identity}
+        made = {"samples": samples, "predictions": [0] * samples, "layers": [], "counts": counts, "identity": identity}
+        return {**known, **made}
 
     network = one_layer(dataset="cifar10")
     for name, width in (("wide", 1.0), ("narrow", 0.5)):

@@ -133,6 +133,7 @@ def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
     ("wrong", "message"),
     [
         (changed("student", channels=(4,)), "two channel counts"),
+        (changed("distill", alpha=1.5), "distill.alpha is 1.5: in the loss 'response' it is the teacher's share"),
         (changed("data", train_samples=51), "51 samples cannot be taken of 50"),
     ],
 )

@@ -113,7 +113,7 @@ def test_a_change_below_what_is_no_section() -> None:
         ("distill.alhpa=0.5", ["distill.alhpa: there is no such key", "did you mean 'alpha'?"]),
         ("distil.alpha=0.5", ["distil: there is no such key", "did you mean 'distill'?"]),
         ("teacher.epoch=0.5", ["teacher.epoch", "did you mean 'epochs'?"]),  # of the section it inherits from
-        ("distill.alpha=1.5", ["distill.alpha", "less than or equal to 1, not 1.5"]),
+        ("distill.alpha=-1.5", ["distill.alpha", "greater than or equal to 0, not -1.5"]),
         ("distill.alpha=nan", ["distill.alpha", "finite"]),
         ("distill.temperature=0", ["distill.temperature", "greater than 0"]),
         ("distill.temperature=inf", ["distill.temperature", "finite"]),

@@ -159,7 +159,7 @@ def test_a_file_is_drawn_with_the_images_that_are_named(cli: Cli, tmp_path: Path
     out = tmp_path / "made.svg"
     bare = cli("figure", "spike-sequence", tmp_path / "mine.nir", "-o", out)
     assert bare.code == 3
-    assert "name one: --dataset or --images" in bare.err
+    assert "name data: --dataset or --images" in bare.err
     np.save(tmp_path / "mine.npy", load_dataset("digits").test.images[:3])
     data = {"dataset": "digits", "images": tmp_path / "mine.npy"}[named]
     done = cli("figure", "spike-sequence", tmp_path / "mine.nir", f"--{named}", data, "--image", 2, "-o", out)
