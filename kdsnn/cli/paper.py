@@ -186,10 +186,8 @@ def _accuracies(
     ]
     table(title, [*columns, "seeds"], [[r.row.name, *_cells(r), r.seeds] for r in results])
     ran = sum(r.ours.distilled is not None for r in results)
-    settings = (
-        "as published: its losses on the rates" if as_published else "with the settings that gained (docs/gain.md)"
-    )
-    output().print(f"{ran} of {len(results)} rows were run, {settings}.", markup=False)
+    settings = "as published" if as_published else "with our settings"
+    output().print(f"{ran} of {len(results)} rows run, {settings}.", markup=False)
     if smoke:
         output().print("Smoke test: random images, tiny models, one epoch. The accuracies of ours say nothing.")
 
