@@ -21,15 +21,14 @@ SECTIONS = {
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("model", "epochs", "lr"),
-    [("vgg11", 16, 3e-3), ("resnet18", 10, 5e-3), ("wrn16-2", 4, 5e-3), ("preresnet20", 4, 5e-3)],
+    ("model", "timesteps", "epochs", "lr"),
+    [("vgg11", 4, 16, 3e-3), ("resnet18", 2, 8, 5e-3), ("wrn16-2", 2, 3, 5e-3), ("preresnet20", 2, 3, 5e-3)],
 )
-def test_deep_students(tmp_path: Path, model: str, epochs: int, lr: float) -> None:
+def test_deep_students(tmp_path: Path, model: str, timesteps: int, epochs: int, lr: float) -> None:
     setup_environment()
     train = {"epochs": epochs, "lr": lr, "batch_size": 32}
-    recipe = Recipe.model_validate(
-        {"name": model, **SECTIONS, "student": {"model": model, "width": 0.25}, "train": train}
-    )
+    student = {"model": model, "width": 0.25, "timesteps": timesteps}
+    recipe = Recipe.model_validate({"name": model, **SECTIONS, "student": student, "train": train})
     run = distill(recipe, run=tmp_path / "runs" / model)
     done = quantize_run(str(run), max_disagreement=1)
     assert done.float_accuracy > 0.5  # it learnt something: chance is 0.1
