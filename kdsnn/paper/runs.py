@@ -14,7 +14,7 @@ from kdsnn.errors import InputError, UsageError
 from kdsnn.files.records import Measured, read_record
 from kdsnn.paper.gaussian import gaussian_accuracy
 from kdsnn.recipes.load import load_recipe, recipe_toml
-from kdsnn.recipes.paper_rows import SETTINGS, TABLES, Figures, Row
+from kdsnn.recipes.paper_rows import PUBLISHED, SETTINGS, TABLES, Figures, Row
 from kdsnn.recipes.schema import Recipe
 from kdsnn.run_folders import RECIPE, run_names, runs_root
 
@@ -79,8 +79,9 @@ def recipes_of(row: Row, changes: Sequence[str] = (), *, as_published: bool = Fa
         as_published: with the paper's loss on the rates, and the cross-entropy of the labels; else with the settings
             that gained, `kdsnn.recipes.paper_rows.SETTINGS`.
     """
-    taught, alone = ((), ()) if as_published else (SETTINGS[row.kind], SETTINGS["none"])
-    return load_recipe(row.recipe, [*taught, *changes]), load_recipe(row.alone, [*alone, *changes])
+    settings = PUBLISHED if as_published else SETTINGS
+    taught, alone = ([*settings[kind], *changes] for kind in (row.kind, "none"))
+    return load_recipe(row.recipe, taught), load_recipe(row.alone, alone)
 
 
 def collect(rows: Sequence[Row], changes: Sequence[str] = (), *, as_published: bool = False) -> list[Result]:

@@ -220,7 +220,7 @@ class DistillSection(_Section):
         soft: loss of the teacher's softened answer: `ce` or `mse`, likewise.
         feature_scale: the part of the features is so many times what is measured.
         feature_reduction: of the squared distances in a feature map: the `sum` over its elements (the paper's), or
-            their `mean`.
+            their `mean`; None takes the sum of what classifiers read, and the mean of maps: their sum drowns labels.
         ensemble: of `temporal`, the weight of the part where each step learns from their mean.
         rate_noise: of `noise-smoothed`, the standard deviation of the noise on the rates.
         pairs: names of a student's and a teacher's module, whose features are compared; `classifier` compares what
@@ -236,7 +236,7 @@ class DistillSection(_Section):
     label_smoothing: Share = 0.0
     soft: Literal["ce", "mse"] = "ce"
     feature_scale: Positive = 1.0
-    feature_reduction: Literal["sum", "mean"] = "sum"
+    feature_reduction: Literal["sum", "mean"] | None = None
     ensemble: NotNegative = 0.1
     rate_noise: NotNegative = 0.1
     pairs: Annotated[tuple[tuple[str, str], ...], Field(min_length=1)] | Literal["classifier"] | None = None

@@ -99,10 +99,19 @@ def test_what_the_teachers_relu_swallows_is_free() -> None:
     assert (student.grad != 0).tolist() == [False, False, True, True, True, False]
 
 
+@pytest.mark.parametrize(("pairs", "elements"), [(None, 1), ((("if1", "5"),), 1), ("classifier", 60)])
+def test_what_classifiers_read_is_summed_and_maps_are_averaged_unless_it_is_said(pairs: object, elements: int) -> None:
+    features = maps(3)
+    section = DistillSection.model_validate({"kind": "feature", "alpha": 1.0, "pairs": pairs})
+    part = elements * np.mean([feature_by_hand(s, t) for s, t in features])
+    expected = cross_entropy(RATES * 5, HARD) + part
+    assert float(LOSSES["feature"](seen(features), section)) == pytest.approx(expected, **EXACT)
+
+
 def test_both_is_the_response_and_the_features() -> None:
     features = maps(4)
     section = DistillSection(kind="both", alpha=0.3)
-    part = 0.3 * 60 * np.mean([feature_by_hand(s, t) for s, t in features])
+    part = 0.3 * np.mean([feature_by_hand(s, t) for s, t in features])
     expected = the_papers(RATES, 2.0, 0.3, 5.0) + part
     assert float(LOSSES["both"](seen(features), section)) == pytest.approx(expected, **EXACT)
 

@@ -19,7 +19,8 @@ def feature(seen: Seen, section: DistillSection) -> torch.Tensor:
 
 def partial_term(seen: Seen, section: DistillSection) -> torch.Tensor:
     """The feature part alone: the sum over the elements of a map, as the paper has it, or their mean."""
-    whole = section.feature_reduction == "sum"
+    reduction = section.feature_reduction or ("sum" if section.pairs == "classifier" else "mean")
+    whole = reduction == "sum"
     return feature_term(lambda s, t: partial_l2(s, t) * (s[0].numel() if whole else 1), seen, section)
 
 
