@@ -23,9 +23,7 @@ STATES: dict[type[nn.Module], tuple[str, ...]] = {snntorch.Leaky: ("mem",), snnt
 
 
 class Repeat(nn.Module):
-    """Shows the same input at every time step: `(B, ...)` becomes `(T * B, ...)`, images with their channels last.
-
-    That layout is kept by what follows, and saves memory traffic: a max pool of it takes a fraction of the time.
+    """Shows the same input at every time step: `(B, ...)` becomes `(T * B, ...)`, in the layout that it has.
 
     Args:
         timesteps: T.
@@ -43,8 +41,7 @@ class Repeat(nn.Module):
         """The input T times, `(T * B, ...)`."""
         if self.folded:
             return x
-        once = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
-        return torch.cat([once] * self.timesteps)
+        return torch.cat([x] * self.timesteps)  # keeps channels last, as an expanded view would not
 
 
 class MultiStep(nn.Module):

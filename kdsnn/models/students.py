@@ -94,7 +94,10 @@ def build_student(
         raise RecipeError(f"student {section.model!r} takes no {' and no '.join(sorted(unknown))}", hint="use width")
     if isinstance(kind, StudentKind):
         shape = image_shape(frame, f"student {section.model!r}")
-        return Student(kind.build(section, shape, classes), section.timesteps, in_time=in_time, encode=encode)
+        layers = kind.build(section, shape, classes).to(
+            memory_format=torch.channels_last
+        )  # a max pool takes a fraction
+        return Student(layers, section.timesteps, in_time=in_time, encode=encode)
     if section.width != 1:
         raise RecipeError(f"student {section.model!r} takes no width", hint="it is as wide as its teacher")
     if teacher is None:

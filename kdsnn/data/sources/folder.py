@@ -106,7 +106,7 @@ def _source(path: Path, files: Sequence[tuple[Path, int]], classes: tuple[str, .
             f"{path} holds no image that can be read", problems=[str(_open(file)) for file in paths[:MOST]]
         )
     shape = first.shape
-    check_unpacked(path, len(paths) * first.size, sum(file.stat().st_size for file in paths))
+    check_unpacked(path, len(paths) * first.size, sum(file.stat().st_size for file in paths if file.is_file()))
     labels = np.array([label for _, label in files], np.int64) if classes else None
     read = partial(_chunks, path, paths, like, shape)
     return Source(str(path), (len(paths), *shape), np.dtype(np.uint8), read, labels, classes, (0, 255))
