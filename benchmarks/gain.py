@@ -43,7 +43,7 @@ class _Section(BaseModel):
 
 
 class Data(_Section):
-    """A recipe and what is changed in it on all sides; and for each teacher what makes it."""
+    """A recipe, what is changed in it on all sides (`{seed}` is the seed), and for each teacher what makes it."""
 
     recipe: str
     set: list[str] = []
@@ -98,7 +98,8 @@ class Training:
         """What it changes in its recipe."""
         data, side = plan.data[self.data], plan.sides[self.side]
         teacher = data.teachers[self.teacher] if self.teacher else []
-        return [f"seed={self.seed}", *data.set, *teacher, *side.set, *side.per.get(self.data, [])]
+        changes = [f"seed={self.seed}", *data.set, *teacher, *side.set, *side.per.get(self.data, [])]
+        return [change.replace("{seed}", str(self.seed)) for change in changes]
 
 
 def main() -> None:
