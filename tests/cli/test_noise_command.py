@@ -182,7 +182,7 @@ def test_flipped_bits_run_on_any_target_at_the_width_of_the_run(cli: Cli, run: P
 def refuse(monkeypatch: pytest.MonkeyPatch, run: Path, *seeds: int) -> None:
     """Makes the torch target refuse the networks whose bits these seeds flipped."""
     network = read_nir(run / "model.nir")
-    prints = {flip_bits(network, 0.01, seed).fingerprint() for seed in seeds}
+    prints = {flip_bits(network, 0.004, seed).fingerprint() for seed in seeds}
     check = GpuTarget.check
 
     def strict(self: GpuTarget, network: object) -> list[Violation]:
@@ -194,14 +194,14 @@ def refuse(monkeypatch: pytest.MonkeyPatch, run: Path, *seeds: int) -> None:
 
 def test_a_level_with_a_refused_network_has_no_mean(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, run, 1)
-    command = ("noise", run, "-k", "bit-flip", "--levels", "0.001,0.01", "-n", 10, "--seeds", 3)
+    command = ("noise", run, "-k", "bit-flip", "--levels", "0.001,0.004", "-n", 10, "--seeds", 3)
     done = cli(*command, "--json")
     assert done.code == 0, done.err
     clean, few, many = done.json["noise"][0]["curves"][0]["points"]
     assert few["mean"] is not None
     assert few["refused"] == clean["refused"] == []
     assert (many["mean"], many["spread"], many["accuracies"][1]) == (None, None, None)
-    assert many["refused"] == ["KDSNN, integer, level 0.01, seed 1: if1: its potential could clip"]
+    assert many["refused"] == ["KDSNN, integer, level 0.004, seed 1: if1: its potential could clip"]
     assert all(isinstance(many["accuracies"][seed], float) for seed in (0, 2))
     shown = cli(*command)
     assert "1 of 3 refused" in shown.out
@@ -210,7 +210,7 @@ def test_a_level_with_a_refused_network_has_no_mean(cli: Cli, run: Path, monkeyp
 
 def test_where_all_are_refused_the_command_fails(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, run, 0, 1)
-    command = ("noise", run, "-k", "bit-flip", "--levels", "0.01", "-n", 10, "--seeds", 2)
+    command = ("noise", run, "-k", "bit-flip", "--levels", "0.004", "-n", 10, "--seeds", 2)
     assert_error(cli(*command), 5, "refuses all 2 networks", "if1: its potential could clip", "smaller levels")
     assert cli(*command, "-k", "gaussian").code == 0  # the rest is not lost
 

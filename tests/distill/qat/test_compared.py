@@ -107,7 +107,7 @@ def test_fine_tuning_brings_the_features_nearer_and_the_response_does_not(tmp_pa
     reached = {}
     for kind in ("feature", "response"):
         net, _ = folded()
-        section = DistillSection(kind=kind, alpha=1.0)
+        section = DistillSection(kind=kind, alpha=1.0, feature_reduction="sum")
         asked = settings(section, watched if kind == "feature" else Watched())
         if kind == "feature":
             before = distance(net, beside, teacher)
