@@ -54,18 +54,14 @@ class Side(_Section):
     """What is changed in the recipe on one side.
 
     Attributes:
-        set: on all data; `only` names those on which it is trained.
-        per: on some data, besides.
+        set: the changes.
         against: the side that it is compared with; None is compared with none.
-        taught: whether it is trained once for each teacher; `teachers` names some of them alone.
+        taught: whether it is trained once for each teacher.
     """
 
     set: list[str]
-    per: dict[str, list[str]] = {}
     against: str | None = None
     taught: bool = False
-    only: list[str] | None = None
-    teachers: list[str] | None = None
 
 
 class Plan(_Section):
@@ -98,7 +94,7 @@ class Training:
         """What it changes in its recipe."""
         data, side = plan.data[self.data], plan.sides[self.side]
         teacher = data.teachers[self.teacher] if self.teacher else []
-        changes = [f"seed={self.seed}", *data.set, *teacher, *side.set, *side.per.get(self.data, [])]
+        changes = [f"seed={self.seed}", *data.set, *teacher, *side.set]
         return [change.replace("{seed}", str(self.seed)) for change in changes]
 
 
@@ -146,9 +142,7 @@ def trainings_of(plan: Plan) -> Iterator[Training]:
     for seed in plan.seeds:
         for data, section in plan.data.items():
             for name, side in plan.sides.items():
-                if side.only is not None and data not in side.only:
-                    continue
-                teachers: list[str | None] = list(side.teachers or section.teachers) if side.taught else [None]
+                teachers: list[str | None] = list(section.teachers) if side.taught else [None]
                 yield from (Training(data, name, teacher, seed) for teacher in teachers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -111,6 +112,11 @@ class Beside(nn.Module):
         self.log_scale: nn.Parameter | None
         self.register_parameter("log_scale", start)
 
+    def features(self, pairs: Iterable[Pair], rates: Iterable[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """The rates `(B, ...)` of each pair at its size, brought to the teacher's channels."""
+        each = zip(pairs, rates, self.transforms, strict=True)
+        return tuple(transform(sized(rate, pair)) for pair, rate, transform in each)
+
     def scale(self) -> torch.Tensor | None:
         """The scale that is learnt: positive."""
         return None if self.log_scale is None else self.log_scale.exp()
@@ -135,10 +141,7 @@ class Learner(nn.Module):
         inputs = [name for name in (watched.neurons, watched.linear and watched.linear[0]) if name is not None]
         with watching(self.student.layers, [pair.student for pair in watched.pairs], inputs) as seen:
             steps: torch.Tensor = self.student(images)
-        features = tuple(
-            transform(sized(self._rates(seen[pair.student]), pair))
-            for pair, transform in zip(watched.pairs, beside.transforms, strict=True)
-        )
+        features = beside.features(watched.pairs, (self._rates(seen[pair.student]) for pair in watched.pairs))
         drive, read = None, None
         if watched.drive:
             drive = steps if watched.neurons is None else seen[input_of(watched.neurons)].reshape(steps.shape)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from kdsnn.distill.features import sized
 from kdsnn.distill.learner import Answer, Beside, Watched
 from kdsnn.distill.qat.rounded_network import FoldedNet
 from kdsnn.errors import RecipeError
@@ -43,10 +42,7 @@ class FoldedLearner(nn.Module):
         shown = encode_batch(images, self.encode, network.timesteps)
         spikes, drive = self.net.answer((shown * 255).round().clamp(0, 255))
         steps = spikes[network.output.name]
-        features = tuple(
-            transform(sized(spikes[pair.student].mean(dim=0), pair))
-            for pair, transform in zip(watched.pairs, beside.transforms, strict=True)
-        )
+        features = beside.features(watched.pairs, (spikes[pair.student].mean(dim=0) for pair in watched.pairs))
         read = None
         if beside.head is not None:
             last = spikes[network.incoming(network.output.name)[0].source].mean(dim=0)

@@ -106,8 +106,10 @@ class FoldedNet(nn.Module):
                     part = part.reshape(steps, -1, *part.shape[1:])
                 drive = drive + part
             assert isinstance(drive, torch.Tensor)  # noqa: S101  every population has a projection
-            spikes[name], driven = cell.fire(drive, steps, rounded=exact), cell.drive(drive, rounded=exact)
-        return spikes, driven  # the output population comes last
+            spikes[name] = cell.fire(drive, steps, rounded=exact)
+            if name == self.network.output.name:
+                driven = cell.drive(drive, rounded=exact)
+        return spikes, driven
 
     def rates(self, images: torch.Tensor) -> torch.Tensor:
         """Firing rates of the output population, or its potential over T, `(B, classes)`.
