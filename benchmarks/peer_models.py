@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from kdsnn.choices import SURROGATES
+from kdsnn.models.convolution import Convolution
 from kdsnn.models.neurons import IF, Repeat
 from kdsnn.models.students import Student
 
@@ -144,7 +145,17 @@ def make_peers(student: Student, names: Iterable[str] = tuple(PEERS)) -> dict[st
 
 
 def _split(student: Student) -> tuple[nn.Module, list[nn.Module]]:
-    """What is computed once, and what is computed at every step."""
-    layers = list(student.layers.children())
+    """What is computed once, and what is computed at every step, by torch's layers."""
+    layers = [_plain(layer) for layer in student.layers.children()]
     at = next(i for i, layer in enumerate(layers) if isinstance(layer, Repeat))
     return nn.Sequential(*layers[:at]), layers[at + 1 :]
+
+
+def _plain(layer: nn.Module) -> nn.Module:
+    """A convolution of torch's own instead of ours, with its weights."""
+    if not isinstance(layer, Convolution):
+        return layer
+    size, stride = layer.kernel_size[0], layer.stride[0]
+    made = nn.Conv2d(layer.in_channels, layer.out_channels, size, stride, size // 2, bias=False)
+    made.load_state_dict(layer.state_dict())
+    return made

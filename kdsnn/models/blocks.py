@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from kdsnn.models.convolution import Convolution
 from kdsnn.models.neurons import IF
 from kdsnn.recipes.schema import StudentSection
 
@@ -22,4 +23,4 @@ def readout(section: StudentSection) -> nn.Module:
 
 def conv(before: int, after: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
     """A convolution that keeps the size of the image, or divides it by the stride."""
-    return nn.Conv2d(before, after, size, stride, size // 2, bias=False)
+    return Convolution(before, after, size, stride, size // 2, bias=False)

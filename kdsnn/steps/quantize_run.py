@@ -43,7 +43,7 @@ from kdsnn.steps.post_training import (
     section_with,
 )
 
-__all__ = ["quantize_run"]
+__all__ = ["fine_tuning_of", "lowered_student", "quantize_run"]
 
 
 def quantize_run(
@@ -83,7 +83,7 @@ def quantize_run(
             method=method,
             qat_epochs=qat_epochs,
         )
-        dataset, float_network = prepared.dataset, _lowered(folder, prepared, student)
+        dataset, float_network = prepared.dataset, lowered_student(folder, prepared, student)
         if section.qat.epochs:
             network, report = _fine_tuned(float_network, student, prepared, section, folder)
         else:
@@ -105,7 +105,8 @@ def quantize_run(
     return done
 
 
-def _lowered(folder: Path, prepared: Preparation, student: Student) -> Network:
+def lowered_student(folder: Path, prepared: Preparation, student: Student) -> Network:
+    """The float network of the student of a run, compared with it."""
     recipe = prepared.recipe
     reading = recipe.data.model_dump(mode="json", include=READ, exclude_defaults=True)
     said = {READING: json.dumps(reading)} if reading else {}
@@ -128,12 +129,10 @@ def _lowered(folder: Path, prepared: Preparation, student: Student) -> Network:
     return replace(network, provenance={**network.provenance, MODULE_TO_FLOAT: str(agreed)})
 
 
-def _fine_tuned(
-    network: Network, student: Student, prepared: Preparation, section: QuantizeSection, run: Path
-) -> tuple[Network, QuantizationReport]:
-    """Fine-tuned from the run's own teacher, in a folder of the run by what decides it: stopped, it goes on there."""
+def fine_tuning_of(prepared: Preparation, student: Student, section: QuantizeSection, run: Path) -> QatSettings:
+    """How the student of a run is fine-tuned: as it was trained."""
     recipe = prepared.recipe
-    settings = QatSettings(
+    return QatSettings(
         quantize=section,
         distill=recipe.distill,
         seed=recipe.seed,
@@ -144,6 +143,13 @@ def _fine_tuned(
         watched=watched_by(prepared, student),
         beside=run / BESIDE if (run / BESIDE).is_file() else None,
     )
+
+
+def _fine_tuned(
+    network: Network, student: Student, prepared: Preparation, section: QuantizeSection, run: Path
+) -> tuple[Network, QuantizationReport]:
+    """Fine-tuned from the run's own teacher, in a folder of the run by what decides it: stopped, it goes on there."""
+    recipe, settings = prepared.recipe, fine_tuning_of(prepared, student, section, run)
     teacher = load_teacher(run, prepared) if loss_of(recipe.distill).needs_teacher else None
     decides = network.fingerprint() + recipe.model_dump_json() + section.model_dump_json()
     folder = run / "qat" / hashlib.sha256(decides.encode()).hexdigest()[:10]

@@ -6,6 +6,7 @@ from torch import fx, nn
 
 from kdsnn.choices import STUDENTS
 from kdsnn.errors import RecipeError
+from kdsnn.models.convolution import Convolution
 from kdsnn.models.neurons import IF, Normalize, Repeat
 from kdsnn.models.operations import count_parameters
 from kdsnn.models.students import Student, build_student, is_copy
@@ -81,7 +82,9 @@ def test_the_first_convolution_is_computed_once_for_all_steps() -> None:
 def test_the_chain_has_stable_names_and_can_be_traced() -> None:
     class Tracer(fx.Tracer):
         def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-            return isinstance(m, IF | Repeat | Normalize) or super().is_leaf_module(m, module_qualified_name)
+            return isinstance(m, Convolution | IF | Repeat | Normalize) or super().is_leaf_module(
+                m, module_qualified_name
+            )
 
     graph = Tracer().trace(small().layers)
     called = [str(node.target) for node in graph.nodes if node.op == "call_module"]

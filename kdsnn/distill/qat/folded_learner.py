@@ -20,12 +20,13 @@ class FoldedLearner(nn.Module):
         net: the folded network, whose populations have the names of the student's layers.
         watched: what the loss watches, by these names.
         encode: how the network is shown still images, where it takes images in time.
+        rounded: whether it computes in integers, or as the float network does.
 
     Raises:
         RecipeError: a layer of `distill.pairs` is no population of the network.
     """
 
-    def __init__(self, net: FoldedNet, watched: Watched, encode: str) -> None:
+    def __init__(self, net: FoldedNet, watched: Watched, encode: str, *, rounded: bool = True) -> None:
         super().__init__()
         known = [population.name for population in net.network.spiking]
         if missing := [pair.student for pair in watched.pairs if pair.student not in known]:
@@ -34,13 +35,14 @@ class FoldedLearner(nn.Module):
                 hint=f"its populations are: {', '.join(known)}",
             )
         self.net, self.watched, self.encode = net, watched, encode
+        self.rounded = None if rounded else ()
         self.beside = Beside(watched)
 
     def forward(self, images: torch.Tensor) -> Answer:
         """What the loss sees of a batch of images in [0, 1]."""
         network, watched, beside = self.net.network, self.watched, self.beside
         shown = encode_batch(images, self.encode, network.timesteps)
-        spikes, drive = self.net.answer((shown * 255).round().clamp(0, 255))
+        spikes, drive = self.net.answer((shown * 255).round().clamp(0, 255), self.rounded)
         steps = spikes[network.output.name]
         features = beside.features(watched.pairs, (spikes[pair.student].mean(dim=0) for pair in watched.pairs))
         read = None

@@ -111,13 +111,9 @@ class FoldedNet(nn.Module):
                 driven = cell.drive(drive, rounded=exact)
         return spikes, driven
 
-    def rates(self, images: torch.Tensor) -> torch.Tensor:
-        """Firing rates of the output population, or its potential over T, `(B, classes)`.
-
-        Args:
-            images: pixels `(B, C, H, W)` from 0 to 255.
-        """
-        return self(images)[self.network.output.name].mean(dim=0)  # type: ignore[no-any-return]
+    def rates(self, images: torch.Tensor, rounded: Collection[str] | None = None) -> torch.Tensor:
+        """Firing rates of the output population, or its potential over T, `(B, classes)`; arguments as `forward`'s."""
+        return self(images, rounded)[self.network.output.name].mean(dim=0)  # type: ignore[no-any-return]
 
     def to_float(self) -> Network:
         """The float network as it is learnt by now."""

@@ -29,7 +29,7 @@ from kdsnn.export.quantization.quantize import QuantizationReport, quantize
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QuantizeSection
 
-__all__ = ["QatSettings", "finetune", "qat"]
+__all__ = ["QatSettings", "finetune", "folded", "qat"]
 
 BATCH = 250  # images at once in validation
 
@@ -47,6 +47,7 @@ class QatSettings:
         slope: of the surrogate.
         encode: how the network is shown still images, where it takes images in time.
         watched: what the loss watches, by the names of the populations.
+        rounded: whether it computes in integers; else the float network goes on learning, for comparison.
         beside: file of what the loss learnt beside the student, from which it goes on; None starts anew.
     """
 
@@ -58,6 +59,7 @@ class QatSettings:
     slope: float = 2.0
     encode: str = DIRECT
     watched: Watched = field(default_factory=Watched)
+    rounded: bool = True
     beside: Path | None = None
 
 
@@ -89,6 +91,17 @@ def qat(
         NetworkError: the network is not float, or fits at no scale.
         RecipeError: the loss is not finite any more.
     """
+    net = folded(network, settings, split)
+    finetune(net, settings, split, folder, teacher=teacher, held_out=held_out, device=device, on_epoch=on_epoch)
+    return net.to_integer()
+
+
+def folded(network: Network, settings: QatSettings, split: Split) -> FoldedNet:
+    """A float network as it begins: quantized after its training, calibrated on training images.
+
+    Raises:
+        NetworkError: the network is not float, or fits at no scale.
+    """
     section = settings.quantize
     like, report = quantize(
         network,
@@ -97,9 +110,7 @@ def qat(
         calibration=encoded(split.images[: section.calibration_samples], settings.encode, network.timesteps),
         method=section.method,
     )
-    net = FoldedNet(network, like, report, surrogate=settings.surrogate, slope=settings.slope)
-    finetune(net, settings, split, folder, teacher=teacher, held_out=held_out, device=device, on_epoch=on_epoch)
-    return net.to_integer()
+    return FoldedNet(network, like, report, surrogate=settings.surrogate, slope=settings.slope)
 
 
 def finetune(
@@ -113,7 +124,7 @@ def finetune(
     device: str | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> None:
-    """Trains a folded network in place; its integer network cannot overflow afterwards. See `qat`.
+    """Trains a folded network in place; its integer network cannot overflow afterwards, if it was rounded. See `qat`.
 
     The loss is that of the recipe, features and all; alpha goes over the fine-tuning as over the training.
     """
@@ -122,7 +133,7 @@ def finetune(
         raise InputError(f"the loss {settings.distill.kind!r} needs a teacher", hint='or set distill.kind to "none"')
     if not any(p.requires_grad for p in net.parameters()):
         raise InputError("the network holds no weight that could be learnt", hint="all are integers already")
-    learner = FoldedLearner(net, settings.watched, settings.encode)
+    learner = FoldedLearner(net, settings.watched, settings.encode, rounded=settings.rounded)
     if settings.beside is not None:
         load_model(learner.beside, settings.beside)
     distiller = Distiller(
@@ -140,23 +151,23 @@ def finetune(
         folder,
         resume=True,
         device=device,
-        validate=None if held_out is None else lambda model: _accuracy(model, held_out, settings.encode),
+        validate=None if held_out is None else lambda model: _accuracy(model, held_out),
         on_epoch=on_epoch,
-        after_step=net.clamp,
-        after_epoch=lambda: keep_in_bounds(net),
+        after_step=net.clamp if settings.rounded else None,
+        after_epoch=(lambda: keep_in_bounds(net)) if settings.rounded else None,
     )
     net.cpu()
-    keep_in_bounds(net)  # a moving average of weights that were kept there need not be
+    if settings.rounded:
+        keep_in_bounds(net)  # a moving average of weights that were kept there need not be
 
 
-def _accuracy(model: nn.Module, split: Split, encode: str) -> float:
+def _accuracy(learner: nn.Module, split: Split) -> float:
     """Share of right answers of a folded network, on the device where it is."""
-    assert isinstance(model, FoldedLearner)  # noqa: S101
-    net = model.net
-    device, right = next(net.parameters()).device, 0
+    assert isinstance(learner, FoldedLearner)  # noqa: S101
+    device, right = next(learner.parameters()).device, 0
     with torch.inference_mode():
         for begin in range(0, len(split.labels), BATCH):
-            shown = encoded(split.images[begin : begin + BATCH], encode, net.network.timesteps)
-            rates = net.rates(torch.tensor(shown, device=device))
+            shown = encoded(split.images[begin : begin + BATCH], learner.encode, learner.net.network.timesteps)
+            rates = learner.net.rates(torch.tensor(shown, device=device), learner.rounded)
             right += int((rates.argmax(dim=1).cpu().numpy() == split.labels[begin : begin + BATCH]).sum())
     return right / len(split.labels)
