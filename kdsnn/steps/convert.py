@@ -80,7 +80,7 @@ class Converted(Displayed):
 
     def blocks(self) -> tuple[Block, ...]:
         """How the network was quantized, and that the float network fires as the module does."""
-        return (*self.quantized.blocks(), f"module → float: {self.module_agreement}")
+        return self.quantized.blocks()
 
 
 def convert(

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from kdsnn.display import Block, Displayed, Table
 from kdsnn.errors import InputError
-from kdsnn.evaluation.edges import FLOAT_TO_INTEGER, MODULE_TO_FLOAT, edges_of
+from kdsnn.evaluation.edges import edges_of, in_words
 from kdsnn.export.nir import read_nir
 from kdsnn.network import Network
 from kdsnn.run_folders import find_run
@@ -40,8 +40,7 @@ class Model(Displayed):
             ("layer", "shape", "neurons"),
             [(p.name, "x".join(map(str, p.shape)), p.neurons) for p in network.populations],
         )
-        edges = edges_of(network)
-        return table, f"module → float: {edges[MODULE_TO_FLOAT]} · float → integer: {edges[FLOAT_TO_INTEGER]}"
+        return table, in_words(edges_of(network))
 
 
 class HasModel(Protocol):

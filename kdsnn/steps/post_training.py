@@ -17,7 +17,7 @@ from kdsnn.display import Block, Displayed, percent
 from kdsnn.distill.qat.sensitivity import LayerSensitivity
 from kdsnn.errors import UsageError
 from kdsnn.evaluation.agreement import MAX_DISAGREEMENT, Agreement, agreement, ensure_agrees, with_agreement
-from kdsnn.evaluation.edges import MODULE_TO_FLOAT, edges_of
+from kdsnn.evaluation.edges import edges_of, in_words
 from kdsnn.evaluation.on_targets import chunks, most_images
 from kdsnn.export.foreign.expectation import FileAgreement
 from kdsnn.export.quantization.quantize import QuantizationReport, quantize
@@ -61,9 +61,7 @@ class Quantized(Displayed):
         """How each layer was rounded, what that changed, the accuracies, and what is known of the edges."""
         known = {"float": self.float_accuracy, "integer": self.integer_accuracy}
         accuracy = ", ".join(f"{what} {percent(value)}" for what, value in known.items() if value is not None)
-        of_file = self.model.run is None and self.model.network.provenance.get("source") == "nir"
-        file = f"file → float: {edges_of(self.model.network)[MODULE_TO_FLOAT]} · " if of_file else ""
-        said = f"{self.model.path}\n{accuracy}\n{file}float → integer: {self.agreement}"
+        said = f"{self.model.path}\n{accuracy}\n{in_words(edges_of(self.model.network))}"
         return (*quantization_tables(self.report, self.agreement, self.sensitivity), said)
 
     def as_json(self) -> dict[str, Any]:

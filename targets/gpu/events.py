@@ -32,10 +32,13 @@ class Events:
     effective: torch.Tensor
     graded: bool
 
-    def tally(self, emitted: torch.Tensor) -> Tally:
-        """What was reached, by the number of messages of each source neuron."""
+    def reached(self, emitted: torch.Tensor) -> torch.Tensor:
+        """Synapses that were reached, all and effective ones, int64 `(2,)`, by the messages of each source neuron."""
         sent = emitted.to(torch.int64).reshape(self.dense.shape)
-        dense, effective = int((sent * self.dense).sum()), int((sent * self.effective).sum())
+        return torch.stack([(sent * self.dense).sum(), (sent * self.effective).sum()])
+
+    def tally(self, dense: int, effective: int) -> Tally:
+        """What `reached` says, as the counts that it is."""
         if self.graded:
             return Tally(input_macs=dense, input_macs_effective=effective)
         return Tally(synops_dense=dense, synops_effective=effective)

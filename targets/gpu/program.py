@@ -79,6 +79,7 @@ class GpuProgram(BatchProgram):
         network, end = self.network, 0
         once = self.block == network.timesteps  # spikes of one block are read where they lie
         kept = {} if once else {name: _trains(network, name, len(images)) for name in recorded}
+        read: dict[str, npt.NDArray[np.int32]] = {}
         emitted: dict[str, torch.Tensor] = {}
         states: dict[str, State] = {}
         with _exact(), torch.inference_mode():
@@ -87,8 +88,10 @@ class GpuProgram(BatchProgram):
                 frames = self._frames(images, begin, end)
                 shown = (frames != 0).sum(dim=(0, 1)) * ((end - begin) // len(frames))
                 _add(emitted, network.input.name, shown)
+                last = {network.input.name: frames[-1:]}
                 for population, train in self._simulate(frames, end - begin, states):
                     name = population.name
+                    last[name] = train[-1:]
                     _add(emitted, name, _counted(train))
                     if name in recorded:
                         spikes = channels_first(train.transpose(0, 1).view(torch.uint8), population)
@@ -96,10 +99,12 @@ class GpuProgram(BatchProgram):
                             kept[name] = spikes
                         else:
                             kept[name][:, begin:end] = spikes
-                    if end == network.timesteps:
-                        v = None if neuron_of(population).fires else states[name].v
-                        read = None if v is None else channels_first(v, population).copy()
-                        yield Activity(name, self._tally(population, emitted, train), kept.pop(name, None), read)
+                    if end == network.timesteps and not neuron_of(population).fires:
+                        read[name] = channels_first(states[name].v, population).copy()
+            tallies = self._tallies(emitted, last)
+        for population in network.spiking:
+            name = population.name
+            yield Activity(name, tallies[name], kept.pop(name, None), read.get(name))
 
     def _frames(self, images: npt.NDArray[np.uint8], begin: int, end: int) -> torch.Tensor:
         """What the input sends, `(T, B, *shape)`, or `(1, B, *shape)` if each step has the same: once is enough."""
@@ -150,17 +155,31 @@ class GpuProgram(BatchProgram):
             drive = torch.add(drive, part, alpha=sums.scale, out=out)
         return drive
 
-    def _tally(self, population: Population, emitted: dict[str, torch.Tensor], train: torch.Tensor) -> Tally:
-        """What a population did in all steps, of which `train` has the last; its own last spikes reach nothing."""
-        network, name = self.network, population.name
-        updates = network.timesteps * train[0].numel()
-        counted = Tally(spikes=int(emitted[name].sum(dtype=torch.int64)), neuron_updates=updates)
-        for projection in network.incoming(name):
-            carried = emitted[projection.source]
-            if projection.recurrent:
-                carried = carried.to(torch.int64) - _counted(train[-1:]).to(torch.int64)
-            counted += self.events[projection.name].tally(carried)
-        return counted
+    def _tallies(self, emitted: dict[str, torch.Tensor], last: dict[str, torch.Tensor]) -> dict[str, Tally]:
+        """What each population did in all steps; its own last spikes reach nothing.
+
+        All numbers are read at once, for to read is to wait for a GPU.
+
+        Args:
+            emitted: messages of each neuron over all steps and images.
+            last: those of the last step, `(1, B, *shape)`.
+        """
+        network, measured = self.network, []
+        for population in network.spiking:
+            measured.append(emitted[population.name].sum(dtype=torch.int64).reshape(1))
+            for projection in network.incoming(population.name):
+                carried = emitted[projection.source]
+                if projection.recurrent:
+                    carried = carried.to(torch.int64) - _counted(last[projection.source]).to(torch.int64)
+                measured.append(self.events[projection.name].reached(carried))
+        numbers, tallies = iter(torch.cat(measured).tolist()), dict[str, Tally]()
+        for population in network.spiking:
+            name = population.name
+            counted = Tally(spikes=next(numbers), neuron_updates=network.timesteps * last[name].numel())
+            for projection in network.incoming(name):
+                counted += self.events[projection.name].tally(next(numbers), next(numbers))
+            tallies[name] = counted
+        return tallies
 
     def _constant(self, population: Population) -> torch.Tensor:
         """What is added to the sums of every step: what a shift took off, and the bias where no current decays."""

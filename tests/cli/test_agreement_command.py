@@ -65,7 +65,7 @@ def test_without_a_data_set_the_images_are_synthetic_and_called_so(cli: Cli, out
     assert done.code == 0, done.err
     assert done.json["agreement"]["shown"] == "synthetic 1-bit images"
     shown = cli("evaluate", outlier.with_name("outlier-int8.nir"), "-t", "gpu", "--images", _images(outlier)).out
-    assert "module → float: not checked (of a file: kdsnn quantize --expect)" in shown
+    assert "file → float: not checked (of a file: kdsnn quantize --expect)" in shown
     assert "predictions agree (synthetic 1-bit images" in shown
 
 

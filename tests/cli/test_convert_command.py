@@ -171,7 +171,7 @@ def test_from_python(my_net: Path) -> None:
     net = load_module(f"{my_net}:make")
     made = kdsnn.convert(net, pixels, max_disagreement=1)
     assert made.quantized.float_accuracy is None
-    assert str(made).endswith(f"module → float: {made.module_agreement}")
+    assert str(made).splitlines()[-1].startswith(f"module → float: {made.module_agreement} · float → integer: ")
     assert made.network.integer
     assert not made.float_network.integer
     path = made.write(my_net.with_name("again.nir"))

@@ -246,7 +246,7 @@ HOSTILE = {
     "1 GiB of labels": Hostile(lambda f: bomb_of_images(f, shape=(2**27 - 2**17,), dtype="<i8"), f"{EVALUATE} x.npz"),
     "2^29 labels": Hostile(lambda f: bomb_of_labels(f, "|i1", 2**29 - MIB), f"{EVALUATE} x.npz"),
     "2^27 names of classes": Hostile(lambda f: bomb_of_labels(f, "<U1", 2**27 - 2 * MIB), f"{EVALUATE} x.npz"),
-    "2^28 events": Hostile(bomb_of_events, f"{EVALUATE} rec --sensor 4x4"),
+    "2^28 events": Hostile(bomb_of_events, "export a.nir -o out --images rec --sensor 4x4"),
     "1 GiB of recorded spikes": Hostile(bomb_of_spikes, f"{QUANTIZE} --expect x.npz"),
     "images of 169 million pixels": Hostile(lambda f: pictures(f, side=13_000, count=2), f"{EVALUATE} photos"),
     "300 images of 16 million pixels": Hostile(lambda f: pictures(f, side=4096, count=300), f"{EVALUATE} photos"),

@@ -121,7 +121,8 @@ def test_events_are_those_of_every_synapse(kind: str, data: st.DataObject, grade
     op = Dense(thinned) if isinstance(op, Dense) else Conv2d(thinned, op.stride, op.padding, op.dilation, op.groups)
     events = events_of(Projection("a", "b", op), source, CPU, graded=graded)
     emitted = np.random.default_rng(1).integers(0, 300, source)
-    tally = events.tally(torch.from_numpy(last(emitted[None])[0] if len(source) == 3 else emitted))
+    sent = torch.from_numpy(last(emitted[None])[0] if len(source) == 3 else emitted)
+    tally = events.tally(*events.reached(sent).tolist())
     wanted = [int((emitted * fan_out(op, source, zero_weights=zero)).sum()) for zero in (True, False)]
     of_macs, of_spikes = (wanted, [0, 0]) if graded else ([0, 0], wanted)
     assert [tally.input_macs, tally.input_macs_effective] == of_macs
