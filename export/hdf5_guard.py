@@ -45,7 +45,7 @@ class Budget:
 
     depth: int = 64
     objects: int = 20_000
-    bytes: int = 2**27
+    bytes: int = 2**26
     ratio: int = 8
     chunks: int = 2**15
     text: int = 2**24

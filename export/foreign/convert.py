@@ -31,6 +31,7 @@ from kdsnn.network import Network, neuron_of
 __all__ = ["Foreign", "from_graph", "read_foreign"]
 
 MAX_DEPTH = 50  # of graphs in graphs
+MOST_CLASSES = 2**16
 MOST_EDGES = 20_000  # of a graph; two to a node in most
 
 
@@ -72,6 +73,8 @@ def from_graph(graph: nir.NIRGraph, options: Foreign, *, name: str = "foreign") 
     values = graph_.values
     _check_end(reader, values[end])
     output = reader.found.populations[-1]
+    if output.neurons > MOST_CLASSES:
+        raise InputError(f"it has {output.neurons:,} output neurons, more than {MOST_CLASSES:,}")
     return Network(
         name=name,
         populations=tuple(reader.found.populations),

@@ -152,7 +152,7 @@ def average_pool(
 def convolve(stream: Stream, op: Conv2d, bias: FloatArray | None = None) -> Stream:
     """The convolution of a stream, zero padding and all. `bias` is `(C_out,)`."""
     shape = op.output_shape(stream.shape)
-    offset = apply(op, stream.offset[None])[0]
+    offset = apply(op, stream.offset[None])[0] if stream.offset.any() else np.zeros(shape)
     return Stream(shape, _through(stream, op), offset if bias is None else offset + bias.reshape(-1, 1, 1))
 
 

@@ -18,7 +18,7 @@ from kdsnn.network import Conv2d, Dense, Shape
 
 __all__ = ["MAX_WEIGHTS", "MAX_WORK", "check_size", "check_work", "diagonal", "grouped_alike", "undilated", "unrolled"]
 
-MAX_WEIGHTS = 2**26  # of a kernel or a matrix that is made here: half a gigabyte in float64
+MAX_WEIGHTS = 2**23  # of a kernel or a matrix that is made here: 64 MiB in float64
 MAX_WORK = 2**35  # multiplications that join two maps: a few seconds
 FloatArray = npt.NDArray[np.float64]
 

@@ -51,8 +51,10 @@ def integers(values: Values, step: Any, largest: int) -> Values:
             plain number, which is not the same to the bit.
         largest: magnitude.
     """
-    rounded: Values = (values / step).round().clip(-largest, largest)
-    return rounded
+    made: Values = values / step
+    if isinstance(made, np.ndarray):  # in place: of large layers this is most of the time
+        return np.clip(np.rint(made, out=made), -largest, largest, out=made)
+    return made.round().clip(-largest, largest)
 
 
 def exponent_of(value: float, largest: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,14 @@ from kdsnn.cli.nir_options import (
 __all__ = ["quantize", "register"]
 
 
+class TaughtBy(StrEnum):
+    """Who teaches in fine-tuning."""
+
+    TEACHER = "teacher"
+    STUDENT = "student"
+    BOTH = "both"
+
+
 def quantize(
     model: Annotated[
         str | None, typer.Argument(metavar="[RUN|MODEL.nir]", help="A run, or a float NIR graph; the latest run.")
@@ -44,6 +53,9 @@ def quantize(
     method: MethodOption = None,
     qat_epochs: Annotated[
         int | None, typer.Option("--qat-epochs", min=0, help="Fine-tune a run through the rounding for so long.")
+    ] = None,
+    qat_taught_by: Annotated[
+        TaughtBy | None, typer.Option("--qat-taught-by", help="By whom; both: the teacher, then the float student.")
     ] = None,
     sensitivity: Annotated[bool, typer.Option("--sensitivity", help="What quantizing each layer alone costs.")] = False,
     calibrate: CalibrateOption = None,
@@ -91,6 +103,7 @@ def quantize(
         input_bits=input_bits,
         method=method,
         qat_epochs=qat_epochs,
+        qat_taught_by=None if qat_taught_by is None else qat_taught_by.value,
         sensitivity=sensitivity,
         data=calibrate,
         timesteps=timesteps,

@@ -28,9 +28,12 @@ def validate(recipe: RecipeArgument, overrides: OverridesOption = None) -> None:
 
     Example: kdsnn recipe validate mine.toml
     """
+    from kdsnn.distill.losses.loss import check_alpha
     from kdsnn.recipes.load import load_recipe
 
-    typer.echo(f"{load_recipe(recipe, overrides or ()).name}: ok")
+    read = load_recipe(recipe, overrides or ())
+    check_alpha(read.distill)
+    typer.echo(f"{read.name}: ok")
 
 
 def register(app: typer.Typer) -> None:

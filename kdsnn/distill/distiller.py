@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -14,9 +16,22 @@ from kdsnn.distill.losses.loss import Seen, annealed, loss_of
 from kdsnn.distill.trainer import Batch
 from kdsnn.recipes.schema import DistillSection
 
-__all__ = ["Distiller"]
+__all__ = ["Distiller", "Successor"]
 
 AT_ONCE = 250  # images of which the teacher is asked before the training
+
+
+@dataclass(frozen=True)
+class Successor:
+    """Who teaches after the teacher.
+
+    Attributes:
+        learner: answers as the learner does that is taught, in the same terms.
+        since: progress of the training from which it teaches, from 0 to 1.
+    """
+
+    learner: nn.Module
+    since: float
 
 
 class Distiller:
@@ -28,6 +43,7 @@ class Distiller:
         watched: as the learner has it.
         unchanged: the training images `(N, C, H, W)` uint8, where augmentation leaves them as they are: then the
             teacher answers for each of them once only. Its features are not kept: they are larger than the images.
+        successor: who teaches after the teacher; None is nobody.
     """
 
     def __init__(
@@ -36,8 +52,9 @@ class Distiller:
         teacher: nn.Module | None = None,
         watched: Watched = Watched(),  # noqa: B008  frozen
         unchanged: npt.NDArray[np.uint8] | None = None,
+        successor: Successor | None = None,
     ) -> None:
-        self.section, self.watched = section, watched
+        self.section, self.watched, self.successor = section, watched, successor
         self.teacher = None if teacher is None else teacher.eval()
         self.unchanged = None if watched.pairs or watched.compared else unchanged
         self.answers: torch.Tensor | None = None
@@ -45,21 +62,41 @@ class Distiller:
     def __call__(self, learner: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss of a batch, and its firing rates `(B, classes)`."""
         answer: Answer = learner(batch.images)
-        logits, theirs = self._teacher(batch, answer.steps[0])
-        section = annealed(self.section, batch.progress)
-        ours = answer.features
-        if self.watched.compared and answer.read is not None:
-            ours = (*ours, answer.read[..., None, None])
-        seen = Seen(
+        section, after = annealed(self.section, batch.progress), self.successor
+        if after is not None and batch.progress >= after.since:
+            logits, theirs = self._succeeding(after, batch)
+        else:
+            logits, theirs = self._teacher(batch, answer.steps[0])
+        seen = self._seen(answer, logits, batch.labels, theirs)
+        return loss_of(section)(seen, section), seen.rates
+
+    def _seen(
+        self, answer: Answer, logits: torch.Tensor, labels: torch.Tensor, theirs: tuple[torch.Tensor, ...]
+    ) -> Seen:
+        """What the loss sees of an answer, beside a teacher's logits and features."""
+        return Seen(
             steps=answer.steps.float(),
             teacher=logits.float(),
-            labels=batch.labels,
-            features=tuple((s.float(), t.float()) for s, t in zip(ours, theirs, strict=True)),
+            labels=labels,
+            features=tuple((s.float(), t.float()) for s, t in zip(self._features(answer), theirs, strict=True)),
             drive=None if answer.drive is None else answer.drive.float(),
             through=self._through(answer.read),
             scale=answer.scale,
         )
-        return loss_of(section)(seen, section), seen.rates
+
+    def _features(self, answer: Answer) -> tuple[torch.Tensor, ...]:
+        """Those that are compared."""
+        if self.watched.compared and answer.read is not None:
+            return (*answer.features, answer.read[..., None, None])
+        return answer.features
+
+    @torch.no_grad()
+    def _succeeding(self, after: Successor, batch: Batch) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """The logits and features of who teaches after the teacher."""
+        answer: Answer = after.learner.to(batch.images.device)(batch.images)
+        features = self._features(answer)
+        seen = self._seen(answer, answer.steps[0], batch.labels, features)
+        return loss_of(self.section).logits(seen, self.section), features
 
     @torch.no_grad()
     def _teacher(self, batch: Batch, like: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:

@@ -14,6 +14,7 @@ from torch import nn
 from kdsnn.errors import RecipeError
 from kdsnn.models.students import Student, student_stages
 from kdsnn.models.teachers import teacher_stages
+from kdsnn.models.trial import answer_to_zeros
 from kdsnn.own_code.functions import title_of
 from kdsnn.recipes.schema import Recipe
 from kdsnn.registry import nearest
@@ -139,15 +140,9 @@ def _wrong(whose: str, names: Sequence[str], known: dict[str, torch.Size]) -> It
 
 def _shapes(model: nn.Module, inner: nn.Module, input_shape: Shape) -> dict[str, torch.Size]:
     """The shapes that the modules inside put out for one image, of all that put out maps or vectors."""
-    training = {m: m.training for m in model.modules()}
-    device = next(model.parameters()).device
     names = [name for name, _ in inner.named_modules() if name]
-    try:
-        with torch.no_grad(), watching(inner, names) as seen:
-            model.eval()(torch.zeros(1, *input_shape, device=device))
-    finally:
-        for module, was in training.items():
-            module.training = was
+    with watching(inner, names) as seen:
+        answer_to_zeros(model, input_shape)
     return {name: seen[name].shape for name in names if name in seen and seen[name].ndim in (2, 4)}
 
 

@@ -8,6 +8,7 @@ from torch import nn
 from kdsnn.errors import RecipeError
 from kdsnn.models.neurons import MultiStep
 from kdsnn.models.students import Student
+from kdsnn.models.trial import answer_to_zeros
 from kdsnn.own_code.functions import title_of
 
 __all__ = ["classifier", "output_neurons"]
@@ -50,15 +51,11 @@ def output_neurons(student: Student, input_shape: tuple[int, ...], title: str) -
         for name, module in student.layers.named_modules()
         if isinstance(module, (MultiStep, *DRIVES))
     ]
-    training = {module: module.training for module in student.modules()}
     try:
-        with torch.no_grad():
-            answer = student.eval()(torch.zeros(1, *input_shape))
+        answer = answer_to_zeros(student, input_shape)
     finally:
         for handle in handles:
             handle.remove()
-        for module, was in training.items():
-            module.training = was
     for name, module, output in reversed(last):
         if (
             isinstance(output, torch.Tensor)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from kdsnn.errors import RecipeError
+from kdsnn.models.trial import answer_to_zeros
 from kdsnn.own_code.functions import OwnCode, load_own
 from kdsnn.own_code.source import TORCHVISION
 from kdsnn.registry import suggestion
@@ -46,14 +47,10 @@ def ask(model: nn.Module, title: str, input_shape: Shape, count: int = TRIED) ->
     Raises:
         RecipeError: it cannot take them, or answers with no tensor.
     """
-    training = {m: m.training for m in model.modules()}
     try:
-        answer = model.eval()(torch.zeros(count, *input_shape))
+        answer = answer_to_zeros(model, input_shape, count)
     except Exception as error:
         raise RecipeError(f"{title} cannot take images of {input_shape}: {type(error).__name__}: {error}") from error
-    finally:
-        for module, was in training.items():
-            module.training = was
     if not isinstance(answer, torch.Tensor):
         raise RecipeError(f"{title} answers with a {type(answer).__name__}", hint="it shall return one tensor")
     return answer

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +43,7 @@ class FloatActivity:
     potentials: FloatArray
     near: Mapping[str, npt.NDArray[np.bool_]]
 
-    @property
+    @cached_property
     def near_threshold(self) -> dict[str, int]:
         """Of each population, neuron-steps whose potential lay within rounding of the threshold."""
         return {name: int(near.sum()) for name, near in self.near.items()}

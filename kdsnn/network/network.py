@@ -122,13 +122,20 @@ class Network:
     def _by_name(self) -> dict[str, Population]:
         return {p.name: p for p in self.populations}
 
+    @cached_property
+    def _into(self) -> dict[str, tuple[Projection, ...]]:
+        into: dict[str, list[Projection]] = {}
+        for projection in self.projections:
+            into.setdefault(projection.target, []).append(projection)
+        return {name: tuple(projections) for name, projections in into.items()}
+
     def population(self, name: str) -> Population:
         """The population of that name."""
         return self._by_name[name]
 
     def incoming(self, name: str) -> tuple[Projection, ...]:
         """The projections into a population."""
-        return tuple(p for p in self.projections if p.target == name)
+        return self._into.get(name, ())
 
     @cached_property
     def steady(self) -> frozenset[str]:

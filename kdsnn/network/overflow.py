@@ -84,9 +84,10 @@ def overflow(population: Population, projections: Incoming, timesteps: int) -> s
 
 def drive_range(projection: Projection, largest_message: int) -> tuple[Int64Array, ...]:
     """Lowest and highest synaptic input of one step, in weight units, for each output channel (or dense neuron)."""
-    weight = projection.op.weight.astype(np.int64).reshape(projection.op.weight.shape[0], -1)
+    weight = projection.op.weight.reshape(projection.op.weight.shape[0], -1)
+    total, magnitude = (values.sum(axis=1, dtype=np.int64) for values in (weight, np.abs(weight)))
     scale = largest_message << projection.exponent
-    return np.minimum(weight, 0).sum(axis=1) * scale, np.maximum(weight, 0).sum(axis=1) * scale
+    return (total - magnitude) // 2 * scale, (total + magnitude) // 2 * scale
 
 
 def _membrane(neuron: Neuron, u_low: Int64Array, u_high: Int64Array, timesteps: int) -> tuple[int, int]:

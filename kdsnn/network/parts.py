@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,13 +16,15 @@ GEOMETRY = ("stride", "padding", "dilation", "groups")  # of a convolution, besi
 
 
 def put_together(projections: Iterable[Projection]) -> list[Projection]:
-    """The projections of an integer network, with parts of one geometry as one, exponents multiplied in; int64."""
-    whole: dict[tuple[Any, ...], Projection] = {}
+    """The projections of an integer network, with parts of one geometry as one, whose exponent is 0; int64 then."""
+    alike: dict[tuple[Any, ...], list[Projection]] = {}
     for projection in projections:
         op, ends = projection.op, (projection.source, projection.target)
         key = (*ends, op.kind, op.weight.shape, *(getattr(op, name, None) for name in GEOMETRY))
-        weight = op.weight.astype(np.int64) << projection.exponent
-        if key in whole:
-            weight = weight + whole[key].op.weight
-        whole[key] = Projection(*ends, replace(op, weight=weight), part=whole.get(key, projection).part)
-    return list(whole.values())
+        alike.setdefault(key, []).append(projection)
+    return [_sum(parts) if len(parts) > 1 else parts[0] for parts in alike.values()]
+
+
+def _sum(parts: Sequence[Projection]) -> Projection:
+    weight = np.sum([part.op.weight.astype(np.int64) << part.exponent for part in parts], axis=0)
+    return replace(parts[0], op=replace(parts[0].op, weight=weight), exponent=0)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kdsnn.network.operators import Conv2d
 from kdsnn.network.populations import (
     BIAS_BITS,
     DECAY_UNITY,
@@ -27,10 +29,12 @@ from kdsnn.network.populations import (
 if TYPE_CHECKING:
     from kdsnn.network.network import Network
 
-__all__ = ["problems_of"]
+__all__ = ["problems_of", "synapses_of"]
 
 MOST_TIMESTEPS = 2**16 - 1  # the spikes of a neuron over the window are counted in 16 bits
-MOST_SPIKES = 2**33  # neurons times time steps: what one image costs, in memory and in time
+MOST_NEURONS = 2**24  # a hundred chips; VGG16 on ImageNet has 13.6 million
+MOST_SPIKES = 2**30  # neurons times time steps: bytes of one image's spikes
+MOST_SYNAPSES = 2**34  # of a time step, each in as many places as its kernel has; VGG16 on ImageNet has 15 billion
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -65,9 +69,18 @@ def _size_problems(network: Network) -> list[str]:
         problems.append("there must be an input and at least one spiking population")
     if strange := [p.name for p in populations if not all(map(_is_whole, p.shape))]:
         problems.append(f"population {strange[0]!r} has a shape that is not made of whole numbers")
-    if not problems and steps * sum(p.neurons for p in populations) > MOST_SPIKES:
-        problems.append(f"its neurons times its {steps} time steps are more than {MOST_SPIKES}")
+    neurons = 0 if problems else sum(p.neurons for p in populations)
+    if neurons > MOST_NEURONS:
+        problems.append(f"it has {neurons:,} neurons, more than {MOST_NEURONS:,}")
+    elif steps * neurons > MOST_SPIKES:
+        problems.append(f"its neurons times its {steps} time steps are more than {MOST_SPIKES:,}")
     return problems
+
+
+def synapses_of(projection: Projection, target: Population) -> int:
+    """Synapses of a projection into a population, those that padding leaves idle included."""
+    op = projection.op
+    return target.neurons * prod(op.weight.shape[1:]) if isinstance(op, Conv2d) else op.weight.size
 
 
 def _is_whole(number: object) -> bool:
@@ -147,6 +160,7 @@ def _integer_neuron_problems(name: str, model: Neuron) -> list[str]:
 
 def _projection_problems(network: Network) -> list[str]:
     problems: list[str] = []
+    synapses = 0
     order = {p.name: i for i, p in enumerate(network.populations)}
     seen: set[str] = set()
     for projection in network.projections:
@@ -163,7 +177,10 @@ def _projection_problems(network: Network) -> list[str]:
         if projection.part and replace(projection, part=projection.part - 1).name not in seen:
             problems.append(f"projection {name!r} is a part, and none before it is there")
         seen.add(name)
+        synapses += synapses_of(projection, network.population(projection.target))
         problems += _operation_problems(projection, network)
+    if synapses > MOST_SYNAPSES:
+        problems.append(f"it has {synapses:,} synapses, more than {MOST_SYNAPSES:,}")
     for population in network.spiking:
         if all(p.recurrent for p in network.incoming(population.name)):
             problems.append(f"population {population.name!r} has no incoming projection")

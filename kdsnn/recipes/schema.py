@@ -249,6 +249,8 @@ class QatSection(TrainSection):
         epochs: passes over the training images; 0 leaves it out.
         lr: highest learning rate, as a share of a projection's typical weight.
         precision: `fp32` alone: bfloat16 has not the bits for the integers.
+        taught_by: the `teacher`, the float `student` that is rounded, or `both`: the first in the first half, then the
+            second.
     """
 
     epochs: Annotated[int, Field(ge=0, le=1_000_000)] = 0
@@ -256,6 +258,7 @@ class QatSection(TrainSection):
     weight_decay: NotNegative = 0.0
     schedule: Annotated[str, _one_of(choices.SCHEDULES)] = "cosine"
     precision: Literal["fp32"] = "fp32"
+    taught_by: Literal["teacher", "student", "both"] = "teacher"
 
 
 class QuantizeSection(_Section):

@@ -17,7 +17,7 @@ from kdsnn.errors import InputError
 from kdsnn.export.foreign.convert import Foreign, read_foreign
 from kdsnn.export.lowering.module_agreement import trial_images
 from kdsnn.network import Network
-from kdsnn.network.operators import Conv2d
+from kdsnn.network.validation import synapses_of
 from kdsnn.recipes.schema import QuantizeSection
 from kdsnn.steps.images import said_of
 
@@ -36,6 +36,7 @@ IMAGES = 200
 FEWEST = 20
 MOST_SUMS = 16e9  # multiply-accumulates of the float simulation: some ten seconds
 DENSEST = 0.5
+MOST_PIXELS = 2**26  # of all synthetic images
 Images = npt.NDArray[np.uint8]
 
 
@@ -123,8 +124,12 @@ def read_with(
 
 
 def synthetic_images(shape: tuple[int, ...], count: int, bits: int, *, seed: int = 0) -> Images:
-    """Noise of many densities: in each image a share of the pixels is lit, by 255 or, with more bits, by any value."""
+    """Noise of many densities: in each image a share of the pixels is lit, by 255 or, with more bits, by any value.
+
+    Fewer images, where these are so large that they would fill the memory.
+    """
     rng = np.random.default_rng(seed)
+    count = max(1, min(count, MOST_PIXELS // prod(shape)))
     density = rng.uniform(0.0, DENSEST, (count, *(1 for _ in shape)))
     lit = rng.random((count, *shape)) < density
     light = 255 if bits == 1 else rng.integers(1, 256, lit.shape)
@@ -157,8 +162,4 @@ def _check_scale(path: Path, foreign: Foreign, data: Dataset | ImageSet) -> None
 
 
 def _synapses(network: Network) -> int:
-    total = 0
-    for projection in network.projections:
-        op, neurons = projection.op, network.population(projection.target).neurons
-        total += neurons * prod(op.weight.shape[1:]) if isinstance(op, Conv2d) else op.weight.size
-    return total
+    return sum(synapses_of(p, network.population(p.target)) for p in network.projections)

@@ -159,6 +159,7 @@ def section_with(
     input_bits: int | None,
     method: str | None,
     qat_epochs: int | None,
+    qat_taught_by: str | None = None,
 ) -> QuantizeSection:
     """A section with what is said instead of it; None leaves what it says.
 
@@ -166,8 +167,8 @@ def section_with(
         UsageError: it cannot be together.
     """
     changes: dict[str, Any] = {"weight_bits": weight_bits, "input_bits": input_bits, "method": method}
-    if qat_epochs is not None:
-        changes["qat"] = section.qat.model_dump() | {"epochs": qat_epochs}
+    qat = {"epochs": qat_epochs, "taught_by": qat_taught_by}
+    changes["qat"] = section.qat.model_dump() | {key: value for key, value in qat.items() if value is not None}
     changed = section.model_dump() | {key: value for key, value in changes.items() if value is not None}
     try:
         return QuantizeSection.model_validate(changed)

@@ -24,6 +24,7 @@ def quantize(
     input_bits: int | None = None,
     method: str | None = None,
     qat_epochs: int | None = None,
+    qat_taught_by: Literal["teacher", "student", "both"] | None = None,
     sensitivity: bool = False,
     data: object = None,
     timesteps: int | None = None,
@@ -49,6 +50,7 @@ def quantize(
         input_bits: width of an input message, 1 to 8; None takes the recipe's, or the one of least error.
         method: how scales are chosen, one of `kdsnn list methods`; None takes the recipe's, or `spikes`.
         qat_epochs: for a run: epochs of fine-tuning through the rounding; None takes the recipe's.
+        qat_taught_by: for a run: who teaches then: its teacher, its float student, or one after the other; likewise.
         sensitivity: for a run: whether to measure what quantizing each layer alone costs.
         data: for a file: images to calibrate on and to be tested on (docs/data.md).
         timesteps: for a file: T, for which an image is shown; None is that of data in time, and else 4.
@@ -85,10 +87,11 @@ def quantize(
             input_bits=input_bits,
             method=method,
             qat_epochs=qat_epochs,
+            qat_taught_by=qat_taught_by,
             sensitivity=sensitivity,
             max_disagreement=max_disagreement,
         )
-    if qat_epochs or sensitivity:
+    if qat_epochs or qat_taught_by or sensitivity:
         raise UsageError("a NIR file can be neither fine-tuned nor analysed yet: --qat-epochs, --sensitivity")
     return quantize_file(
         Path(model),

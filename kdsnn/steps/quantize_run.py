@@ -53,6 +53,7 @@ def quantize_run(
     input_bits: int | None = None,
     method: str | None = None,
     qat_epochs: int | None = None,
+    qat_taught_by: str | None = None,
     sensitivity: bool = False,
     max_disagreement: float = MAX_DISAGREEMENT,
 ) -> Quantized:
@@ -64,6 +65,7 @@ def quantize_run(
         input_bits: likewise.
         method: likewise.
         qat_epochs: likewise; 0 leaves out the fine-tuning.
+        qat_taught_by: likewise.
         sensitivity: whether to measure what quantizing each layer alone costs.
         max_disagreement: share of the predictions in which the integer network may differ from the float network.
 
@@ -82,6 +84,7 @@ def quantize_run(
             input_bits=input_bits,
             method=method,
             qat_epochs=qat_epochs,
+            qat_taught_by=qat_taught_by,
         )
         dataset, float_network = prepared.dataset, lowered_student(folder, prepared, student)
         if section.qat.epochs:

@@ -26,6 +26,8 @@ from kdsnn.targets.placement.split import Load
 
 __all__ = ["Core", "Layer", "Placement", "ensure_placeable", "lacking", "place"]
 
+MOST_CORES = 2**16  # 512 chips of Loihi 1
+
 
 @dataclass(frozen=True)
 class Core:
@@ -137,9 +139,11 @@ def place(network: Network, hardware: Hardware, *, chips: int | None = None) -> 
 
     Raises:
         NetworkError: the network is float.
+        DoesNotFitError: it needs so many cores that placing it would take minutes.
     """
     if not network.integer:
         raise NetworkError("only integer networks are placed, and this one is float", hint="run kdsnn quantize first")
+    _ensure_not_endless(network, hardware)
     sent = {p.name: Destinations(p.shape) for p in network.populations}
     layers: list[Layer] = []
     violations: list[Violation] = []
@@ -160,6 +164,16 @@ def place(network: Network, hardware: Hardware, *, chips: int | None = None) -> 
         *_too_many_chips(network, placement, chips),
     )
     return Placement(hardware, placement.layers, found)
+
+
+def _ensure_not_endless(network: Network, hardware: Hardware) -> None:
+    each = hardware.most("neurons")
+    fewest = 0 if each is None else sum(math.ceil(p.neurons / each) for p in network.spiking)
+    if fewest > MOST_CORES:
+        raise DoesNotFitError(
+            f"network {network.name!r} needs at least {fewest:,} cores of {hardware.name}; no more than {MOST_CORES:,}"
+            " are placed here"
+        )
 
 
 def ensure_placeable(network: Network, hardware: Hardware, *, chips: int | None = None) -> Placement:

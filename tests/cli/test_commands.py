@@ -208,6 +208,11 @@ def test_list_recipe_targets_doctor(cli: Cli, run: Path) -> None:
     assert cli("list", "runs").out.split() == ["digits"]
     assert 'dataset = "digits"' in cli("recipe", "show", "digits-2conv").out
     assert cli("recipe", "validate", "digits-2conv", "--set", "distill.alpha=0.5").code == 0
+    beyond = cli("recipe", "validate", "digits-2conv", "--set", "distill.alpha=1.5")
+    assert (beyond.code, "the teacher's share" in beyond.err) == (3, True)
+    assert (
+        cli("recipe", "validate", "digits-2conv", "--set", "distill.alpha=1.5", "--set", "distill.kind=laf").code == 0
+    )
     assert cli("targets", "--json").json["reference"]["available"] is True
     doctor = cli("doctor", "--json").json["findings"]
     assert {"python", "torch", "runs folder", "target lava"} <= {f["what"] for f in doctor}

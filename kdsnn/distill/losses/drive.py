@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from kdsnn.distill.losses.loss import Loss, Seen
-from kdsnn.distill.losses.terms import mixed, soft_cross_entropy, task_term
+from kdsnn.distill.losses.terms import mean_logits, mixed, soft_cross_entropy, task_term
 from kdsnn.recipes.schema import DistillSection
 
 __all__ = ["LOSS", "drive"]
@@ -18,8 +18,8 @@ def drive(seen: Seen, section: DistillSection) -> torch.Tensor:
     teacher's softened answers are among them; the drive has no steps. The labels still judge the rates, which are what
     the hardware counts.
     """
-    soft = soft_cross_entropy(seen.logits.mean(dim=0), seen.teacher, section.temperature)
+    soft = soft_cross_entropy(mean_logits(seen, section), seen.teacher, section.temperature)
     return mixed(soft, task_term(seen.rates, seen.labels, section), section)
 
 
-LOSS = Loss(drive, needs_drive=True, learns_scale=True, mixes=True)
+LOSS = Loss(drive, needs_drive=True, learns_scale=True, mixes=True, logits=mean_logits)

@@ -18,9 +18,14 @@ def laf(seen: Seen, section: DistillSection) -> torch.Tensor:
     come into the student's own last linear layer, brought to the teacher's size by a linear layer. The classifier
     learns nothing. The LAF loss of EnOF (Guo et al., NeurIPS 2024).
     """
-    assert seen.through is not None  # noqa: S101  the loss says that it needs the classifier
-    soft = soft_cross_entropy(seen.through, seen.teacher, section.temperature)
+    soft = soft_cross_entropy(through(seen, section), seen.teacher, section.temperature)
     return task_term(seen.rates, seen.labels, section) + section.alpha * soft
 
 
-LOSS = Loss(laf, needs_classifier=True)
+def through(seen: Seen, _section: DistillSection) -> torch.Tensor:
+    """What the teacher's classifier makes of the student's features, `(B, classes)`."""
+    assert seen.through is not None  # noqa: S101  the loss says that it needs the classifier
+    return seen.through
+
+
+LOSS = Loss(laf, needs_classifier=True, logits=through)

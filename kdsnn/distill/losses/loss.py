@@ -11,7 +11,7 @@ from kdsnn.choices import LOSSES
 from kdsnn.errors import RecipeError
 from kdsnn.recipes.schema import DistillSection
 
-__all__ = ["Loss", "Seen", "annealed", "check_alpha", "loss_of"]
+__all__ = ["Loss", "Seen", "annealed", "check_alpha", "loss_of", "scaled_rates"]
 
 Features = tuple[tuple[torch.Tensor, torch.Tensor], ...]
 
@@ -52,6 +52,11 @@ class Seen:
         return self.steps.mean(dim=0)
 
 
+def scaled_rates(seen: Seen, section: DistillSection) -> torch.Tensor:
+    """The rates, `logit_scale` times: `(B, classes)`."""
+    return seen.rates * section.logit_scale
+
+
 @dataclass(frozen=True)
 class Loss:
     """A loss of the student.
@@ -64,6 +69,7 @@ class Loss:
         learns_scale: whether logits are a learnt number of times what it compares.
         needs_classifier: whether the teacher's classifier reads the student's features.
         mixes: whether alpha weighs the teacher against the labels, and so is 1 at most.
+        logits: `(B, classes)` that it compares with the teacher's; a student that teaches answers by them.
     """
 
     compute: Callable[[Seen, DistillSection], torch.Tensor]
@@ -73,6 +79,7 @@ class Loss:
     learns_scale: bool = False
     needs_classifier: bool = False
     mixes: bool = False
+    logits: Callable[[Seen, DistillSection], torch.Tensor] = scaled_rates
 
     def __call__(self, seen: Seen, section: DistillSection) -> torch.Tensor:
         """The loss of a batch."""

@@ -23,4 +23,10 @@ def noise_smoothed(seen: Seen, section: DistillSection) -> torch.Tensor:
     return mixed(soft, task_term(seen.rates, seen.labels, section), section)
 
 
-LOSS = Loss(noise_smoothed, learns_scale=True, mixes=True)
+def without_noise(seen: Seen, _section: DistillSection) -> torch.Tensor:
+    """The learnt scale times the rates, `(B, classes)`."""
+    assert seen.scale is not None  # noqa: S101  the loss says that it learns one
+    return seen.scale * seen.rates
+
+
+LOSS = Loss(noise_smoothed, learns_scale=True, mixes=True, logits=without_noise)

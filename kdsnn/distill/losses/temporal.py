@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from kdsnn.distill.losses.loss import Loss, Seen
-from kdsnn.distill.losses.terms import mixed, soft_cross_entropy, task_term
+from kdsnn.distill.losses.terms import mean_logits, mixed, soft_cross_entropy, task_term
 from kdsnn.recipes.schema import DistillSection
 
 __all__ = ["LOSS", "temporal"]
@@ -24,4 +24,4 @@ def temporal(seen: Seen, section: DistillSection) -> torch.Tensor:
     return mixed(soft, task_term(seen.rates, seen.labels, section), section) + section.ensemble * together
 
 
-LOSS = Loss(temporal, needs_drive=True, learns_scale=True, mixes=True)
+LOSS = Loss(temporal, needs_drive=True, learns_scale=True, mixes=True, logits=mean_logits)

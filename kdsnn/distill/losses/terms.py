@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from kdsnn.distill.losses.loss import Seen
 from kdsnn.recipes.schema import DistillSection
 
-__all__ = ["feature_term", "mixed", "response_term", "soft_cross_entropy", "task_term"]
+__all__ = ["feature_term", "mean_logits", "mixed", "response_term", "soft_cross_entropy", "task_term"]
 
 
 def response_term(rates: torch.Tensor, seen: Seen, section: DistillSection) -> torch.Tensor:
@@ -21,6 +21,11 @@ def response_term(rates: torch.Tensor, seen: Seen, section: DistillSection) -> t
     else:
         soft = soft_cross_entropy(rates * section.logit_scale, seen.teacher, tau)
     return mixed(soft, task_term(rates, seen.labels, section), section)
+
+
+def mean_logits(seen: Seen, _section: DistillSection) -> torch.Tensor:
+    """The learnt scale times the mean drive over the steps, `(B, classes)`."""
+    return seen.logits.mean(dim=0)
 
 
 def mixed(soft: torch.Tensor, task: torch.Tensor, section: DistillSection) -> torch.Tensor:

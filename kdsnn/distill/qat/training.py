@@ -7,6 +7,7 @@ that of teachers and students (`kdsnn.distill.trainer`): with validation, resuma
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,14 +18,14 @@ from torch import nn
 from kdsnn.data.datasets import Split
 from kdsnn.data.encoders import DIRECT, encoded
 from kdsnn.distill.checkpoint import load_model
-from kdsnn.distill.distiller import Distiller
+from kdsnn.distill.distiller import Distiller, Successor
 from kdsnn.distill.learner import Watched
 from kdsnn.distill.losses.loss import check_alpha, loss_of
 from kdsnn.distill.qat.bounds import keep_in_bounds
 from kdsnn.distill.qat.folded_learner import FoldedLearner
 from kdsnn.distill.qat.rounded_network import FoldedNet
 from kdsnn.distill.trainer import Batch, Epoch, Plan, fit
-from kdsnn.errors import InputError
+from kdsnn.errors import InputError, RecipeError
 from kdsnn.export.quantization.quantize import QuantizationReport, quantize
 from kdsnn.network import Network
 from kdsnn.recipes.schema import DistillSection, QuantizeSection
@@ -126,7 +127,8 @@ def finetune(
 ) -> None:
     """Trains a folded network in place; its integer network cannot overflow afterwards, if it was rounded. See `qat`.
 
-    The loss is that of the recipe, features and all; alpha goes over the fine-tuning as over the training.
+    The loss is that of the recipe, features and all; alpha goes over the fine-tuning as over the training. Where the
+    float student teaches, it answers by what the loss compares with a teacher's logits, and its features are its own.
     """
     check_alpha(settings.distill)
     if loss_of(settings.distill).needs_teacher and teacher is None:
@@ -137,7 +139,11 @@ def finetune(
     if settings.beside is not None:
         load_model(learner.beside, settings.beside)
     distiller = Distiller(
-        settings.distill, teacher, settings.watched, split.images if settings.augment == "none" else None
+        settings.distill,
+        teacher,
+        settings.watched,
+        unchanged=split.images if settings.augment == "none" else None,
+        successor=_successor(learner, settings),
     )
 
     def forward(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -159,6 +165,18 @@ def finetune(
     net.cpu()
     if settings.rounded:
         keep_in_bounds(net)  # a moving average of weights that were kept there need not be
+
+
+def _successor(learner: FoldedLearner, settings: QatSettings) -> Successor | None:
+    """The float network as it begins, where it is to teach."""
+    since = {"teacher": None, "both": 0.5, "student": 0.0}[settings.quantize.qat.taught_by]
+    if since is None:
+        return None
+    if not loss_of(settings.distill).needs_teacher:
+        raise RecipeError(f"quantize.qat.taught_by: the loss {settings.distill.kind!r} learns from no teacher")
+    student = FoldedLearner(copy.deepcopy(learner.net), settings.watched, settings.encode, rounded=False)
+    student.beside.load_state_dict(learner.beside.state_dict())
+    return Successor(student, since)
 
 
 def _accuracy(learner: nn.Module, split: Split) -> float:
