@@ -114,12 +114,15 @@ def _write(model: nn.Module, prepared: Preparation, folder: Path, **more: float 
 
 
 def teacher_folder(recipe: Recipe) -> Path:
-    """Where the teacher of a recipe is trained: the same for all recipes that train the same one."""
+    """Where the teacher of a recipe is trained: the same for all recipes that train the same one.
+
+    What a recipe leaves as it is does not count: a setting that a later version adds changes no folder.
+    """
     recipe, name = identity(of_teacher(recipe)), re.sub(r"[^\w.-]", "-", title_of(recipe.teacher.model))
     decides = {
         "seed": recipe.seed,
-        "data": recipe.data.model_dump(mode="json"),
-        "teacher": recipe.teacher.model_dump(mode="json"),
+        "data": recipe.data.model_dump(mode="json", exclude_defaults=True),
+        "teacher": recipe.teacher.model_dump(mode="json", exclude_defaults=True),
     }
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
     title = re.sub(r"[^\w.-]+", "-", reference.title_of(recipe.data.dataset)).lstrip(".-")

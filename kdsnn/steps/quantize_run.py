@@ -154,7 +154,7 @@ def _fine_tuned(
     """Fine-tuned from the run's own teacher, in a folder of the run by what decides it: stopped, it goes on there."""
     recipe, settings = prepared.recipe, fine_tuning_of(prepared, student, section, run)
     teacher = load_teacher(run, prepared) if loss_of(recipe.distill).needs_teacher else None
-    decides = network.fingerprint() + recipe.model_dump_json() + section.model_dump_json()
+    decides = network.fingerprint() + "".join(m.model_dump_json(exclude_defaults=True) for m in (recipe, section))
     folder = run / "qat" / hashlib.sha256(decides.encode()).hexdigest()[:10]
     with lock(folder):
         made = qat(network, settings, prepared.split, folder, teacher=teacher, held_out=prepared.held_out)

@@ -18,7 +18,7 @@ from kdsnn.distill.teacher import load_teacher, teach, teacher_folder
 from kdsnn.errors import InputError, RecipeError
 from kdsnn.files.reading import read_json
 from kdsnn.models.operations import count_operations, count_parameters
-from kdsnn.recipes.schema import Recipe
+from kdsnn.recipes.schema import DataSection, Recipe, TeacherSection
 from kdsnn.run_folders import find_run, lock
 from tests.distill.small import NAME, recipe
 
@@ -84,6 +84,20 @@ def test_a_teacher_of_its_own_seed_is_shared_by_students_of_several(tmp_path: Pa
     wanted = load_tensors(folder / "teacher.safetensors")
     run = distill(other, run=tmp_path / "run", device="cpu")
     assert all(torch.equal(wanted[name], tensor) for name, tensor in load_teacher(run).state_dict().items())
+
+
+def test_a_setting_that_a_later_version_adds_trains_no_teacher_anew() -> None:
+    class LaterData(DataSection):
+        sharpness: float | None = None
+
+    class LaterTeacher(TeacherSection):
+        warmup: int = 0
+
+    known = recipe()
+    sections = {"data": LaterData(**known.data.model_dump()), "teacher": LaterTeacher(**known.teacher.model_dump())}
+    assert teacher_folder(known.model_copy(update=sections)) == teacher_folder(known)
+    sections["teacher"] = LaterTeacher(**known.teacher.model_dump(), warmup=3)
+    assert teacher_folder(known.model_copy(update=sections)) != teacher_folder(known)
 
 
 def test_a_teacher_may_have_seen_more_images(monkeypatch: pytest.MonkeyPatch) -> None:
