@@ -23,6 +23,7 @@ from kdsnn.energy.meters import NvmlMeter, RaplMeter
 from kdsnn.evaluation import check_same
 from kdsnn.models.teachers import build_teacher
 from kdsnn.recipes.load import load_recipe
+from kdsnn.recipes.paper_rows import SETTINGS
 from kdsnn.recipes.schema import Recipe, TeacherSection
 from kdsnn.run_folders import runs_root
 from kdsnn.targets.base import Program
@@ -131,13 +132,19 @@ def row(setting: Setting) -> None:
     """One student."""
     name, kind = setting["student"], setting["kind"]
     begun = time.perf_counter()
-    run = distill(_recipe(name, kind, setting), run=runs_root() / f"{name}-{kind}", device=_place(setting), resume=True)
+    recipe = _recipe(name, kind, setting)
+    run = distill(recipe, run=runs_root() / f"{name}-{kind}", device=_place(setting), resume=True)
     result = json.loads((run / "student.json").read_text())
-    say(student=name, distill=kind, accuracy=result["accuracy"], seconds=round(time.perf_counter() - begun, 1))
+    say(
+        student=name,
+        distill=recipe.distill.kind,
+        accuracy=result["accuracy"],
+        seconds=round(time.perf_counter() - begun, 1),
+    )
 
 
 def _recipe(name: str, kind: str, setting: Setting) -> Recipe:
-    """A recipe of the paper's kind: ResNet18 teaches; small and short in a rehearsal."""
+    """A recipe of the paper's rows, with their settings: ResNet18 teaches; small and short in a rehearsal."""
     epochs, width, precision = (1, 0.125, "fp32") if setting["tiny"] else (8, 1.0, "bf16")
     small = ["data.train_samples=64"] if setting["tiny"] else []
     trained = {"epochs": epochs, "batch_size": 32 if setting["tiny"] else 256, "precision": precision}
@@ -151,6 +158,7 @@ def _recipe(name: str, kind: str, setting: Setting) -> Recipe:
             "student.model=" + name,
             f"student.width={width}",
             f"distill.kind={kind}",
+            *SETTINGS[kind],
             *(f"{section}.{key}={value}" for section in ("teacher", "train") for key, value in trained.items()),
         ],
     )
