@@ -176,17 +176,24 @@ class Gain:
 def gain(alone: Right, taught: Right) -> Gain:
     """The gain of two sides `(seeds, images)`, and its 95 % interval.
 
-    Seeds and images are both drawn from many (crossed random effects): the variances of the mean over other seeds and
-    over other images are added, and the quantile is Student's for the seeds. What is of both is counted twice, so the
-    interval is a little too wide rather than too narrow. One seed says nothing of others.
+    Seeds and images are both drawn from many (crossed random effects). The variance of the mean over other seeds and
+    other images is that of the seeds' means and that of the images' means, less what both hold of the rest; its degrees
+    of freedom are Satterthwaite's. It is not taken for less than that of the seeds. One seed says nothing of others.
     """
     difference = 100 * (taught.astype(np.float64) - alone)
     seeds, images = difference.shape
+    points = float(difference.mean())
     if seeds == 1:
         return Gain(100 * alone.mean(axis=1), 100 * taught.mean(axis=1), (-np.inf, np.inf))
-    error = (difference.mean(axis=1).var(ddof=1) / seeds + difference.mean(axis=0).var(ddof=1) / images) ** 0.5
-    half = float(student_t.ppf(0.975, seeds - 1) * error)
-    points = float(difference.mean())
+    of_seed, of_image = difference.mean(axis=1, keepdims=True), difference.mean(axis=0, keepdims=True)
+    rest = ((difference - of_seed - of_image + points) ** 2).sum() / ((seeds - 1) * (images - 1))
+    squares = np.array([images * of_seed.var(ddof=1), seeds * of_image.var(ddof=1), -rest])
+    freedom = np.array([seeds - 1, images - 1, (seeds - 1) * (images - 1)])
+    if squares.sum() <= squares[0]:
+        squares, freedom = squares[:1], freedom[:1]
+    error = (squares.sum() / (seeds * images)) ** 0.5
+    spread = (squares**2 / freedom).sum()
+    half = float(student_t.ppf(0.975, squares.sum() ** 2 / spread) * error) if spread else 0.0
     return Gain(100 * alone.mean(axis=1), 100 * taught.mean(axis=1), (points - half, points + half))
 
 
