@@ -33,7 +33,7 @@ __all__ = ["problems_of", "synapses_of"]
 
 MOST_TIMESTEPS = 2**16 - 1  # the spikes of a neuron over the window are counted in 16 bits
 MOST_NEURONS = 2**24  # a hundred chips; VGG16 on ImageNet has 13.6 million
-MOST_SPIKES = 2**30  # neurons times time steps: bytes of one image's spikes
+MOST_SPIKES = 2**33  # neurons times time steps: what one image costs, in memory and in time
 MOST_SYNAPSES = 2**34  # of a time step, each in as many places as its kernel has; VGG16 on ImageNet has 15 billion
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
