@@ -41,6 +41,7 @@ def _is_small(images: torch.Tensor, weight: torch.Tensor) -> bool:
     return (
         type(images) is torch.Tensor  # not one that traces
         and images.dim() == 4
+        and len(images) > 0
         and max(images.shape[2:]) <= LARGEST
         and images.device.type == "cpu"
         and images.dtype == weight.dtype == torch.float32

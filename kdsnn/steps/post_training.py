@@ -171,6 +171,9 @@ def section_with(
     changes["qat"] = section.qat.model_dump() | {key: value for key, value in qat.items() if value is not None}
     changed = section.model_dump() | {key: value for key, value in changes.items() if value is not None}
     try:
-        return QuantizeSection.model_validate(changed)
+        made = QuantizeSection.model_validate(changed)
     except ValidationError as error:
         raise UsageError("; ".join(e["msg"].removeprefix("Value error, ") for e in error.errors())) from error
+    if qat_taught_by is not None and not made.qat.epochs:
+        raise UsageError("--qat-taught-by is for fine-tuning", hint="say how long: --qat-epochs 3")
+    return made

@@ -92,7 +92,9 @@ def quantize(
             max_disagreement=max_disagreement,
         )
     if qat_epochs or qat_taught_by or sensitivity:
-        raise UsageError("a NIR file can be neither fine-tuned nor analysed yet: --qat-epochs, --sensitivity")
+        raise UsageError(
+            "a NIR file can be neither fine-tuned nor analysed yet: --qat-epochs, --qat-taught-by, --sensitivity"
+        )
     return quantize_file(
         Path(model),
         foreign_of(timesteps, dt, input_scale, fires_at_threshold, reset, writer, in_time=in_time),

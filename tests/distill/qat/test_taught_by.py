@@ -12,8 +12,9 @@ from kdsnn.distill.distiller import Distiller, Successor
 from kdsnn.distill.learner import Answer, Watched
 from kdsnn.distill.qat.training import finetune
 from kdsnn.distill.trainer import Batch
-from kdsnn.errors import RecipeError
-from kdsnn.recipes.schema import DistillSection
+from kdsnn.errors import RecipeError, UsageError
+from kdsnn.recipes.schema import DistillSection, QuantizeSection
+from kdsnn.steps.post_training import section_with
 from tests.distill.qat.test_compared import ALL, Teacher, folded, settings, task
 
 RNG = np.random.default_rng(5)
@@ -112,3 +113,13 @@ def test_a_loss_without_a_teacher_refuses_a_student_that_teaches(tmp_path: Path)
     asked = replace(asked, quantize=asked.quantize.model_copy(update={"qat": qat}))
     with pytest.raises(RecipeError, match="the loss 'none' learns from no teacher"):
         finetune(net, asked, task(64), tmp_path, device="cpu")
+
+
+def test_who_teaches_is_not_asked_where_nobody_learns() -> None:
+    asked = {"weight_bits": None, "input_bits": None, "method": None, "qat_taught_by": "student"}
+    with pytest.raises(UsageError, match="--qat-taught-by is for fine-tuning"):
+        section_with(QuantizeSection(), qat_epochs=None, **asked)  # type: ignore[arg-type]
+    made = section_with(QuantizeSection(), qat_epochs=2, **asked)  # type: ignore[arg-type]
+    assert (made.qat.epochs, made.qat.taught_by) == (2, "student")
+    with pytest.raises(UsageError, match="student"):
+        section_with(QuantizeSection(), qat_epochs=2, **{**asked, "qat_taught_by": "nobody"})  # type: ignore[arg-type]
