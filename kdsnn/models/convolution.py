@@ -65,7 +65,7 @@ class _SmallMaps(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         images, weight = ctx.saved_tensors
         rows, kernel, above = _last(images), _last(weight), _last(upstream)
         below, learnt = torch.zeros_like(rows), torch.zeros_like(kernel)

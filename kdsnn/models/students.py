@@ -94,9 +94,8 @@ def build_student(
         raise RecipeError(f"student {section.model!r} takes no {' and no '.join(sorted(unknown))}", hint="use width")
     if isinstance(kind, StudentKind):
         shape = image_shape(frame, f"student {section.model!r}")
-        layers = kind.build(section, shape, classes).to(
-            memory_format=torch.channels_last
-        )  # a max pool takes a fraction
+        layers = kind.build(section, shape, classes)
+        layers = layers.to(memory_format=torch.channels_last)  # a max pool of it takes a fraction of the time
         return Student(layers, section.timesteps, in_time=in_time, encode=encode)
     if section.width != 1:
         raise RecipeError(f"student {section.model!r} takes no width", hint="it is as wide as its teacher")
